@@ -1,0 +1,7 @@
+"""``python -m stn_course``: the command line."""
+
+import sys
+
+from stn_course.cli import main
+
+sys.exit(main())

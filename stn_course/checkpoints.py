@@ -1,0 +1,92 @@
+"""Checkpoints: written atomically, complete enough to go on bit for bit, checked on reading."""
+
+import dataclasses
+import io
+import pickle
+import zipfile
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from stn_course.records import write_atomically
+
+FILE = "checkpoint.pt"
+
+
+def save_checkpoint(folder, config, seed: int, model: nn.Module, optimizer, state: dict) -> Path:
+    """Write ``folder/checkpoint.pt``: the old file stays whole until the new one is."""
+    path = Path(folder) / FILE
+    buffer = io.BytesIO()
+    torch.save(
+        {
+            "config": dataclasses.asdict(config),
+            "seed": seed,
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "state": state,
+        },
+        buffer,
+    )
+    write_atomically(path, buffer.getvalue())
+    return path
+
+
+def read_checkpoint(folder) -> dict:
+    """The checkpoint in ``folder`` on the CPU.
+
+    Raises FileNotFoundError where there is none, ValueError where it cannot be read.
+    """
+    path = Path(folder) / FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: nothing was trained there")
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path} is not a whole checkpoint ({type(error).__name__}); delete it and train again"
+        ) from None
+    wanted = {"config", "seed", "model", "optimizer", "state"}
+    if not isinstance(found, dict) or set(found) != wanted:
+        raise ValueError(f"{path} is not a checkpoint of this course; wanted the keys {wanted}")
+    return found
+
+
+def load_checkpoint(folder, config, seed: int, model: nn.Module, optimizer) -> dict:
+    """Put weights and optimiser back in place; return the run's state.
+
+    Raises ValueError if the checkpoint is of another configuration or seed.
+    """
+    found = read_checkpoint(folder)
+    ours = dataclasses.asdict(config) | {"seed": seed}
+    theirs = found["config"] | {"seed": found["seed"]}
+    # epochs may differ: a finished run can be made longer where the rate is constant
+    differ = [k for k in ours if _plain(ours[k]) != _plain(theirs.get(k))]
+    if differ == ["epochs"] and config.schedule == "constant":
+        differ = []
+    if differ:
+        what = ", ".join(f"{k}={theirs.get(k)!r} there and {ours[k]!r} here" for k in differ)
+        raise ValueError(f"cannot resume from {Path(folder) / FILE}: {what}")
+    load_weights(model, found, folder)
+    optimizer.load_state_dict(found["optimizer"])
+    return found["state"]
+
+
+def load_weights(model: nn.Module, found: dict, folder) -> None:
+    """Put the checkpoint's weights into ``model``; ValueError if they do not fit it."""
+    try:
+        model.load_state_dict(found["model"])
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise ValueError(f"{Path(folder) / FILE} does not fit this model: {first}") from None
+
+
+def save_weights(path, model: nn.Module) -> None:
+    """Write the weights alone, as safetensors."""
+    from safetensors.torch import save  # not on every machine that trains
+
+    write_atomically(Path(path), save(model.state_dict()))
+
+
+def _plain(value):
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,121 @@
+"""Measure a classifier: how many it gets right, and how that changes as the digits move."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stn_course import geometry, sampler
+
+Warp = Callable[[Tensor, float], Tensor]  # images [B,C,H,W], amount -> moved images
+
+
+def prepare(images: Tensor) -> Tensor:
+    """uint8 [0, 255] -> float32 [0, 1]: all the normalisation that the course uses."""
+    return images.float().div_(255)
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 250) -> dict:
+    """``{"correct", "total", "loss"}`` of ``model`` in eval mode and float32.
+
+    ``images`` [N, C, H, W] are uint8, or float in [0, 1]; ``labels`` int64 [N].  The batch
+    is small enough for a CPU's cache: 1000 images at once take three times as long each.
+    """
+    was_training = model.training
+    model.eval()
+    correct, loss = 0, 0.0
+    for x, y in zip(images.split(batch), labels.split(batch), strict=True):
+        x = prepare(x) if x.dtype == torch.uint8 else x
+        logits = model(x.to(memory_format=torch.channels_last))  # [B, classes]
+        correct += int((logits.argmax(1) == y).sum())
+        loss += F.cross_entropy(logits, y, reduction="sum").item()
+    model.train(was_training)
+    return {"correct": correct, "total": len(labels), "loss": loss / max(1, len(labels))}
+
+
+def rotate(images: Tensor, degrees: float) -> Tensor:
+    """Turn the content of ``images`` [B, C, H, W] counter-clockwise about the centre."""
+    return _moved(images, angle=degrees)
+
+
+def zoom(images: Tensor, factor: float) -> Tensor:
+    """Make the content ``factor`` times as large, about the centre."""
+    return _moved(images, scale=factor)
+
+
+def shift(images: Tensor, pixels: float) -> Tensor:
+    """Move the content right by ``pixels`` (left where negative)."""
+    return _moved(images, shift=(2 * pixels / images.shape[-1], 0.0))
+
+
+def _moved(images: Tensor, **motion) -> Tensor:
+    theta = geometry.affine(**motion).to(images.device)  # [1, 2, 3]
+    return sampler.warp(images, theta.expand(len(images), 2, 3))
+
+
+def accuracy_curve(
+    model: nn.Module, images: Tensor, labels: Tensor, warp: Warp, values: Iterable[float]
+) -> list[int]:
+    """How many of ``images`` (uint8 [N, C, H, W]) are read right after ``warp`` by each value."""
+    moved = prepare(images)
+    return [evaluate(model, warp(moved, v), labels)["correct"] for v in values]
+
+
+# What the robustness curves of notebook 01 measure.
+MOTIONS: dict[str, tuple[Warp, list[float]]] = {
+    "angle": (rotate, [float(a) for a in range(-90, 91, 15)]),
+    "shift": (shift, [float(p) for p in range(9)]),
+    "scale": (zoom, [round(0.1 * k, 1) for k in range(5, 16)]),
+}
+
+
+def robustness(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, dict]:
+    """``{"angle"|"shift"|"scale": {"values", "correct", "total"}}`` on the given digits."""
+    return {
+        name: {
+            "values": values,
+            "correct": accuracy_curve(model, images, labels, warp, values),
+            "total": len(labels),
+        }
+        for name, (warp, values) in MOTIONS.items()
+    }
+
+
+@torch.no_grad()
+def equivariance_errors(model: nn.Sequential, images: Tensor, pixels: int) -> list[dict]:
+    """How far each layer is from commuting with a shift: ``|f(Tx) - T f(x)| / |f(x)|``.
+
+    ``T`` shifts ``images`` (float [B, C, H, W]) by ``pixels`` and a feature map by as many
+    of its own pixels as that is (``pixels`` divided by its stride, interpolated between
+    pixels where that is no whole number).  For layers without a place (after flattening),
+    ``T`` is nothing: there the number is how far they are from *invariance*.
+
+    Returns one ``{"layer", "shape", "error"}`` for each layer of ``model``.
+    """
+    size = images.shape[-1]
+    plain, moved, rows, stride = images, shift(images, pixels), [], 1
+    for layer in model:
+        plain, moved = layer(plain), layer(moved)
+        if plain.dim() == 4:
+            stride *= round(size / plain.shape[-1]) if plain.shape[-1] < 0.75 * size else 1
+            size = plain.shape[-1]
+            # "border": a feature map has no background of its own to pad with
+            wanted = _shift_map(plain, pixels / stride)
+        else:
+            wanted = plain
+        error = (moved - wanted).norm() / wanted.norm().clamp_min(1e-12)
+        rows.append(
+            {
+                "layer": type(layer).__name__,
+                "shape": tuple(plain.shape[1:]),
+                "error": error.item(),
+            }
+        )
+    return rows
+
+
+def _shift_map(maps: Tensor, pixels: float) -> Tensor:
+    theta = geometry.affine(shift=(2 * pixels / maps.shape[-1], 0.0)).to(maps.device)
+    return sampler.warp(maps, theta.expand(len(maps), 2, 3), padding="border")

@@ -1,0 +1,438 @@
+// Warp playground: a picture, a transform and what comes out, drawn in the page.
+//
+// First the pure functions (no page needed; `node --test` runs them), then `mount`, which
+// builds the figure inside an element, then `render`, which ties it to a widget model.
+// Conventions: a transform maps output -> input, x first, [-1, 1] at pixel edges; points are
+// flat arrays x0, y0, x1, y1, ...; images are flat, row by row.
+
+// ---------------------------------------------------------------- pure functions
+
+/** Coordinates of n pixel centres in [-1, 1], or from edge to edge with alignCorners. */
+export function axis(n, alignCorners = false) {
+  const at = alignCorners ? (i) => (n > 1 ? (2 * i) / (n - 1) - 1 : 0) : (i) => (2 * i + 1) / n - 1;
+  return Float64Array.from({ length: n }, (_, i) => at(i));
+}
+
+/** The points x, y of a [rows, cols] lattice, row by row. */
+export function lattice([rows, cols], alignCorners = false) {
+  const xs = axis(cols, alignCorners), ys = axis(rows, alignCorners);
+  const points = new Float64Array(2 * rows * cols);
+  for (let i = 0, k = 0; i < rows; i++)
+    for (let j = 0; j < cols; j++) { points[k++] = xs[j]; points[k++] = ys[i]; }
+  return points;
+}
+
+function numbers(name, values, length) {
+  if (values?.length !== length) throw new TypeError(`${name}: ${length} numbers wanted, ${values?.length} came`);
+  for (const v of values) if (!Number.isFinite(v)) throw new RangeError(`${name}: ${v} is not a finite number`);
+  return values;
+}
+
+function mapPoints(points, f) {
+  const out = new Float64Array(points.length);
+  for (let k = 0; k < points.length; k += 2) [out[k], out[k + 1]] = f(points[k], points[k + 1]);
+  return out;
+}
+
+/** theta: six numbers, row by row. */
+export function applyAffine(theta, points) {
+  const [a, b, c, d, e, f] = numbers("theta", theta, 6);
+  return mapPoints(points, (x, y) => [a * x + b * y + c, d * x + e * y + f]);
+}
+
+/** H: nine numbers, row by row. */
+export function applyHomography(H, points) {
+  const [a, b, c, d, e, f, g, h, i] = numbers("homography", H, 9);
+  return mapPoints(points, (x, y) => {
+    const w = g * x + h * y + i;
+    return [(a * x + b * y + c) / w, (d * x + e * y + f) / w];
+  });
+}
+
+/** Solves A X = B in place by elimination with row pivoting; A is n x n, B is n x m. */
+export function solve(A, B) {
+  const n = A.length;
+  for (let k = 0; k < n; k++) {
+    let p = k;
+    for (let i = k + 1; i < n; i++) if (Math.abs(A[i][k]) > Math.abs(A[p][k])) p = i;
+    if (Math.abs(A[p][k]) < 1e-12) throw new RangeError("solve: the matrix is singular");
+    [A[k], A[p]] = [A[p], A[k]];
+    [B[k], B[p]] = [B[p], B[k]];
+    for (let i = 0; i < n; i++) {
+      if (i === k) continue;
+      const f = A[i][k] / A[k][k];
+      if (f === 0) continue;
+      for (let j = k; j < n; j++) A[i][j] -= f * A[k][j];
+      for (let j = 0; j < B[i].length; j++) B[i][j] -= f * B[k][j];
+    }
+  }
+  return B.map((row, k) => Array.from(row, (v) => v / A[k][k]));
+}
+
+export const CORNERS = [-1, -1, 1, -1, 1, 1, -1, 1]; // clockwise from the top left
+const CORNER_NAMES = ["top left", "top right", "bottom right", "bottom left"];
+
+/** True when four corners, clockwise from the top left, make a convex quadrilateral. */
+export function isConvex(corners, margin = 0.02) {
+  const p = (i) => [corners[2 * (i % 4)], corners[2 * (i % 4) + 1]];
+  return [0, 1, 2, 3].every((i) => {
+    const [a, b, c] = [p(i), p(i + 1), p(i + 2)];
+    return (b[0] - a[0]) * (c[1] - b[1]) - (b[1] - a[1]) * (c[0] - b[0]) > margin;
+  });
+}
+
+/** The H (nine numbers, the last 1) that takes the corners of the output to `corners`. */
+export function homographyFromCorners(corners) {
+  numbers("corners", corners, 8);
+  if (!isConvex(corners, 1e-9)) throw new RangeError("corners: they must make a convex quadrilateral");
+  const A = [], B = [];
+  for (let k = 0; k < 8; k += 2) {
+    const [x, y, u, v] = [CORNERS[k], CORNERS[k + 1], corners[k], corners[k + 1]];
+    A.push([x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]);
+    B.push([u], [v]);
+  }
+  return [...solve(A, B).flat(), 1];
+}
+
+/** Control points of a thin-plate spline: a [rows, cols] lattice from edge to edge. */
+export const controlPoints = (shape) => lattice(shape, true);
+
+const tpsCache = new Map();
+
+/** [n, K] matrix of a thin-plate spline: how much each control point's offset moves each point. */
+export function tpsMatrix(shape, points, key = null) {
+  const name = key && `${shape} ${key}`;
+  if (name && tpsCache.has(name)) return tpsCache.get(name);
+  const c = controlPoints(shape), K = c.length / 2, N = K + 3;
+  const row = (x, y) => {
+    const r = new Float64Array(N);
+    for (let k = 0; k < K; k++) {
+      const d = (x - c[2 * k]) ** 2 + (y - c[2 * k + 1]) ** 2;
+      r[k] = d > 0 ? d * Math.log(d) : 0;
+    }
+    r[K] = 1; r[K + 1] = x; r[K + 2] = y;
+    return r;
+  };
+  const L = Array.from({ length: K }, (_, k) => row(c[2 * k], c[2 * k + 1]));
+  for (let e = 0; e < 3; e++) L.push(Float64Array.from({ length: N }, (_, k) => (k < K ? L[k][K + e] : 0)));
+  const weights = solve(L, Array.from({ length: N }, (_, i) => Float64Array.from({ length: K }, (_, k) => +(i === k))));
+  const M = new Float64Array((points.length / 2) * K);
+  for (let n = 0; n < points.length / 2; n++) {
+    const r = row(points[2 * n], points[2 * n + 1]);
+    for (let k = 0; k < K; k++) for (let i = 0; i < N; i++) M[n * K + k] += r[i] * weights[i][k];
+  }
+  if (name) tpsCache.set(name, M);
+  return M;
+}
+
+/** offsets: dx, dy of each control point, row by row. */
+export function applyTps(offsets, shape, points, key = null) {
+  const K = shape[0] * shape[1], M = tpsMatrix(shape, points, key), out = Float64Array.from(points);
+  numbers("offsets", offsets, 2 * K);
+  for (let n = 0; n < out.length / 2; n++)
+    for (let k = 0; k < K; k++) {
+      out[2 * n] += M[n * K + k] * offsets[2 * k];
+      out[2 * n + 1] += M[n * K + k] * offsets[2 * k + 1];
+    }
+  return out;
+}
+
+/** Grids: where each pixel of an output of size [h, w] is read, as x, y pairs. */
+export const affineGrid = (theta, size, alignCorners = false) => applyAffine(theta, lattice(size, alignCorners));
+export const homographyGrid = (H, size, alignCorners = false) => applyHomography(H, lattice(size, alignCorners));
+export const tpsGrid = (offsets, shape, size, alignCorners = false) =>
+  applyTps(offsets, shape, lattice(size, alignCorners), `grid ${size} ${alignCorners}`);
+
+/** Median of the outermost pixels: what a picture of size [h, w] shows beyond its edge. */
+export function borderMedian(image, [h, w]) {
+  const ring = [];
+  for (let i = 0; i < h; i++)
+    for (let j = 0; j < w; j++) if (i === 0 || j === 0 || i === h - 1 || j === w - 1) ring.push(image[i * w + j]);
+  ring.sort((a, b) => a - b);
+  return ring[(ring.length - 1) >> 1]; // the lower of the two middle ones, as torch.median
+}
+
+/** Bilinear samples of one channel of size [h, w] at the points of a grid. */
+export function bilinearSample(image, [h, w], grid, { padding = "background", fill, alignCorners = false } = {}) {
+  if (!["background", "zeros", "border"].includes(padding))
+    throw new RangeError(`padding: "background", "zeros" or "border" wanted, ${JSON.stringify(padding)} came`);
+  if (image.length !== h * w) throw new TypeError(`image: ${h * w} numbers wanted, ${image.length} came`);
+  const outside = padding === "background" ? fill ?? borderMedian(image, [h, w]) : 0;
+  const clamp = (i, n) => Math.min(Math.max(i, 0), n - 1);
+  const tap = padding === "border"
+    ? (i, j) => image[clamp(i, h) * w + clamp(j, w)]
+    : (i, j) => (i >= 0 && j >= 0 && i < h && j < w ? image[i * w + j] : outside);
+  const pixel = alignCorners ? (c, n) => ((c + 1) * (n - 1)) / 2 : (c, n) => ((c + 1) * n - 1) / 2;
+  const out = new Float64Array(grid.length / 2);
+  for (let k = 0; k < out.length; k++) {
+    const u = pixel(grid[2 * k], w), v = pixel(grid[2 * k + 1], h);
+    const j = Math.floor(u), i = Math.floor(v), a = u - j, b = v - i;
+    out[k] = (1 - b) * ((1 - a) * tap(i, j) + a * tap(i, j + 1)) + b * ((1 - a) * tap(i + 1, j) + a * tap(i + 1, j + 1));
+  }
+  return out;
+}
+
+/** The inverse of an affine map of six numbers. */
+export function invertAffine([a, b, c, d, e, f]) {
+  const det = a * e - b * d;
+  if (Math.abs(det) < 1e-12) throw new RangeError("theta: its 2 x 2 part has no inverse");
+  return [e / det, -b / det, (b * f - e * c) / det, -d / det, a / det, (d * c - a * f) / det];
+}
+
+/**
+ * Theta from what the picture does: shift after rotation after shear after scale.
+ * rotate, shear: degrees, counter-clockwise and to the right below the centre; scale above 1
+ * enlarges; shifts go right and down, in units where the picture is 2 wide. `aspect` is how much
+ * more it grows along y than along x, negative when mirrored. Theta is the inverse of the motion.
+ */
+export function thetaFromParts({ rotate, scale, shear, shiftX, shiftY, aspect = 1 }) {
+  const r = (rotate * Math.PI) / 180, k = Math.tan((shear * Math.PI) / 180), [c, s] = [Math.cos(r), Math.sin(r)];
+  const q = Math.sqrt(Math.abs(aspect)), sx = scale / q, sy = scale * q * Math.sign(aspect);
+  return invertAffine([c * sx, (c * k + s) * sy, shiftX, -s * sx, (c - s * k) * sy, shiftY]);
+}
+
+/** The inverse of thetaFromParts; null where theta's 2 x 2 part has no inverse. */
+export function partsFromTheta(theta) {
+  if (Math.abs(theta[0] * theta[4] - theta[1] * theta[3]) < 1e-9) return null;
+  const [a, b, shiftX, d, e, shiftY] = invertAffine(theta), det = a * e - b * d, sx = Math.hypot(a, d), sy = det / sx;
+  const shear = (Math.atan((a * b + d * e) / det) * 180) / Math.PI, rotate = (Math.atan2(-d, a) * 180) / Math.PI;
+  return { rotate, scale: Math.sqrt(Math.abs(det)), shear, shiftX, shiftY, aspect: sy / sx };
+}
+
+// ---------------------------------------------------------------- the figure
+
+const MODES = { affine: "affine", homography: "homography", tps: "thin-plate spline" };
+const PADDINGS = { background: "background", zeros: "zeros", border: "border" };
+const THETA = ["θ₁₁", "θ₁₂", "θ₁₃", "θ₂₁", "θ₂₂", "θ₂₃"];
+const PARTS = [ // key, label, min, max, step, unit
+  ["rotate", "rotate", -180, 180, 1, "°"], ["scale", "scale", 0.4, 2.5, 0.01, ""], ["shear", "shear", -45, 45, 1, "°"],
+  ["shiftX", "shift x", -1, 1, 0.01, ""], ["shiftY", "shift y", -1, 1, 0.01, ""],
+];
+const KEYS = ["mode", "padding", "picture", "pictures", "names", "size", "theta", "corners", "shape", "offsets"];
+const LINES = 8, STEPS = 16; // the drawn grid: lines each way, pieces a line
+let mounted = 0;
+
+const identity = (shape) => ({ theta: [1, 0, 0, 0, 1, 0], corners: [...CORNERS], offsets: new Array(2 * shape[0] * shape[1]).fill(0) });
+const tidy = (v) => Math.round(v * 1e6) / 1e6 || 0; // no 0.30000000000000004, no -0
+const show = (v, digits = 2) => tidy(v.toFixed(digits)).toFixed(digits).replace("-", "−");
+const fromBase64 = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+
+function node(tag, attributes = {}, ...children) {
+  const e = tag === "svg" || tag === "path" ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  for (const [k, v] of Object.entries(attributes)) e.setAttribute(k, v);
+  e.append(...children);
+  return e;
+}
+
+function slider(label, min, max, step, unit, onInput) {
+  const input = node("input", { type: "range", min, max, step, "aria-label": label });
+  const value = node("output");
+  input.addEventListener("input", () => onInput(+input.value));
+  const set = (v) => {
+    input.value = v;
+    value.textContent = show(v, step < 1 ? 2 : 0) + unit;
+    input.setAttribute("aria-valuetext", value.textContent);
+  };
+  return { element: node("label", { class: "wp-slider" }, node("span", {}, label), input, value), set };
+}
+
+function choice(legend, options, onPick) {
+  const name = `wp-${++mounted}`, radios = {};
+  const parts = Object.entries(options).map(([key, text]) => {
+    radios[key] = node("input", { type: "radio", name, value: key });
+    radios[key].addEventListener("change", () => onPick(key));
+    return node("label", {}, radios[key], node("span", {}, text));
+  });
+  const element = node("fieldset", { class: "wp-choice" }, node("legend", {}, legend), node("div", {}, ...parts));
+  return { element, set: (key) => { if (radios[key]) radios[key].checked = true; } };
+}
+
+function matrix(name, values, columns, digits = 3) {
+  const cells = Array.from(values, (v) => show(v, digits));
+  const rows = cells.map((c, i) => (i && i % columns === 0 ? "; " : " ") + c).join("").trim();
+  const grid = node("span", { class: "wp-cells", style: `grid-template-columns:repeat(${columns},auto)` });
+  grid.append(...cells.map((c) => node("span", {}, c)));
+  return node("div", { class: "wp-matrix", role: "img", "aria-label": `${name} = ${rows}` }, node("span", {}, `${name} =`), grid);
+}
+
+function paint(canvas, values, [h, w]) {
+  const data = new ImageData(w, h);
+  for (let k = 0; k < values.length; k++) {
+    data.data[4 * k] = data.data[4 * k + 1] = data.data[4 * k + 2] = values[k]; // clamped and rounded
+    data.data[4 * k + 3] = 255;
+  }
+  canvas.getContext("2d").putImageData(data, 0, 0);
+}
+
+/** Builds the figure in `el`. `given` holds the values named in KEYS; `onChange` hears of changes. */
+export function mount(el, given, onChange = () => {}) {
+  const state = { mode: "affine", padding: "background", shape: [4, 4], picture: 0 };
+  Object.assign(state, identity(given.shape ?? state.shape), given);
+  const [h, w] = state.size, my = Math.ceil(h / 4), mx = Math.ceil(w / 4), [H, W] = [h + 2 * my, w + 2 * mx];
+  const limit = [W / w, H / h]; // how far the view of the input reaches
+  const linePoints = [];
+  for (let i = 0; i < LINES; i++) // even lines run along x, odd ones along y
+    for (const along of [0, 1])
+      for (let s = 0; s <= STEPS; s++) {
+        const p = [(2 * s) / STEPS - 1, (2 * i) / (LINES - 1) - 1];
+        linePoints.push(...(along ? p.reverse() : p));
+      }
+
+  const warp = (points, key) => {
+    if (state.mode === "affine") return applyAffine(state.theta, points);
+    if (state.mode === "homography") return applyHomography(homographyFromCorners(state.corners), points);
+    return applyTps(state.offsets, state.shape, points, key);
+  };
+  const centres = lattice([h, w]);
+  let parts = partsFromTheta(state.theta) ?? partsFromTheta(identity([1, 1]).theta);
+
+  const change = (patch) => { Object.assign(state, patch); draw(); onChange(patch); };
+  const setTheta = (theta) => change({ theta: theta.map(tidy) });
+
+  // -- the parts of the page
+  const input = node("canvas", { width: W, height: H, role: "img", "aria-label": "input, with the place that is read drawn over it" });
+  const output = node("canvas", { class: "wp-output", width: w, height: h, role: "img", "aria-label": `output, ${h} by ${w} pixels` });
+  const paths = ["halo", "lines", "box", "top"].map((c) => node("path", { class: `wp-${c}` }));
+  const edge = node("path", { class: "wp-edge", d: `M${mx} ${my}h${w}v${h}h${-w}z` });
+  const overlay = node("svg", { viewBox: `0 0 ${W} ${H}`, "aria-hidden": "true" }, edge, ...paths);
+  const well = node("div", { class: "wp-well", style: `aspect-ratio:${W}/${H}` }, input, overlay);
+  const numbersShown = node("div", { class: "wp-numbers" });
+  const say = node("p", { class: "wp-say", "aria-live": "polite" });
+  const hint = node("p", { class: "wp-hint" });
+  const reset = node("button", { type: "button", class: "wp-reset" }, "Reset to identity");
+  reset.addEventListener("click", () => { say.textContent = ""; parts = partsFromTheta([1, 0, 0, 0, 1, 0]); change(identity(state.shape)); });
+  const mode = choice("Transform", MODES, (key) => { say.textContent = ""; change({ mode: key }); });
+  const picture = choice("Picture", Object.fromEntries(state.names.map((n, i) => [i, n])), (key) => change({ picture: +key }));
+  const padding = choice("Outside", PADDINGS, (key) => change({ padding: key }));
+  const partSliders = PARTS.map(([key, ...rest]) => slider(...rest, (v) => {
+    parts = { ...parts, [key]: v };
+    setTheta(thetaFromParts(parts));
+  }));
+  const thetaSliders = THETA.map((name, k) => slider(name, k % 3 === 2 ? -1 : -2, k % 3 === 2 ? 1 : 2, 0.01, "", (v) => {
+    const theta = state.theta.map((t, i) => (i === k ? v : t));
+    parts = partsFromTheta(theta) ?? parts;
+    setTheta(theta);
+  }));
+  const group = (text, list) => node("div", { role: "group", "aria-label": text }, node("h4", {}, text), ...list.map((s) => s.element));
+  const sliders = node("div", { class: "wp-sliders" }, group("What the picture does", partSliders), group("The six numbers of θ", thetaSliders));
+  const figure = (content, text) => node("figure", {}, content, node("figcaption", {}, text));
+  const root = node("div", { class: "warp-playground", "data-lm-suppress-shortcuts": "true" },
+    node("div", { class: "wp-bar" }, mode.element, picture.element, padding.element),
+    node("div", { class: "wp-stage", style: `--wp-in:${W}fr;--wp-out:${w}fr` },
+      figure(well, "Input, and where it is read"),
+      figure(node("div", { class: "wp-well", style: `aspect-ratio:${w}/${h}` }, output), "Output"),
+      node("div", { class: "wp-side" }, numbersShown, hint, say, reset)),
+    sliders);
+  root.addEventListener("keydown", (e) => { if (e.key.startsWith("Arrow")) e.stopPropagation(); }); // the notebook's own keys
+  el.replaceChildren(root);
+
+  // -- the handles: corners or control points
+  let handles = [];
+  const homes = () => (state.mode === "homography" ? CORNERS : state.mode === "tps" ? controlPoints(state.shape) : []);
+  const places = () => (state.mode === "homography" ? state.corners : Array.from(homes(), (c, k) => c + state.offsets[k]));
+  const handleName = (k) => (state.mode === "homography" ? `${CORNER_NAMES[k]} corner`
+    : `control point, row ${1 + Math.floor(k / state.shape[1])}, column ${1 + (k % state.shape[1])}`);
+  function moveTo(k, x, y) {
+    const to = [x, y].map((v, i) => tidy(Math.round(Math.min(Math.max(v, -limit[i]), limit[i]) * 100) / 100));
+    const home = homes();
+    const next = Array.from(places(), (v, i) => (i >> 1 === k ? to[i & 1] : v));
+    const bad = state.mode === "homography" && !isConvex(next);
+    if (!bad) change(state.mode === "homography" ? { corners: next } : { offsets: next.map((v, i) => tidy(v - home[i])) });
+    say.textContent = bad ? "Stopped: the four corners must stay convex." : "";
+  }
+  function addHandle(k) {
+    const b = node("button", { type: "button", class: "wp-handle" });
+    let grab = null;
+    b.addEventListener("pointerdown", (e) => {
+      const r = well.getBoundingClientRect(), [x, y] = places().slice(2 * k, 2 * k + 2);
+      grab = { id: e.pointerId, dx: x - (e.clientX / r.width) * 2 * limit[0], dy: y - (e.clientY / r.height) * 2 * limit[1], r };
+      b.setPointerCapture(e.pointerId);
+      b.focus({ preventScroll: true });
+      e.preventDefault();
+    });
+    b.addEventListener("pointermove", (e) => {
+      if (grab?.id !== e.pointerId) return;
+      moveTo(k, grab.dx + (e.clientX / grab.r.width) * 2 * limit[0], grab.dy + (e.clientY / grab.r.height) * 2 * limit[1]);
+    });
+    for (const end of ["pointerup", "pointercancel"]) b.addEventListener(end, () => { grab = null; });
+    b.addEventListener("keydown", (e) => {
+      const step = e.shiftKey ? 0.01 : 0.05, [x, y] = places().slice(2 * k, 2 * k + 2);
+      const d = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] }[e.key];
+      if (!d && e.key !== "Home") return;
+      e.preventDefault();
+      if (d) moveTo(k, x + d[0], y + d[1]);
+      else moveTo(k, ...Array.from(homes()).slice(2 * k, 2 * k + 2));
+    });
+    well.append(b);
+    return b;
+  }
+
+  // -- drawing
+  let drawn = {};
+  const once = (name, key, f) => { if (drawn[name] !== key) { drawn[name] = key; f(); } };
+  function draw() {
+    const image = fromBase64(state.pictures[state.picture]), look = { padding: state.padding };
+    once("input", `${state.picture} ${state.padding} ${state.pictures}`, () => {
+      const view = lattice([H, W]).map((v, k) => v * limit[k & 1]);
+      paint(input, bilinearSample(image, [h, w], view, look), [H, W]);
+    });
+    paint(output, bilinearSample(image, [h, w], warp(centres, "centres"), look), [h, w]);
+
+    const p = warp(linePoints, "lines"), n = STEPS + 1;
+    const line = (i) => "M" + Array.from({ length: n }, (_, s) => {
+      const k = 2 * (i * n + s);
+      return `${(((p[k] + 1) * w) / 2 + mx).toFixed(2)} ${(((p[k + 1] + 1) * h) / 2 + my).toFixed(2)}`;
+    }).join("L");
+    const all = Array.from({ length: 2 * LINES }, (_, i) => line(i)), last = all.length - 2;
+    const box = [1, last, last + 1].map((i) => all[i]).join("");
+    [all[0] + box, all.slice(2, last).join(""), box, all[0]].forEach((d, i) => paths[i].setAttribute("d", d));
+
+    once("handles", `${state.mode} ${state.shape}`, () => {
+      handles.forEach((b) => b.remove());
+      handles = Array.from({ length: homes().length / 2 }, (_, k) => addHandle(k));
+      sliders.hidden = state.mode !== "affine";
+      hint.textContent = state.mode === "affine" ? "θ takes each output point to the input point that it reads."
+        : "Drag a point, or focus it and use the arrow keys (Shift: small steps, Home: back).";
+    });
+    const at = places();
+    handles.forEach((b, k) => {
+      const [x, y] = [at[2 * k], at[2 * k + 1]];
+      b.style.left = `${50 + (50 * x) / limit[0]}%`;
+      b.style.top = `${50 + (50 * y) / limit[1]}%`;
+      b.setAttribute("aria-label", `${handleName(k)}, x ${show(x)}, y ${show(y)}`);
+    });
+
+    const even = (start) => state.offsets.filter((_, k) => k % 2 === start);
+    numbersShown.replaceChildren(...(state.mode === "affine" ? [matrix("θ", state.theta, 3)]
+      : state.mode === "homography" ? [matrix("H", homographyFromCorners(state.corners), 3)]
+        : [matrix("Δx", even(0), state.shape[1], 2), matrix("Δy", even(1), state.shape[1], 2)]));
+    mode.set(state.mode); picture.set(state.picture); padding.set(state.padding);
+    thetaSliders.forEach((s, k) => s.set(state.theta[k]));
+    partSliders.forEach((s, k) => s.set(parts[PARTS[k][0]]));
+  }
+  draw();
+
+  /** Takes values from outside; what is already so is not drawn again. */
+  function update(patch) {
+    const news = Object.entries(patch).filter(([k, v]) => JSON.stringify(v) !== JSON.stringify(state[k]));
+    if (!news.length) return;
+    Object.assign(state, Object.fromEntries(news));
+    parts = partsFromTheta(state.theta) ?? parts;
+    draw();
+  }
+  return { state, update, destroy: () => root.remove() };
+}
+
+/** The widget's view: the model may be a live one or one kept alive in a static page. */
+function render({ model, el }) {
+  const values = () => Object.fromEntries(KEYS.map((k) => [k, model.get(k)]));
+  const view = mount(el, values(), (patch) => {
+    for (const [k, v] of Object.entries(patch)) model.set(k, v);
+    model.save_changes();
+  });
+  const listeners = KEYS.map((k) => [`change:${k}`, () => view.update({ [k]: model.get(k) })]);
+  for (const [name, f] of listeners) model.on(name, f);
+  return () => { for (const [name, f] of listeners) model.off(name, f); view.destroy(); };
+}
+
+export default { render };

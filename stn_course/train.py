@@ -1,0 +1,282 @@
+"""One visible training loop: ``fit`` a ``Config``, ``evaluate`` a model.
+
+Step ``t`` of a run depends on the configuration, the seed and ``t`` alone: order,
+distortion and dropout are seeded by the step.  So a run that was killed goes on from
+its last checkpoint and ends with the same bits as one left alone.
+"""
+
+import dataclasses
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from stn_course import models
+from stn_course.checkpoints import load_checkpoint, save_checkpoint
+from stn_course.data import DISTORTIONS, Digits, freeze, mnist
+from stn_course.measure import evaluate, prepare
+from stn_course.records import RunRecord, current_commit
+
+OPTIMIZERS = ("adam", "sgd", "rmsprop")
+SCHEDULES = ("constant", "linear", "step", "cosine", "onecycle")
+PRECISIONS = ("float32", "bf16", "auto")
+CLEAN = "clean"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides a run, apart from the seed and the machine.
+
+    ``distort`` names a recipe of ``data.DISTORTIONS``; with ``frozen`` each image is
+    distorted once, otherwise afresh at every visit; ``with_clean`` adds the clean images
+    to the frozen ones.  ``tests`` lists the sets (``clean`` or a recipe) measured at the
+    end.  ``lr`` is the highest rate of the schedule.
+    """
+
+    model: str = "cnn"
+    options: dict = dataclasses.field(default_factory=dict)  # of the model's builder
+    train_on: str = "train"  # or "train+valid": all 60 000, where nothing is selected
+    limit: int | None = None  # use only the first so many training images
+    distort: str | None = None
+    frozen: bool = False
+    with_clean: bool = False
+    tests: tuple[str, ...] = (CLEAN,)
+    epochs: int = 5
+    batch_size: int = 64
+    lr: float = 1e-3
+    optimizer: str = "adam"
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    precision: str = "auto"
+
+    def __post_init__(self):
+        object.__setattr__(self, "tests", tuple(self.tests))  # JSON gives a list
+        _one_of("model", self.model, models.MODELS)
+        _one_of("train_on", self.train_on, ("train", "train+valid"))
+        _one_of("optimizer", self.optimizer, OPTIMIZERS)
+        _one_of("schedule", self.schedule, SCHEDULES)
+        _one_of("precision", self.precision, PRECISIONS)
+        for name in self.tests + ((self.distort,) if self.distort else ()):
+            _one_of("distort or tests", name, (CLEAN, *DISTORTIONS))
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}; wanted at least 1")
+        if not self.lr > 0:
+            raise ValueError(f"lr={self.lr}; wanted a positive rate")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"limit={self.limit}; wanted at least 1 image, or None")
+        if (self.frozen or self.with_clean) and not self.distort:
+            raise ValueError("frozen and with_clean need distort, which is None")
+        if self.with_clean and not self.frozen:
+            raise ValueError("with_clean=True needs frozen=True")
+
+
+def _one_of(argument: str, value: str, wanted) -> None:
+    if value not in wanted:
+        raise ValueError(f"{argument}={value!r} is unknown; wanted one of {', '.join(wanted)}")
+
+
+def stream(*key: int) -> int:
+    """A 63-bit seed for the random stream called ``key``; near keys give unrelated streams."""
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
+
+
+INIT, ORDER, STEP, FREEZE, TEST = range(5)  # purposes, always the first part of a key
+
+
+def training_set(config: Config, seed: int, device: torch.device) -> tuple[Tensor, Tensor, str]:
+    """(images uint8 [N,1,H,W], labels [N], source of the digits), resident on ``device``."""
+    parts = [mnist(split) for split in config.train_on.split("+")]
+    images = torch.cat([p.images for p in parts])[: config.limit].to(device)
+    labels = torch.cat([p.labels for p in parts])[: config.limit].to(device)
+    if config.frozen:
+        frozen = freeze(images, config.distort, stream(FREEZE, seed))
+        images = torch.cat([frozen, images]) if config.with_clean else frozen
+        labels = torch.cat([labels, labels]) if config.with_clean else labels
+    return images, labels, parts[0].source
+
+
+def test_set(split: str, name: str, device: torch.device) -> Digits:
+    """``split`` under the recipe ``name``, each digit distorted once, the same for every run."""
+    digits = mnist(split)
+    images = digits.images.to(device)
+    if name != CLEAN:
+        images = freeze(images, name, stream(TEST, ("train", "valid", "test").index(split)))
+    return Digits(images, digits.labels.to(device), digits.source)
+
+
+def rate(config: Config, progress: float) -> float:
+    """Learning rate at ``progress`` in [0, 1) of the run."""
+    if config.schedule == "linear":
+        factor = 1 - progress
+    elif config.schedule == "step":
+        factor = 0.1 ** int(3 * progress)  # divided by 10 after each third
+    elif config.schedule == "cosine":
+        factor = 0.5 * (1 + np.cos(np.pi * progress))
+    elif config.schedule == "onecycle":
+        factor = progress / 0.3 if progress < 0.3 else (1 - progress) / 0.7
+        factor = max(float(factor), 1e-2)
+    else:
+        factor = 1.0
+    return config.lr * float(factor)
+
+
+def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
+    p, decay = model.parameters(), config.weight_decay
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(p, config.lr, config.momentum, weight_decay=decay)
+    if config.optimizer == "rmsprop":
+        return torch.optim.RMSprop(p, config.lr, momentum=config.momentum, weight_decay=decay)
+    return torch.optim.Adam(p, config.lr, weight_decay=decay, fused=True)
+
+
+def low_precision(config: Config, device: torch.device) -> bool:
+    """Whether matrix products run in bfloat16: if asked for, or if ``auto`` and fast here."""
+    if config.precision != "auto":
+        return config.precision == "bf16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def batches(n: int, size: int, seed: int, epoch: int, device: torch.device) -> Iterator[Tensor]:
+    """Index tensors of one epoch, shuffled by (seed, epoch); the last may be short."""
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(stream(ORDER, seed, epoch)))
+    return iter(order.to(device).split(size))
+
+
+def fit(
+    config: Config,
+    seed: int = 0,
+    *,
+    name: str = "unnamed",
+    folder: Path | None = None,
+    resume: bool = False,
+    save_every: int = 0,
+    progress: bool = False,
+    device: torch.device | None = None,
+    probe: Callable[[nn.Module, torch.device], dict] | None = None,
+) -> tuple[nn.Module, RunRecord]:
+    """Train ``config`` with ``seed``; return the model (in eval mode) and its record.
+
+    With ``folder`` a checkpoint is written after each epoch, and after every
+    ``save_every`` steps; ``resume`` goes on from it if there is one.
+    """
+    device = device or models.device()
+    images, labels, source = training_set(config, seed, device)
+    valid = test_set("valid", config.distort or CLEAN, device) if _has_valid(config) else None
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(stream(INIT, seed))
+        model = models.build(config.model, **config.options).to(device)
+        optimizer = make_optimizer(config, model)
+        state = RunState()
+        if resume and folder and (Path(folder) / "checkpoint.pt").exists():
+            state = RunState(**load_checkpoint(folder, config, seed, model, optimizer))
+        steps_an_epoch = -(-len(images) // config.batch_size)
+        bf16 = low_precision(config, device)
+        start = time.perf_counter() - state.seconds
+        bar = tqdm(
+            total=config.epochs * steps_an_epoch,
+            initial=state.step,
+            disable=not progress,
+            desc=name,
+        )
+        while state.step < config.epochs * steps_an_epoch:
+            epoch, done = divmod(state.step, steps_an_epoch)
+            model.train()
+            for index in list(batches(len(images), config.batch_size, seed, epoch, device))[done:]:
+                x, y = prepare(images[index]), labels[index]
+                key = stream(STEP, seed, state.step)
+                if config.distort and not config.frozen:
+                    generator = torch.Generator(device).manual_seed(key)
+                    x = DISTORTIONS[config.distort](x, generator).images  # [B, 1, H, W]
+                state.first_batch = state.first_batch or sha256(x)
+                torch.manual_seed(key)  # dropout
+                for group in optimizer.param_groups:
+                    group["lr"] = rate(config, state.step / (config.epochs * steps_an_epoch))
+                with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                    logits = model(x.to(memory_format=torch.channels_last))  # [B, classes]
+                    loss = F.cross_entropy(logits.float(), y)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+                state.step += 1
+                state.loss_sum += loss.item() * len(y)
+                bar.update()
+                epoch_ends = state.step % steps_an_epoch == 0  # it has a checkpoint of its own
+                if folder and save_every and state.step % save_every == 0 and not epoch_ends:
+                    state.seconds = time.perf_counter() - start
+                    save_checkpoint(folder, config, seed, model, optimizer, vars(state))
+            state.curves["train_loss"].append(state.loss_sum / len(images))
+            state.loss_sum = 0.0
+            if valid is not None:
+                measured = evaluate(model, valid.images, valid.labels)
+                state.curves["valid_accuracy"].append(100 * measured["correct"] / measured["total"])
+                bar.set_postfix(valid=f"{state.curves['valid_accuracy'][-1]:.2f} %")
+            state.seconds = time.perf_counter() - start
+            if folder:
+                save_checkpoint(folder, config, seed, model, optimizer, vars(state))
+        bar.close()
+    return model.eval(), RunRecord(
+        experiment=name,
+        seed=seed,
+        config=dataclasses.asdict(config) | {"bf16": bf16},
+        digits=source,
+        parameters=models.count_parameters(model),
+        curves=state.curves,
+        results=_results(model, config, device),
+        probes=probe(model, device) if probe else {},
+        hashes={"first_batch": state.first_batch, "weights": weights_sha256(model)},
+        commit=current_commit(),
+        versions={"torch": torch.__version__, "numpy": np.__version__},
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        threads=torch.get_num_threads(),
+        seconds=round(state.seconds, 3),
+    )
+
+
+@dataclass
+class RunState:
+    """Where a run is: what a checkpoint keeps beside weights and optimiser."""
+
+    step: int = 0
+    loss_sum: float = 0.0
+    seconds: float = 0.0
+    first_batch: str = ""
+    curves: dict = dataclasses.field(
+        default_factory=lambda: {"train_loss": [], "valid_accuracy": []}
+    )
+
+
+def _has_valid(config: Config) -> bool:
+    return "valid" not in config.train_on
+
+
+def _results(model: nn.Module, config: Config, device: torch.device) -> dict[str, dict]:
+    splits = ("valid", "test") if _has_valid(config) else ("test",)
+    results = {}
+    for split in splits:
+        for name in config.tests:
+            held = test_set(split, name, device)
+            results[f"{split}/{name}"] = evaluate(model, held.images, held.labels)
+    return results
+
+
+def sha256(*tensors: Tensor) -> str:
+    """SHA-256 of the tensors' bytes, one after the other."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def weights_sha256(model: nn.Module) -> str:
+    return sha256(*model.state_dict().values())

@@ -1,0 +1,86 @@
+"""Every exercise: right, untouched and every known wrong answer, each with its message."""
+
+import pytest
+
+from stn_course import exercises
+from stn_course.exercises import WrongAnswer, check
+
+KEYS = exercises.keys()
+BUGS = [(k, message, bug) for k in KEYS for message, bug in exercises.find(k).wrong.items()]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_the_reference_is_right(key, capsys):
+    reference = exercises.find(key).reference
+    # A copy, so that being right is found by computing, not by being the same object.
+    assert check(key, lambda *a: reference(*a)) is not reference
+    assert f"{key}: right." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_untouched_says_so_and_hands_back_the_reference(key, capsys):
+    def stub(*arguments):
+        """What to do."""
+        ...
+
+    assert check(key, stub) is exercises.find(key).reference
+    assert check(key, ...) is exercises.find(key).reference
+    assert capsys.readouterr().out.count(f"{key}: untouched.") == 2
+
+
+@pytest.mark.parametrize("key, message, bug", BUGS, ids=[f"{k}-{b.__name__}" for k, _, b in BUGS])
+def test_each_known_bug_is_rejected_with_its_own_message(key, message, bug):
+    with pytest.raises(WrongAnswer) as caught:
+        check(key, bug)
+    assert str(caught.value) == f"{key}: {message}"
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_exercise_knows_wrong_answers_and_has_a_hint(key):
+    exercise = exercises.find(key)
+    assert len(exercise.wrong) >= 2 and len(exercise.hint) > 20
+    assert len(list(exercise.cases())) >= 2
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_unknown_bugs_raise_with_the_hint(key):
+    def broken(*arguments):
+        raise RuntimeError("half written")
+
+    with pytest.raises(WrongAnswer, match="raised RuntimeError: half written. Hint: "):
+        check(key, broken)
+    with pytest.raises(WrongAnswer, match="you gave 'nonsense', wanted"):
+        check(key, lambda *a: "nonsense")
+    with pytest.raises(WrongAnswer, match="got int, wanted a function"):
+        check(key, 3)
+
+
+def test_a_function_that_returns_something_is_not_untouched():
+    assert exercises.is_untouched(lambda x: None)
+    assert not exercises.is_untouched(lambda x: 0)
+    assert not exercises.is_untouched(lambda x: x)
+
+
+def test_a_check_whose_wrong_answer_passes_would_be_caught(monkeypatch):
+    """The suite's own check: a tolerance so wide that a bug passes makes check() return."""
+    import dataclasses
+
+    from stn_course import exercises_01
+
+    wide = dataclasses.replace(exercises.find("1.3"), tolerance=1e9)
+    monkeypatch.setitem(exercises_01.EXERCISES, "1.3", wide)
+    bug = next(iter(wide.wrong.values()))
+    assert check("1.3", bug) is bug  # so test_each_known_bug... would fail
+
+
+def test_differences():
+    assert exercises.difference([1, 2.0], [1, 2.5]) == 0.5
+    assert exercises.difference([1], [1, 2]) == float("inf")
+    assert exercises.difference(float("nan"), 1.0) == float("inf")
+    assert exercises.difference({"a": 1}, {"b": 1}) == float("inf")
+    assert exercises.difference("x", "x") == 0 and exercises.difference("x", "y") == float("inf")
+
+
+def test_unknown_key_is_named():
+    with pytest.raises(ValueError, match="key='9.9' is no exercise; wanted one of 1.1"):
+        check("9.9", ...)

@@ -1,0 +1,125 @@
+"""Run records: round trip, statistics, clear errors, and those committed."""
+
+import json
+import math
+
+import pytest
+from scipy import stats
+
+from stn_course import records, scoreboard
+from stn_course.experiments import EXPERIMENTS
+from stn_course.train import Config
+
+
+def make(experiment="toy", seed=0, correct=90):
+    return records.RunRecord(
+        experiment=experiment,
+        seed=seed,
+        config={"model": "fc"},
+        digits="made up for a test",
+        parameters=5,
+        curves={"train_loss": [1.5, 0.25], "valid_accuracy": [50.0, 90.0]},
+        results={"test/clean": {"correct": correct, "total": 100, "loss": 0.1}},
+        hashes={"first_batch": "a", "weights": "b"},
+    )
+
+
+def test_round_trip_and_order(tmp_path):
+    for seed in (2, 0, 1):
+        records.save(make(seed=seed), tmp_path)
+    assert [r.seed for r in records.load("toy", tmp_path)] == [0, 1, 2]
+    assert records.load("toy", tmp_path)[0] == make(seed=0)
+    assert records.load("absent", tmp_path) == []
+    assert not list(tmp_path.glob("**/*.partial"))
+
+
+def test_statistics_against_scipy(tmp_path):
+    for seed, correct in enumerate((90, 92, 97)):
+        records.save(make(seed=seed, correct=correct), tmp_path)
+    mean, sd, n = records.accuracy("toy", "test/clean", tmp_path)
+    assert (mean, n) == (93.0, 3)
+    assert sd == pytest.approx(stats.tstd([90, 92, 97]))
+    assert math.isnan(records.mean_sd([1.0])[1])
+    for freedom in (1, 2, 3, 4, 5, 9, 19, 100):
+        assert records.student_95(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=2e-3)
+    difference, half = records.paired_difference([1.0, 2, 3, 4], [1.5, 2.5, 4, 4])
+    low, high = stats.ttest_rel([1.5, 2.5, 4, 4], [1.0, 2, 3, 4]).confidence_interval()
+    assert (difference - half, difference + half) == pytest.approx((low, high), rel=1e-3)
+
+
+def test_clear_errors(tmp_path):
+    with pytest.raises(ValueError, match="no.json is not a record: missing"):
+        records.loads('{"seed": 1}', "no.json")
+    with pytest.raises(ValueError, match="text is not a record: Expecting"):
+        records.loads("{")
+    with pytest.raises(KeyError, match="test/hard"):
+        make().accuracy("test/hard")
+    with pytest.raises(LookupError, match="stn-course run"):
+        records.accuracy("absent", "test/clean", tmp_path)
+    with pytest.raises(ValueError, match="wanted pairs"):
+        records.paired_difference([1.0], [2.0])
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "x"
+    records.write_atomically(path, b"old")
+    monkeypatch.setattr(records.os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        records.write_atomically(path, b"new")
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_history_csv():
+    assert records.history_csv(make()).splitlines() == [
+        "epoch,train_loss,valid_accuracy",
+        "1,1.5,50",
+        "2,0.25,90",
+    ]
+
+
+def test_jsonl_of_runs(tmp_path):
+    path = tmp_path / "runs.jsonl"
+    assert records.in_jsonl(path) == set()
+    lines = [json.dumps(json.loads(records.dumps(make(seed=s)))) for s in (0, 3)]
+    path.write_text("\n".join(lines) + "\n")
+    assert records.in_jsonl(path) == {("toy", 0), ("toy", 3)}
+
+
+# ---------------------------------------------------------------- the committed ones
+COMMITTED = sorted(records.records_dir().glob("*/*.json"))
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_committed_record_belongs_and_was_made_by_its_configuration(path):
+    record = records.loads(path.read_text(), path.name)
+    assert (record.experiment, str(record.seed)) == (path.parent.name, path.stem)
+    assert record.experiment in EXPERIMENTS, "an orphan record: no experiment of this name"
+    config = dict(record.config)
+    config.pop("bf16")
+    assert Config(**config) == EXPERIMENTS[record.experiment].config
+    assert record.digits.startswith("full MNIST")
+    assert "dirty" not in record.commit and record.commit != "unknown"
+    assert all(0 <= r["correct"] <= r["total"] for r in record.results.values())
+
+
+def test_every_scoreboard_row_has_its_record_or_says_not_yet_run():
+    for row, shown in zip(scoreboard.ROWS, scoreboard.rows(), strict=True):
+        if row.experiment is None:
+            assert (shown["ours"], shown["n"]) == (scoreboard.NOT_YET, 0)
+            continue
+        assert row.experiment in EXPERIMENTS
+        runs = records.load(row.experiment)
+        if not runs:
+            assert shown["ours"] == scoreboard.NOT_YET
+        else:
+            mean = sum(r.accuracy(row.which) for r in runs) / len(runs)
+            assert shown["ours"].startswith(f"{mean:.2f}") and shown["n"] == len(runs)
+
+
+def test_scoreboard_of_an_empty_folder_is_all_not_yet_run(tmp_path):
+    assert {r["ours"] for r in scoreboard.rows(tmp_path)} == {scoreboard.NOT_YET}
+
+
+def test_scoreboard_shows_errors_where_errors_were_published():
+    assert scoreboard.mean_sd_text([1.0, 2.0], " % error") == "1.50 ± 0.71 % error"
+    assert scoreboard.mean_sd_text([98.5]) == "98.50 % (one seed)"

@@ -1,0 +1,192 @@
+"""The loop: same seed same bits, resumed runs, schedules, clear errors."""
+
+import dataclasses
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from stn_course import checkpoints, train
+from stn_course.train import Config, fit
+
+TINY = Config(model="fc", limit=300, epochs=2, batch_size=50, precision="float32")
+
+
+def test_same_seed_same_record_bit_for_bit():
+    config = dataclasses.replace(TINY, distort="pose")
+    before = torch.get_rng_state()
+    (model, first), (_, second), (_, other) = (fit(config, seed) for seed in (1, 1, 2))
+    assert first.repeatable() == second.repeatable()
+    assert first.hashes != other.hashes
+    assert torch.equal(before, torch.get_rng_state())
+    assert not model.training
+    assert first.hashes["weights"] == train.weights_sha256(model)
+    assert len(first.curves["train_loss"]) == len(first.curves["valid_accuracy"]) == 2
+    assert set(first.results) == {"valid/clean", "test/clean"}
+
+
+@pytest.mark.parametrize("model", ["fc", "cnn"])
+def test_it_learns(model):
+    _, record = fit(dataclasses.replace(TINY, model=model, limit=3000, epochs=3))
+    assert record.accuracy("test/clean") > 75
+    assert record.curves["train_loss"][-1] < 0.6 * record.curves["train_loss"][0]
+
+
+def test_stopped_between_and_within_epochs_and_resumed_gives_the_same_bits(tmp_path, monkeypatch):
+    config = dataclasses.replace(TINY, distort="hard", epochs=3, optimizer="sgd", momentum=0.9)
+    _, whole = fit(config, 4)
+    for stop_after in (1, 6, 8, 17):  # steps; an epoch has 6
+        folder = tmp_path / str(stop_after)
+        steps = 0
+
+        def interrupt(*arguments, save=checkpoints.save_checkpoint, after=stop_after):
+            nonlocal steps
+            save(*arguments)
+            steps = arguments[-1]["step"]
+            if steps >= after:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(train, "save_checkpoint", interrupt)
+            fit(config, 4, folder=folder, save_every=1)
+        assert steps == stop_after
+        _, resumed = fit(config, 4, folder=folder, resume=True)
+        assert resumed.repeatable() == whole.repeatable()
+
+
+def test_killed_at_ten_random_moments_it_ends_with_the_same_weights(tmp_path):
+    """SIGKILL, as a closed laptop or a pre-empted machine would: no chance to tidy up."""
+    words = (
+        "-m stn_course train --model fc --distort hard --epochs 3 --limit 3000 --batch-size 10 "
+        "--precision float32 --threads 1 --save-every 20 --quiet --resume"
+    ).split()
+
+    def start(folder):
+        return subprocess.Popen(
+            [sys.executable, *words, "--out", folder], stdout=subprocess.PIPE, text=True
+        )
+
+    alone = start(tmp_path / "alone").communicate(timeout=300)[0]
+    dice = random.Random(11)
+    kills, steps = 0, set()
+    folder = tmp_path / "killed"
+    while kills < 10:
+        process = start(folder)
+        # Wait for the run to get somewhere new, so that each kill hits it at work.
+        begun = time.time()
+        before = checkpoint_age(folder)
+        while process.poll() is None and checkpoint_age(folder) == before:
+            assert time.time() - begun < 120
+            time.sleep(0.005)
+        time.sleep(dice.uniform(0, 0.02))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+        steps.add(checkpoints.read_checkpoint(folder)["state"]["step"])
+    assert len(steps) >= 5, f"the kills hit the run at {sorted(steps)} only"
+    killed = start(folder).communicate(timeout=300)[0]
+    weights = re.compile(r"weights ([0-9a-f]{64})")
+    assert weights.search(alone).group(1) == weights.search(killed).group(1)
+    assert alone == killed
+
+
+def checkpoint_age(folder):
+    try:
+        return (folder / checkpoints.FILE).stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+def test_bad_checkpoints_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nothing was trained there"):
+        checkpoints.read_checkpoint(tmp_path)
+    fit(TINY, 0, folder=tmp_path)
+    path = tmp_path / checkpoints.FILE
+    with pytest.raises(ValueError, match="cannot resume from .*: lr=0.001 there and 0.5 here"):
+        fit(dataclasses.replace(TINY, lr=0.5), 0, folder=tmp_path, resume=True)
+    with pytest.raises(ValueError, match="seed=0 there and 1 here"):
+        fit(TINY, 1, folder=tmp_path, resume=True)
+    whole = path.read_bytes()
+    for broken in (whole[: len(whole) // 2], b"not a zip", b""):
+        path.write_bytes(broken)
+        with pytest.raises(ValueError, match="is not a whole checkpoint"):
+            fit(TINY, 0, folder=tmp_path, resume=True)
+    torch.save({"a": 1}, path)
+    with pytest.raises(ValueError, match="is not a checkpoint of this course"):
+        checkpoints.read_checkpoint(tmp_path)
+
+
+def test_a_finished_run_can_be_made_longer(tmp_path):
+    longer = dataclasses.replace(TINY, epochs=4)
+    _, whole = fit(longer, 0)
+    fit(TINY, 0, folder=tmp_path)
+    _, extended = fit(longer, 0, folder=tmp_path, resume=True)
+    assert extended.repeatable() == whole.repeatable()
+
+
+@pytest.mark.parametrize(
+    "schedule, start, middle, end",
+    [
+        ("constant", 1, 1, 1),
+        ("linear", 1, 0.5, 0),
+        ("step", 1, 0.1, 0.01),
+        ("cosine", 1, 0.5, 0),
+        ("onecycle", 0.01, 0.5 / 0.7, 0.01),
+    ],
+)
+def test_schedules(schedule, start, middle, end):
+    config = dataclasses.replace(TINY, schedule=schedule, lr=2.0)
+    got = [train.rate(config, p) for p in (0, 0.5, 1 - 1e-9)]
+    assert got == pytest.approx([2 * start, 2 * middle, 2 * end], abs=1e-6)
+
+
+def test_frozen_mixture_is_twice_as_long_and_differs_by_seed():
+    config = dataclasses.replace(TINY, distort="hard", frozen=True, with_clean=True, limit=20)
+    images, labels, _ = train.training_set(config, 0, torch.device("cpu"))
+    assert len(images) == len(labels) == 40
+    assert torch.equal(labels[:20], labels[20:])
+    other, _, _ = train.training_set(config, 1, torch.device("cpu"))
+    assert torch.equal(images[20:], other[20:]) and not torch.equal(images[:20], other[:20])
+
+
+def test_test_sets_are_the_same_for_every_run_and_differ_by_split():
+    cpu = torch.device("cpu")
+    first = train.test_set("test", "hard", cpu).images
+    assert torch.equal(first, train.test_set("test", "hard", cpu).images)
+    assert not torch.equal(first, train.test_set("test", "mild", cpu).images)
+
+
+def test_low_precision_trains_with_float32_weights():
+    config = dataclasses.replace(TINY, model="cnn", precision="bf16", limit=1000)
+    model, record = fit(config)
+    assert record.config["bf16"] is True
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert record.accuracy("test/clean") > 40
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"model": "nope"}, "model='nope' is unknown; wanted one of fc"),
+        ({"optimizer": "lbfgs"}, "optimizer='lbfgs' is unknown; wanted one of adam"),
+        ({"schedule": "up"}, "schedule='up' is unknown"),
+        ({"precision": "int4"}, "precision='int4' is unknown"),
+        ({"distort": "melt"}, "distort or tests='melt' is unknown"),
+        ({"tests": ["melt"]}, "distort or tests='melt' is unknown"),
+        ({"train_on": "test"}, "train_on='test' is unknown"),
+        ({"epochs": 0}, "epochs=0; wanted at least 1"),
+        ({"lr": 0.0}, "lr=0.0; wanted a positive rate"),
+        ({"lr": float("nan")}, "lr=nan; wanted a positive rate"),
+        ({"limit": 0}, "limit=0; wanted at least 1"),
+        ({"frozen": True}, "need distort"),
+        ({"distort": "hard", "with_clean": True}, "needs frozen=True"),
+    ],
+)
+def test_bad_configurations_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(TINY, **change)
