@@ -1,0 +1,123 @@
+/* Brings anywidgets alive in a page that has no kernel.
+ *
+ * A notebook stores the state of its widgets: for an anywidget that includes the text of its ES
+ * module (_esm) and style (_css). This script gives each one a small model with the interface that
+ * anywidget modules are written for (get, set, on, off, save_changes) and calls their render().
+ *
+ * A classic script on purpose: browsers refuse module scripts over file://, but a classic script
+ * may import a module from a blob, so the pages work from a disk, a stick or a server alike.
+ */
+(function (root) {
+  "use strict";
+
+  const VIEW = 'script[type="application/vnd.jupyter.widget-view+json"]';
+  const STATE = 'script[type="application/vnd.jupyter.widget-state+json"]';
+
+  /** A model without a kernel: Backbone's events, and nothing to synchronise with. */
+  function createModel(initial) {
+    const state = { ...initial };
+    const listeners = new Map();
+    const names = (text) => text.split(/\s+/).filter(Boolean);
+    const fire = (name, ...args) => {
+      for (const listener of [...(listeners.get(name) ?? [])]) listener(...args);
+    };
+    const model = {
+      get: (key) => state[key],
+      set(key, value) {
+        const entries = typeof key === "object" ? Object.entries(key) : [[key, value]];
+        const changed = entries.filter(([k, v]) => state[k] !== v);
+        for (const [k, v] of changed) state[k] = v;
+        for (const [k, v] of changed) fire(`change:${k}`, model, v);
+        if (changed.length) fire("change", model);
+      },
+      save_changes() {}, // there is no kernel to save to
+      on(events, listener) {
+        for (const name of names(events)) {
+          listeners.set(name, [...(listeners.get(name) ?? []), listener]);
+        }
+      },
+      off(events, listener) {
+        if (!events) return listeners.clear();
+        for (const name of names(events)) {
+          const left = (listeners.get(name) ?? []).filter((l) => listener && l !== listener);
+          listeners.set(name, left);
+        }
+      },
+      send() {
+        throw new Error("this page has no kernel to send a message to");
+      },
+    };
+    return model;
+  }
+
+  /** All widget models that the page stores: {id: {model_module, state, ...}}. */
+  function storedModels(document) {
+    const models = {};
+    for (const script of document.querySelectorAll(STATE)) {
+      Object.assign(models, JSON.parse(script.textContent).state);
+    }
+    return models;
+  }
+
+  function importText(text) {
+    return import(URL.createObjectURL(new Blob([text], { type: "text/javascript" })));
+  }
+
+  function fail(document, host, error) {
+    const note = document.createElement("p");
+    note.className = "widget-note";
+    note.textContent = `This figure did not start: ${error.message}`;
+    host.append(note);
+    console.error(error);
+  }
+
+  /** Mount every anywidget of the page; resolves to how many came alive. */
+  async function mountAll(document, load = importText) {
+    const stored = storedModels(document);
+    const modules = new Map(); // one import for each module text
+    const live = new Map(); // one model for each id: two views of it move together
+    const styles = new Set();
+    let alive = 0;
+
+    async function start(id) {
+      const { _esm: text, _css: css, ...state } = stored[id].state;
+      if (css && !styles.has(css)) {
+        const style = document.createElement("style");
+        style.textContent = css;
+        document.head.append(style);
+        styles.add(css);
+      }
+      if (!modules.has(text)) modules.set(text, load(text));
+      let widget = (await modules.get(text)).default;
+      if (typeof widget === "function") widget = await widget();
+      const model = createModel(state);
+      await widget.initialize?.({ model });
+      return { widget, model };
+    }
+
+    for (const script of document.querySelectorAll(VIEW)) {
+      const id = JSON.parse(script.textContent).model_id;
+      if (stored[id]?.model_module !== "anywidget") continue;
+      const host = document.createElement("div");
+      host.className = "anywidget-static";
+      script.after(host);
+      try {
+        if (!live.has(id)) live.set(id, start(id));
+        const { widget, model } = await live.get(id);
+        await widget.render?.({ model, el: host });
+        alive += 1;
+      } catch (error) {
+        fail(document, host, error);
+      }
+    }
+    return alive;
+  }
+
+  if (typeof module !== "undefined") {
+    module.exports = { createModel, storedModels, mountAll };
+  } else if (root.document.readyState === "loading") {
+    root.document.addEventListener("DOMContentLoaded", () => mountAll(root.document));
+  } else {
+    mountAll(root.document);
+  }
+})(globalThis);

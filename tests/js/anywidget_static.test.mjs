@@ -1,0 +1,147 @@
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import test from "node:test";
+
+const require = createRequire(import.meta.url);
+const { createModel, storedModels, mountAll } = require("../../book/_static/anywidget_static.js");
+
+/** As much of a document as the loader touches. */
+function fakePage(models, views) {
+  const element = (tag) => ({
+    tag,
+    children: [],
+    textContent: "",
+    append(child) {
+      this.children.push(child);
+    },
+  });
+  const scripts = views.map((id) => ({
+    textContent: JSON.stringify({ model_id: id }),
+    after(host) {
+      this.host = host;
+    },
+  }));
+  const state = { textContent: JSON.stringify({ state: models }) };
+  return {
+    scripts,
+    head: element("head"),
+    createElement: element,
+    querySelectorAll: (selector) => (selector.includes("widget-state") ? [state] : scripts),
+  };
+}
+
+const widget = (state) => ({ model_module: "anywidget", state });
+const counter = {
+  render({ model, el }) {
+    const show = () => (el.textContent = String(model.get("value")));
+    model.on("change:value", show);
+    show();
+    el.press = () => model.set("value", model.get("value") + 1);
+  },
+};
+
+test("set fires once for each changed key, then change, and not when nothing changed", () => {
+  const model = createModel({ a: 1, b: 2 });
+  const seen = [];
+  model.on("change:a change:b", (_, value) => seen.push(value));
+  model.on("change", () => seen.push("change"));
+  model.set({ a: 10, b: 20 });
+  model.set("a", 10);
+  assert.deepEqual(seen, [10, 20, "change"]);
+});
+
+test("listeners see the whole new state, whichever key they listen to", () => {
+  const model = createModel({ a: 1, b: 2 });
+  model.on("change:a", () => assert.equal(model.get("b"), 20));
+  model.set({ a: 10, b: 20 });
+});
+
+test("off takes one listener, one event or all", () => {
+  const model = createModel({ a: 0 });
+  const seen = [];
+  const first = () => seen.push("first");
+  const second = () => seen.push("second");
+  model.on("change:a", first);
+  model.on("change:a", second);
+  model.off("change:a", first);
+  model.set("a", 1);
+  model.off("change:a");
+  model.set("a", 2);
+  model.on("change:a", first);
+  model.off();
+  model.set("a", 3);
+  assert.deepEqual(seen, ["second"]);
+});
+
+test("the model does not share state with what it was made from, and refuses to send", () => {
+  const stored = { a: 1 };
+  createModel(stored).set("a", 2);
+  assert.equal(stored.a, 1);
+  assert.throws(() => createModel({}).send({}), /no kernel/);
+});
+
+test("anywidgets are mounted after their place, other widgets are left alone", async () => {
+  const page = fakePage(
+    {
+      one: widget({ _esm: "m", value: 4 }),
+      slider: { model_module: "@jupyter-widgets/controls", state: {} },
+    },
+    ["one", "slider", "missing"],
+  );
+  assert.deepEqual(Object.keys(storedModels(page)), ["one", "slider"]);
+  const alive = await mountAll(page, async () => ({ default: counter }));
+  assert.equal(alive, 1);
+  assert.equal(page.scripts[0].host.textContent, "4");
+  assert.equal(page.scripts[1].host, undefined);
+});
+
+test("two views of one model move together; module and style load once", async () => {
+  const page = fakePage({ one: widget({ _esm: "m", _css: "p{}", value: 0 }) }, ["one", "one"]);
+  let loads = 0;
+  await mountAll(page, async () => ({ default: (loads += 1) && counter }));
+  page.scripts[0].host.press();
+  assert.equal(page.scripts[1].host.textContent, "1");
+  assert.equal(loads, 1);
+  assert.equal(page.head.children.length, 1);
+});
+
+test("two widgets with the same style and module keep their own state", async () => {
+  const same = { _esm: "m", _css: "p{}" };
+  const page = fakePage(
+    { a: widget({ ...same, value: 1 }), b: widget({ ...same, value: 5 }) },
+    ["a", "b"],
+  );
+  await mountAll(page, async () => ({ default: () => counter }));
+  page.scripts[0].host.press();
+  assert.equal(page.scripts[0].host.textContent, "2");
+  assert.equal(page.scripts[1].host.textContent, "5");
+  assert.equal(page.head.children.length, 1);
+});
+
+test("initialize runs before render, once", async () => {
+  const order = [];
+  const page = fakePage({ one: widget({ _esm: "m" }) }, ["one", "one"]);
+  const noting = { initialize: () => order.push("init"), render: () => order.push("render") };
+  await mountAll(page, async () => ({ default: noting }));
+  assert.deepEqual(order, ["init", "render", "render"]);
+});
+
+test("a widget that breaks says so in its place and the next one still starts", async (t) => {
+  const logged = t.mock.method(console, "error", () => {});
+  const page = fakePage(
+    { bad: widget({ _esm: "bad" }), good: widget({ _esm: "good", value: 7 }) },
+    ["bad", "good"],
+  );
+  const broken = {
+    render() {
+      throw new Error("no canvas");
+    },
+  };
+  const alive = await mountAll(page, async (text) => ({
+    default: text === "bad" ? broken : counter,
+  }));
+  assert.equal(alive, 1);
+  assert.match(page.scripts[0].host.children[0].textContent, /did not start: no canvas/);
+  assert.equal(page.scripts[1].host.textContent, "7");
+  assert.equal(logged.mock.callCount(), 1);
+});

@@ -1,0 +1,129 @@
+"""Build the book: python tools/book.py [--out build/html]. Exit code 0 means that all is well.
+
+The sources are gathered in a folder of their own (build/book/source): the pages of book/, the
+executed notebooks made ready for a page without a kernel, the pages made at build, and MathJax
+from an installed package, checked. Sphinx then runs with warnings as errors, and the result is read
+again for requests that would leave the page, figures without alt text and dead links.
+"""
+
+import argparse
+import hashlib
+import html
+import json
+import shutil
+import sys
+from importlib.metadata import distribution
+from pathlib import Path
+
+import book_check
+import book_notebooks
+import book_pages
+import nbformat
+
+ROOT = Path(__file__).resolve().parents[1]
+MATHJAX = "mathjax/static/mathjax/es5/tex-svg.js"
+MATHJAX_SHA256 = "2af9375000b5a3669be94d436ae1c61159855283cd18b3ee9817fb71c8f94c84"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Build; returns the exit code."""
+    parser = argparse.ArgumentParser(description="Build the book from the stored outputs.")
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "html")
+    parser.add_argument("--work", type=Path, default=ROOT / "build" / "book")
+    parser.add_argument("--notebooks", type=Path, default=ROOT / "notebooks")
+    parser.add_argument("--course", type=Path, default=ROOT / "build" / "course.json")
+    parser.add_argument("--records", type=Path, help="folder of run records, if not the usual one")
+    options = parser.parse_args(arguments)
+    try:
+        for folder in (options.out, options.work):
+            _empty(folder)
+        settings = stage(options)
+    except (ValueError, OSError) as error:
+        print(f"the book cannot be built: {error}", file=sys.stderr)
+        return 1
+    code = _sphinx(options, settings)
+    if code:
+        return code
+    for original in sorted(options.notebooks.glob("[0-9][0-9]_*.ipynb")):
+        shutil.copy(original, options.out / "_sources" / "notebooks")  # what a reader downloads
+    found = book_check.problems(options.out)
+    for text in found:
+        print(f"error: {text}", file=sys.stderr)
+    if found:
+        return 1
+    print(f"the book is at {options.out / 'index.html'}")
+    return 0
+
+
+def stage(options: argparse.Namespace) -> dict[str, str]:
+    """Fill ``options.work``/source; returns settings for Sphinx that depend on what was found."""
+    source = options.work / "source"
+    shutil.copytree(ROOT / "book", source, ignore=shutil.ignore_patterns("_static", "conf.py"))
+    (source / "notebooks").mkdir()
+    generated = source / "generated"
+    generated.mkdir()
+    titles, measured = {}, {}
+    for path in sorted(options.notebooks.glob("[0-9][0-9]_*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        titles[path.stem] = book_notebooks.title(notebook, path.name)
+        measured[path.stem] = notebook.metadata.get("stn_course", {})
+        ready = book_notebooks.prepare(notebook, path.name)
+        nbformat.write(ready, source / "notebooks" / path.name)
+    course = json.loads(options.course.read_text()) if options.course.exists() else {}
+
+    from stn_course.scoreboard import rows
+
+    commit, built = book_pages.commit(ROOT), book_pages.build_date()
+    hero = (ROOT / "book" / "_static" / "hero.svg").read_text(encoding="utf-8")
+    for name, text in {
+        "hero.md": f'<figure class="hero-figure">\n{hero}\n</figure>\n',
+        "map.md": book_pages.course_map(titles),
+        "toc.md": book_pages.toctree(list(titles)),
+        "scoreboard.md": book_pages.scoreboard(rows(options.records)),
+        "status.md": book_pages.status(course, measured, commit, built),
+    }.items():
+        (generated / name).write_text(text, encoding="utf-8")
+    _vendor_mathjax(source / "_vendor" / "mathjax")
+
+    digits = book_pages.digits(course, measured)
+    footer = f"Digits: {digits}. Built {built}, commit {commit}."
+    settings = {"html_theme_options.extra_footer": f"<p>{html.escape(footer)}</p>"}
+    if "sample" in digits:
+        settings["html_theme_options.announcement"] = (
+            "These pages were run on the offline sample of 5 000 digits, not on the whole of MNIST."
+        )
+    return settings
+
+
+def _vendor_mathjax(folder: Path) -> None:
+    """Copy MathJax out of the installed package. Raises ValueError where it is another file."""
+    path = Path(distribution("django-static-mathjax").locate_file(MATHJAX))
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != MATHJAX_SHA256:
+        raise ValueError(f"{path.name} has SHA-256 {found}, want {MATHJAX_SHA256}: reinstall it")
+    folder.mkdir(parents=True)
+    shutil.copy(path, folder)
+
+
+def _empty(folder: Path) -> None:
+    """Make ``folder`` new. Raises ValueError rather than delete what no build made."""
+    made_by_build = any((folder / name).exists() for name in (".buildinfo", "source"))
+    if folder.exists() and any(folder.iterdir()):
+        if not made_by_build:
+            raise ValueError(f"{folder} holds files that no build made: name another folder")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _sphinx(options: argparse.Namespace, settings: dict[str, str]) -> int:
+    from sphinx.cmd.build import build_main
+
+    command = ["-q", "-W", "--keep-going", "-b", "html", "-c", str(ROOT / "book")]
+    command += ["-d", str(options.work / "doctrees")]
+    for key, value in settings.items():
+        command += ["-D", f"{key}={value}"]
+    return build_main([*command, str(options.work / "source"), str(options.out)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
