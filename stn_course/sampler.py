@@ -90,7 +90,8 @@ def background_of(images: Tensor) -> Tensor:
     else:
         rows, columns = images[:, :, [0, -1]], images[:, :, 1:-1, [0, -1]]
         border = torch.cat([rows.flatten(2), columns.flatten(2)], 2)
-    return border.median(2).values
+    # torch 2.13's median reads beyond an expanded (stride 0) tensor: give it one of its own.
+    return border.contiguous().median(2).values
 
 
 def _check_images(images: Tensor) -> None:

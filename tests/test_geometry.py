@@ -1,0 +1,383 @@
+"""Transforms: what they do to points, their algebra, their bounds and their errors."""
+
+import math
+
+import pytest
+import torch
+
+from stn_course import geometry as g
+from stn_course.sampler import homography_grid, tps_grid, warp
+
+D = torch.float64
+
+
+def near(a, b, tolerance=1e-12):
+    torch.testing.assert_close(a, b, rtol=0, atol=tolerance)
+
+
+def apply(theta, points):
+    """Points [N, 2] through a theta [B, 2, 3] or [B, 3, 3].  # [B, N, 2]"""
+    m = g.to_homogeneous(theta)
+    place = torch.cat([points, torch.ones_like(points[:, :1])], 1) @ m.transpose(1, 2)
+    return place[..., :2] / place[..., 2:]
+
+
+def dot(row, column, n=9):
+    image = torch.zeros(1, 1, n, n, dtype=D)
+    image[0, 0, row, column] = 1
+    return image
+
+
+def homographies(batch, seed=0):
+    raw = torch.randn(batch, 8, dtype=D, generator=torch.Generator().manual_seed(seed))
+    head = g.Homography()
+    return head(head.identity() + 0.3 * raw)
+
+
+# ---------------------------------------------------------------- affine
+@pytest.mark.parametrize(
+    ("motion", "lands"),
+    [
+        ({}, (4, 7)),
+        ({"angle": 90}, (1, 4)),  # right -> top: counter-clockwise on the screen
+        ({"angle": -90}, (7, 4)),
+        ({"shift": (2 / 9, 0)}, (4, 8)),  # right
+        ({"shift": (0, 4 / 9)}, (6, 7)),  # down
+        ({"scale": 4 / 3}, (4, 8)),  # larger: away from the centre
+        ({"scale": (2 / 3, 5)}, (4, 6)),
+        ({"shear": (0, 45)}, (7, 7)),  # y += x
+        ({"angle": 180, "shift": (2 / 9, 0)}, (4, 2)),  # shift comes last
+        ({"angle": 180, "shift": (2 / 9, 0), "order": "RTSZ"}, (4, 0)),  # shift comes first
+    ],
+)
+def test_affine_moves_the_content_as_it_says(motion, lands):
+    moved = warp(dot(4, 7), g.affine(**motion, dtype=D))
+    assert moved[0, 0, *lands] > 1 - 1e-9
+
+
+def test_shear_x_moves_the_lower_half_right():
+    assert warp(dot(6, 4), g.affine(shear=45, dtype=D))[0, 0, 6, 6] > 1 - 1e-9
+    near(g.affine(shear=20), g.affine(shear=(20, 0)))
+
+
+def test_order_is_the_product_of_the_content_motions():
+    numbers = {"R": {"angle": 25.0}, "S": {"shear": (10.0, -5.0)},
+               "Z": {"scale": (0.7, 1.2)}, "T": {"shift": (0.3, -0.2)}}  # fmt: skip
+    everything = {k: v for motion in numbers.values() for k, v in motion.items()}
+    for order in ("TRSZ", "RTSZ", "ZSRT"):
+        content = torch.eye(3, dtype=D)[None]
+        for letter in order:
+            forward = g.invert(g.affine(**numbers[letter], dtype=D))
+            content = content @ g.to_homogeneous(forward)
+        near(g.affine(**everything, order=order, dtype=D), g.invert(content)[:, :2])
+
+
+def test_affine_takes_numbers_pairs_and_tensors():
+    a, b = torch.tensor([10.0, 20.0]), torch.tensor([1.1, 0.9])
+    pairs = torch.stack([b, a / 50], 1)
+    both = g.affine(a, scale=pairs, shift=(b, 0.1))
+    for i in (0, 1):
+        one = g.affine(a[i].item(), scale=tuple(pairs[i].tolist()), shift=(b[i].item(), 0.1))
+        near(both[i], one[0], 1e-6)
+    near(g.affine(scale=b), g.affine(scale=(b, b)), 0)
+    assert g.affine(batch=3).shape == (3, 2, 3) and g.affine(a, dtype=D).dtype == D
+    assert g.affine(torch.tensor(5.0)).shape == (1, 2, 3)
+    assert g.affine(torch.zeros(0)).shape == (0, 2, 3)
+    near(g.affine(batch=2), g.identity(2), 0)
+
+
+def test_affine_has_gradients():
+    args = [torch.tensor(v, dtype=D, requires_grad=True) for v in ([20.0], [0.8], [5.0], [0.1])]
+    assert torch.autograd.gradcheck(lambda *a: g.affine(*a), args)
+
+
+def test_size_makes_rotation_rigid_in_pixels():
+    size = (10, 20)
+    px = g.to_pixels(g.affine(37, size=size, dtype=D), size)[:, :, :2]
+    near(px @ px.transpose(1, 2), torch.eye(2, dtype=D)[None])
+    cos, sin = math.cos(math.radians(37)), math.sin(math.radians(37))
+    near(px[0], torch.tensor([[cos, -sin], [sin, cos]], dtype=D))
+
+
+@pytest.mark.parametrize(
+    ("error", "match", "arguments"),
+    [
+        (ValueError, "invertible.*singular.*entries 0", {"scale": 0.0}),
+        (ValueError, "entries 1", {"scale": torch.tensor([1.0, 0.0])}),
+        (ValueError, "singular", {"shear": (45.0, 45.0)}),
+        (ValueError, "finite", {"angle": float("nan")}),
+        (ValueError, "finite", {"shift": torch.tensor([0.0, float("inf")])}),
+        (ValueError, "agree", {"angle": torch.zeros(2), "scale": torch.ones(3)}),
+        (ValueError, "agree", {"angle": torch.zeros(2), "batch": 4}),
+        (ValueError, "permutation", {"order": "TRS"}),
+        (TypeError, "angle", {"angle": (1.0, 2.0)}),
+        (TypeError, "scale", {"scale": (1.0, 2.0, 3.0)}),
+        (TypeError, "shift", {"shift": torch.zeros(2, 3)}),
+        (TypeError, "shear", {"shear": "much"}),
+        (TypeError, "size", {"size": 28}),
+        (ValueError, "size", {"size": (0, 3)}),
+    ],
+)
+def test_affine_refuses(error, match, arguments):
+    with pytest.raises(error, match=match):
+        g.affine(**arguments)
+
+
+# ---------------------------------------------------------------- algebra
+def test_compose_is_warp_after_warp_on_points():
+    a, b = g.affine(30, 0.8, dtype=D), homographies(1)
+    points = torch.rand(7, 2, dtype=D)
+    near(apply(g.compose(a, b), points), apply(a, apply(b, points)[0]))
+    near(g.compose(a, g.identity(dtype=D)), a, 0)
+    assert g.compose(a, a).shape == (1, 2, 3) and g.compose(a, b).shape == (1, 3, 3)
+
+
+def test_invert_undoes_and_has_gradients():
+    for theta in (g.affine(torch.tensor([30.0, 70.0]), 0.8, 10, 0.3, dtype=D), homographies(5)):
+        eye = torch.eye(3, dtype=D).expand(len(theta), 3, 3)
+        near(g.to_homogeneous(g.compose(theta, g.invert(theta))), eye)
+        assert g.invert(theta).shape == theta.shape
+        theta = theta.clone().requires_grad_()
+        assert torch.autograd.gradcheck(g.invert, [theta])
+        assert torch.autograd.gradgradcheck(g.invert, [theta])
+    near(g.invert(g.identity(0)), g.identity(0))
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_singularity_does_not_depend_on_scale(scale):
+    g.invert(scale * torch.tensor([[[1.0, 0, 0.3], [0, 1, 0.5]]]))
+    flat = torch.tensor([[[0.1, 0.2, 0.3], [0.3, 0.6, 0.5]]])
+    with pytest.raises(ValueError, match="theta must be invertible"):
+        g.invert(scale * flat)
+    with pytest.raises(ValueError, match="entries 1"):
+        g.invert(scale * torch.stack([torch.eye(3), torch.ones(3, 3)]))
+
+
+def test_compose_and_invert_are_not_rounded_by_autocast():
+    theta = g.affine(30, 0.8, 10, 0.3)
+    expected, inverse = g.compose(theta, theta), g.invert(theta)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        near(g.compose(theta, theta), expected, 0)
+        near(g.invert(theta), inverse, 0)
+    assert g.compose(theta.half(), theta.half()).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("error", "match", "theta"),
+    [
+        (TypeError, "theta must be a tensor", [[1, 0, 0], [0, 1, 0]]),
+        (TypeError, "floating-point.*int64", torch.ones(1, 2, 3).long()),
+        (ValueError, r"\[B, 2, 3\], got \[2, 3\]", torch.ones(2, 3)),
+        (ValueError, r"got \[1, 3, 2\]", torch.ones(1, 3, 2)),
+        (ValueError, "finite", torch.full((1, 2, 3), float("nan"))),
+    ],
+)
+def test_matrices_are_checked(error, match, theta):
+    for function in (g.invert, g.to_homogeneous):
+        with pytest.raises(error, match=match):
+            function(theta)
+
+
+def test_compose_refuses_other_batches_and_devices():
+    with pytest.raises(ValueError, match="batch and device, got 2 on cpu and 3 on cpu"):
+        g.compose(g.identity(2), g.identity(3))
+    with pytest.raises(ValueError, match="cpu and 1 on meta"):
+        g.compose(g.identity(), g.identity(device="meta"))
+
+
+# ---------------------------------------------------------------- pixels
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_pixels_of_points_and_matrices(align_corners):
+    size, out = (5, 8), (3, 4)
+    edge = torch.tensor([[-1.0, -1.0], [1.0, 1.0]], dtype=D)
+    ends = [[0, 0], [7, 4]] if align_corners else [[-0.5, -0.5], [7.5, 4.5]]
+    near(g.to_pixels(edge, size, align_corners=align_corners), torch.tensor(ends, dtype=D))
+    centres = g.pixel_centres(8, align_corners, dtype=D)
+    points = torch.stack([centres, centres * 0], 1)
+    near(g.to_pixels(points, size, align_corners=align_corners)[:, 0], torch.arange(8.0, dtype=D))
+    points = torch.rand(2, 6, 2, dtype=D)
+    back = g.from_pixels(g.to_pixels(points, size, align_corners=align_corners), size,
+                         align_corners=align_corners)  # fmt: skip
+    near(back, points)
+    for theta in (g.affine(20, 0.7, shift=0.2, dtype=D), homographies(2)):
+        px = g.to_pixels(theta, size, out, align_corners)
+        place = apply(px, g.to_pixels(points[0], out, align_corners=align_corners))
+        expected = g.to_pixels(apply(theta, points[0]), size, align_corners=align_corners)
+        near(place, expected)
+        near(g.from_pixels(px, size, out, align_corners), theta)
+
+
+def test_pixels_refuse():
+    with pytest.raises(ValueError, match=r"\(2, 2\) with align_corners"):
+        g.from_pixels(torch.zeros(1, 2), (1, 4), align_corners=True)
+    with pytest.raises(TypeError, match="points"):
+        g.to_pixels([[0.0, 0.0]], (3, 4))
+    with pytest.raises(ValueError, match="points must have shape"):
+        g.to_pixels(torch.zeros(4, 5), (3, 4))
+    with pytest.raises(TypeError, match="size"):
+        g.to_pixels(torch.zeros(4, 2), (3.0, 4))
+
+
+# ---------------------------------------------------------------- heads
+HEADS = [
+    g.Translation(), g.Translation(0.5), g.Attention(), g.Similarity(), g.Affine(), g.Affine(0.5),
+    g.Homography(), g.Corners(), g.Corners(None), g.ThinPlateSpline(),
+    g.ThinPlateSpline((2, 5), 0.2),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("head", HEADS, ids=repr)
+def test_heads(head):
+    start = head.identity()
+    assert start.shape == (head.n,)
+    images = torch.rand(3, 2, 6, 7, generator=torch.Generator().manual_seed(0))
+    near(warp(images, head(start.expand(3, -1))), images, 1e-5)
+    raw = (start.to(D) + 0.1 * torch.randn(2, head.n, dtype=D)).requires_grad_()
+    assert torch.autograd.gradcheck(head, [raw])
+    assert head(start.half()[None]).dtype == torch.float32
+    assert len(head(torch.zeros(0, head.n))) == 0
+    with pytest.raises(ValueError, match=rf"raw must have shape \[B, {head.n}\]"):
+        head(torch.zeros(2, head.n + 1))
+    with pytest.raises(ValueError, match="raw must be finite"):
+        head(torch.full((1, head.n), float("inf")))
+    with pytest.raises(TypeError, match="raw"):
+        head(torch.zeros(1, head.n, dtype=torch.int32))
+
+
+def test_every_parameter_of_every_head_has_a_gradient_at_the_start():
+    for head in HEADS:
+        raw = head.identity().to(D)[None]
+        jacobian = torch.autograd.functional.jacobian(head, raw).flatten(0, -2)
+        assert jacobian.abs().amax(0).gt(0.1).all() and jacobian.abs().max() < 100, head
+
+
+def test_what_the_small_heads_build():
+    raw = torch.tensor([[math.log(0.5), math.pi / 2, 0.1, 0.2]], dtype=D)
+    near(g.Attention()(raw[:, [0, 2, 3]])[0, :, 2], raw[0, 2:])
+    near(g.Similarity(1e6)(raw)[0, :, 0], torch.tensor([0, 0.5], dtype=D), 1e-2)
+    similar = g.Similarity()(raw)[0, :, :2]
+    near(similar @ similar.T, torch.eye(2, dtype=D) * (similar @ similar.T)[0, 0])
+    theta = torch.rand(1, 2, 3)
+    near(g.Affine()(theta.view(1, 6)), theta, 1e-6)
+    huge = torch.full((1, 2), 1e9)
+    near(g.Translation(0.5)(huge)[0, :, 2], torch.tensor([0.5, 0.5]), 1e-6)
+    for sign in (1, -1):
+        scale = g.Attention(4.0)(torch.tensor([[sign * 1e9, 0, 0]]))[0, 0, 0]
+        near(scale, torch.tensor(4.0**sign), 1e-5)
+
+
+@pytest.mark.parametrize("size", [1.0, 100.0, 1e30])
+@pytest.mark.parametrize("bound", [0.1, 0.3, 0.49])
+def test_homography_keeps_w_positive_for_any_raw(size, bound):
+    raw = size * torch.randn(500, 8, generator=torch.Generator().manual_seed(1))
+    theta = g.Homography(bound)(raw)
+    edge = torch.cartesian_prod(torch.tensor([-1.0, 1.0]), torch.tensor([-1.0, 1.0]))
+    w = (edge * theta[:, None, 2, :2]).sum(2) + theta[:, None, 2, 2]
+    assert (theta[:, 2, 2] == 1).all() and w.min() >= (1 - 2 * bound) * 0.99
+    for align_corners in (False, True):
+        assert homography_grid(theta, (4, 5), align_corners).isfinite().all()
+
+
+@pytest.mark.parametrize("size", [1.0, 100.0, 1e30])
+@pytest.mark.parametrize("bound", [0.1, 0.45, 0.49])
+def test_bounded_corners_never_fold(size, bound):
+    raw = size * torch.randn(500, 8, generator=torch.Generator().manual_seed(2))
+    assert homography_grid(g.Corners(bound)(raw), (4, 5), True).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: g.Homography(0.5), lambda: g.Homography(None), lambda: g.Homography(0),
+        lambda: g.Corners(0.5), lambda: g.Affine(-1), lambda: g.Translation("wide"),
+        lambda: g.ThinPlateSpline(bound=0), lambda: g.Attention(1.0), lambda: g.Similarity(None),
+        lambda: g.ThinPlateSpline((1, 4)),
+    ],
+)  # fmt: skip
+def test_heads_refuse_bad_bounds(make):
+    with pytest.raises(ValueError, match="bound must|max_zoom must|grid must"):
+        make()
+
+
+# ---------------------------------------------------------------- corners
+def test_corners_land_where_they_should():
+    seeded = torch.Generator().manual_seed(3)
+    square = torch.tensor([[-1.0, -1], [1, -1], [1, 1], [-1, 1]], dtype=D)
+    src = square + 0.4 * (torch.rand(50, 4, 2, dtype=D, generator=seeded) - 0.5)
+    dst = 30 + 7 * square + 5 * (torch.rand(50, 4, 2, dtype=D, generator=seeded) - 0.5)
+    h = g.homography_from_corners(src, dst)
+    place = torch.cat([src, torch.ones_like(src[..., :1])], 2) @ h.transpose(1, 2)
+    near(place[..., :2] / place[..., 2:], dst, 1e-11)
+    assert (h[:, 2, 2] == 1).all()
+    mirrored = g.homography_from_corners(src, dst.flip(1))
+    assert g.homography_from_corners(dst, src).shape == mirrored.shape == (50, 3, 3)
+
+
+def test_corners_agree_with_kornia():
+    transform = pytest.importorskip("kornia.geometry.transform")
+    square = torch.tensor([[-1.0, -1], [1, -1], [1, 1], [-1, 1]], dtype=D).expand(20, 4, 2)
+    offsets = torch.rand(20, 4, 2, dtype=D, generator=torch.Generator().manual_seed(4)) - 0.5
+    h = g.homography_from_corners(square, square + 0.8 * offsets)
+    near(h, transform.get_perspective_transform(square, square + 0.8 * offsets))
+
+
+def test_corners_have_both_derivatives():
+    src = torch.tensor([[[-1.0, -1], [1, -1], [1, 1], [-1, 1]]], dtype=D)
+    dst = (src + 0.1 * torch.randn(1, 4, 2, dtype=D)).requires_grad_()
+    assert torch.autograd.gradcheck(g.homography_from_corners, [src, dst])
+    assert torch.autograd.gradgradcheck(g.homography_from_corners, [src, dst])
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        [[0, 0], [0, 0], [1, 1], [-1, 1]],  # two corners in one place
+        [[-1, -1], [0, 0], [1, 1], [-1, 1]],  # three on a line
+        [[-1, -1], [1, 1], [1, -1], [-1, 1]],  # crossed
+        [[-1, -1], [-0.5, 0.4], [1, 1], [-1, 1]],  # dented
+        [[0, 0], [0, 0], [0, 0], [0, 0]],
+    ],
+)
+def test_degenerate_quads_are_refused(bad):
+    good = torch.tensor([[-1.0, -1], [1, -1], [1, 1], [-1, 1]])
+    both = torch.stack([good, torch.tensor(bad, dtype=torch.float32)])
+    assert g.quads_fit(good.expand(2, 4, 2), both).tolist() == [True, False]
+    for src, dst in ((good.expand(2, 4, 2), both), (both, good.expand(2, 4, 2))):
+        with pytest.raises(ValueError, match=r"degenerate quads.*\(batch entries 1\)"):
+            g.homography_from_corners(src, dst)
+    with pytest.raises(ValueError, match="degenerate"):
+        g.Corners(None)((both[1:] - good).view(1, 8))
+
+
+def test_corner_input_is_checked():
+    quad = torch.tensor([[[-1.0, -1], [1, -1], [1, 1], [-1, 1]]])
+    with pytest.raises(ValueError, match="batch and device, got 1 on cpu and 2 on cpu"):
+        g.homography_from_corners(quad, quad.expand(2, 4, 2))
+    with pytest.raises(ValueError, match=r"dst must have shape \[B, 4, 2\]"):
+        g.homography_from_corners(quad, quad[:, :3])
+    away = torch.tensor([[[0.0, 1], [1, 1], [1, 2], [0, 2]]])
+    with pytest.raises(ValueError, match="h33 = 0"):  # w = y: the origin has no finite place
+        g.homography_from_corners(away, torch.cat([away[..., :1], away[..., 1:] * 0 + 1], 2)
+                                  / away[..., 1:])  # fmt: skip
+
+
+# ---------------------------------------------------------------- splines
+def test_spline_takes_its_control_points_where_they_should_go():
+    for grid in ((2, 2), (4, 4), (3, 5)):
+        rows, columns = grid
+        offsets = 0.2 * torch.randn(2, rows, columns, 2, dtype=D)
+        # With align_corners the output's pixels are the control points themselves.
+        places = tps_grid(offsets, grid, align_corners=True)
+        near(places, g.control_points(grid, dtype=D).view(1, rows, columns, 2) + offsets)
+
+
+def test_spline_constants_are_made_once_and_serve_training_after_inference():
+    g.tps_basis.cache_clear()
+    offsets = torch.zeros(1, 16, 2)
+    with torch.inference_mode():
+        tps_grid(offsets, (5, 6))
+    tps_grid(offsets.requires_grad_(), (5, 6)).sum().backward()
+    assert offsets.grad.abs().sum() > 0
+    assert g.tps_basis.cache_info()[:2] == (1, 1)  # one hit, one miss
+    tps_grid(offsets.double(), (5, 6))
+    assert g.tps_basis.cache_info().misses == 2
