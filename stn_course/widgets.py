@@ -1,4 +1,7 @@
-"""Sliders and figures: thin Python over pure functions and over the ES modules in static/."""
+"""Pixels as text, and widgets: thin Python over the ES modules in static/.
+
+The sliders of single notebooks stand in modules of their own (`theta_explorer`).
+"""
 
 import base64
 import struct
@@ -6,7 +9,6 @@ import zlib
 from pathlib import Path
 
 import anywidget
-import ipywidgets as ipw
 import numpy as np
 import traitlets as tr
 
@@ -63,13 +65,17 @@ def grid_picture(size: tuple[int, int] = (28, 28)) -> np.ndarray:
     return image
 
 
-def picture_html(image, label: str, shapes: str = "", scale: int = 8) -> str:
-    """A grey image as SVG, `scale` CSS pixels a pixel, with shapes drawn in pixel coordinates."""
+def picture_html(image, label: str, shapes: str = "", margin: int = 0, scale: int = 8) -> str:
+    """A grey image as SVG, dark as 1, with shapes in pixel coordinates drawn over it.
+
+    margin: pixels of paper around it, so that shapes may lie outside; scale: CSS pixels a pixel.
+    """
     height, width = np.shape(image)[-2:]
+    across, down = width + 2 * margin, height + 2 * margin
     return (
-        f'<svg role="img" aria-label="{label}" viewBox="0 0 {width} {height}" '
-        f'width="{width * scale}" height="{height * scale}" '
-        f'style="margin-right:12px;max-width:100%" fill="none" stroke-width=".3">'
+        f'<svg role="img" aria-label="{label}" viewBox="{-margin} {-margin} {across} {down}" '
+        f'width="{across * scale}" height="{down * scale}" fill="none" stroke-width=".3" '
+        f'style="background:#fff;border:1px solid #999;margin-right:12px;max-width:100%">'
         f'<image href="data:image/png;base64,{png_base64(image)}" width="{width}" '
         f'height="{height}" style="image-rendering:pixelated;filter:invert(1)"/>{shapes}</svg>'
     )
@@ -137,131 +143,3 @@ def is_convex(corners) -> bool:
     side = np.roll(a, -1, 0) - a
     after = np.roll(side, -1, 0)
     return bool((side[:, 0] * after[:, 1] - side[:, 1] * after[:, 0] > 1e-6).all())
-
-
-# ---------------------------------------------------------------- theta by sliders
-def _warped(image, theta):
-    """The warped image [h, w] in [0, 1] and the grid [h, w, 2] in input pixels."""
-    import torch
-
-    from . import sampler
-
-    height, width = np.shape(image)[-2:]
-    pixels = torch.tensor(to_bytes_list(image)).view(1, 1, height, width) / 255
-    theta = torch.tensor(theta, dtype=torch.float32).view(1, 2, 3)
-    grid = sampler.affine_grid(theta, (height, width))
-    places = ((grid[0] + 1) * torch.tensor([width, height]) - 1) / 2
-    return sampler.bilinear_sample(pixels, grid)[0, 0].clamp(0, 1).numpy(), places.numpy()
-
-
-def warp_html(image, theta) -> str:
-    """The input with the box that theta reads (its top edge blue), the output, and theta."""
-    output, _ = _warped(image, theta)
-    height, width = output.shape
-    x, y = np.reshape(theta, (2, 3)) @ np.vstack([np.reshape(CORNERS, (4, 2)).T, np.ones(4)]) + 1
-    x, y = x * width / 2, y * height / 2
-    corners = [f"{a:.3f},{b:.3f}" for a, b in zip(x, y, strict=True)]
-    box = f'<polygon points="{" ".join(corners)}" stroke="#d9480f"/>'
-    box += f'<polyline points="{" ".join(corners[:2])}" stroke="#1971c2" stroke-width=".6"/>'
-    rows = ["  ".join(f"{v + 0.0:7.3f}" for v in row) for row in np.reshape(theta, (2, 3))]
-    return (
-        picture_html(image, "input with the box that is read", box)
-        + picture_html(output, "output")
-        + f"<pre>theta = [{rows[0]} ]\n        [{rows[1]} ]</pre>"
-    )
-
-
-def four_neighbours(image, theta, row: int, column: int) -> list[tuple[int, int, float]]:
-    """The four input pixels that one output pixel reads: (row, column, weight); weights add to 1.
-
-    Pixels outside the image are among them: there the background is read.
-    """
-    height, width = np.shape(image)[-2:]
-    if not (0 <= row < height and 0 <= column < width):
-        raise ValueError(f"row, column must lie in {height} x {width}, got {row}, {column}")
-    x, y = (float(v) for v in _warped(image, theta)[1][row, column])
-    i, j = int(np.floor(y)), int(np.floor(x))
-    b, a = y - i, x - j
-    weights = ((1 - b) * (1 - a), (1 - b) * a, b * (1 - a), b * a)
-    return [(i + k // 2, j + k % 2, weight) for k, weight in enumerate(weights)]
-
-
-def neighbours_html(image, theta, row: int, column: int) -> str:
-    """One output pixel, the four input pixels that it reads, their values and weights."""
-    output, places = _warped(image, theta)
-    pixels = np.reshape(to_bytes_list(image), output.shape) / 255
-    x, y = places[row, column]
-    shapes, lines = "", []
-    for i, j, weight in four_neighbours(image, theta, row, column):
-        inside = 0 <= i < pixels.shape[0] and 0 <= j < pixels.shape[1]
-        value = f"{pixels[i, j]:.3f}" if inside else "background"
-        lines.append(f"row {i:3d}, column {j:3d}: weight {weight:.3f} x {value}")
-        shapes += f'<rect x="{j}" y="{i}" width="1" height="1" stroke="#d9480f"/>'
-    shapes += f'<circle cx="{x + 0.5:.3f}" cy="{y + 0.5:.3f}" r=".4" fill="#1971c2"/>'
-    mark = f'<rect x="{column}" y="{row}" width="1" height="1" stroke="#1971c2"/>'
-    return (
-        picture_html(image, "input with the four pixels that are read", shapes)
-        + picture_html(output, "output with the chosen pixel", mark)
-        + f"<pre>{chr(10).join(lines)}\nsum = {output[row, column]:.3f}</pre>"
-    )
-
-
-class ThetaExplorer(ipw.VBox):
-    """Sliders for theta, and for what the picture does, over `warp_html`; one output pixel's
-    neighbours below it. `theta` is the list of six numbers that is shown."""
-
-    def __init__(self, image):
-        self.image, self._held = image, False
-        wide = {"layout": ipw.Layout(width="260px"), "style": {"description_width": "70px"}}
-        self.parts = {
-            name: ipw.FloatSlider(value, min=low, max=high, step=step, description=name, **wide)
-            for name, value, low, high, step in (
-                ("rotate", 0, -180, 180, 1), ("scale", 1, 0.5, 2, 0.01), ("shear", 0, -45, 45, 1),
-                ("shift x", 0, -0.5, 0.5, 0.01), ("shift y", 0, -0.5, 0.5, 0.01),
-            )
-        }  # fmt: skip
-        self.numbers = [
-            ipw.FloatSlider(
-                v, min=-3, max=3, step=0.01, description=f"θ{k // 3 + 1}{k % 3 + 1}", **wide
-            )
-            for k, v in enumerate(THETA)
-        ]
-        height, width = np.shape(image)[-2:]
-        self.pixel = [
-            ipw.IntSlider(n // 2, min=0, max=n - 1, description=f"output {name}", **wide)
-            for name, n in (("row", height), ("column", width))
-        ]
-        self.warp, self.neighbours = ipw.HTML(), ipw.HTML()
-        for slider in self.parts.values():
-            slider.observe(self._from_parts, "value")
-        for slider in (*self.numbers, *self.pixel):
-            slider.observe(self._draw, "value")
-        columns = ipw.HBox([ipw.VBox(list(self.parts.values())), ipw.VBox(self.numbers)])
-        below = ipw.HBox(self.pixel)
-        super().__init__([columns, self.warp, below, self.neighbours])
-        self._draw()
-
-    @property
-    def theta(self) -> list[float]:
-        return [slider.value for slider in self.numbers]
-
-    def _from_parts(self, _change=None):
-        from . import geometry
-
-        angle, scale, shear, x, y = (slider.value for slider in self.parts.values())
-        theta = geometry.affine(angle, scale, shear, (x, y)).flatten().tolist()
-        self._held = True
-        for slider, value in zip(self.numbers, theta, strict=True):
-            slider.value = value
-        self._held = False
-        self._draw()
-
-    def _draw(self, _change=None):
-        if self._held:
-            return  # six numbers are being set: draw once, after the last
-        row, column = (slider.value for slider in self.pixel)
-        self.warp.value = warp_html(self.image, self.theta)
-        self.neighbours.value = neighbours_html(self.image, self.theta, row, column)
-
-    def __repr__(self) -> str:
-        return f"ThetaExplorer(theta={self.theta})"

@@ -28,25 +28,28 @@ function numbers(name, values, length) {
   return values;
 }
 
-function mapPoints(points, f) {
-  const out = new Float64Array(points.length);
-  for (let k = 0; k < points.length; k += 2) [out[k], out[k + 1]] = f(points[k], points[k + 1]);
-  return out;
-}
-
 /** theta: six numbers, row by row. */
 export function applyAffine(theta, points) {
   const [a, b, c, d, e, f] = numbers("theta", theta, 6);
-  return mapPoints(points, (x, y) => [a * x + b * y + c, d * x + e * y + f]);
+  const out = new Float64Array(points.length);
+  for (let k = 0; k < out.length; k += 2) {
+    const x = points[k], y = points[k + 1];
+    out[k] = a * x + b * y + c;
+    out[k + 1] = d * x + e * y + f;
+  }
+  return out;
 }
 
 /** H: nine numbers, row by row. */
 export function applyHomography(H, points) {
   const [a, b, c, d, e, f, g, h, i] = numbers("homography", H, 9);
-  return mapPoints(points, (x, y) => {
-    const w = g * x + h * y + i;
-    return [(a * x + b * y + c) / w, (d * x + e * y + f) / w];
-  });
+  const out = new Float64Array(points.length);
+  for (let k = 0; k < out.length; k += 2) {
+    const x = points[k], y = points[k + 1], w = g * x + h * y + i;
+    out[k] = (a * x + b * y + c) / w;
+    out[k + 1] = (d * x + e * y + f) / w;
+  }
+  return out;
 }
 
 /** Solves A X = B in place by elimination with row pivoting; A is n x n, B is n x m. */
@@ -313,14 +316,14 @@ export function mount(el, given, onChange = () => {}) {
     parts = partsFromTheta(theta) ?? parts;
     setTheta(theta);
   }));
-  const group = (text, list) => node("div", { role: "group", "aria-label": text }, node("h4", {}, text), ...list.map((s) => s.element));
+  const group = (text, list) => node("div", { role: "group", "aria-label": text }, node("div", { class: "wp-title" }, text), ...list.map((s) => s.element));
   const sliders = node("div", { class: "wp-sliders" }, group("What the picture does", partSliders), group("The six numbers of θ", thetaSliders));
   const figure = (content, text) => node("figure", {}, content, node("figcaption", {}, text));
   const root = node("div", { class: "warp-playground", "data-lm-suppress-shortcuts": "true" },
     node("div", { class: "wp-bar" }, mode.element, picture.element, padding.element),
     node("div", { class: "wp-stage", style: `--wp-in:${W}fr;--wp-out:${w}fr` },
       figure(well, "Input, and where it is read"),
-      figure(node("div", { class: "wp-well", style: `aspect-ratio:${w}/${h}` }, output), "Output"),
+      figure(node("div", { class: "wp-well wp-result", style: `aspect-ratio:${w}/${h}` }, output), "Output"),
       node("div", { class: "wp-side" }, numbersShown, hint, say, reset)),
     sliders);
   root.addEventListener("keydown", (e) => { if (e.key.startsWith("Arrow")) e.stopPropagation(); }); // the notebook's own keys
@@ -368,19 +371,24 @@ export function mount(el, given, onChange = () => {}) {
   }
 
   // -- drawing
-  let drawn = {};
+  const drawn = {};
+  let image, fill;
   const once = (name, key, f) => { if (drawn[name] !== key) { drawn[name] = key; f(); } };
   function draw() {
-    const image = fromBase64(state.pictures[state.picture]), look = { padding: state.padding };
-    once("input", `${state.picture} ${state.padding} ${state.pictures}`, () => {
+    once("image", state.pictures[state.picture], () => {
+      image = fromBase64(state.pictures[state.picture]);
+      fill = borderMedian(image, [h, w]);
+    });
+    const look = { padding: state.padding, fill };
+    once("input", `${state.picture} ${state.padding}`, () => {
       const view = lattice([H, W]).map((v, k) => v * limit[k & 1]);
       paint(input, bilinearSample(image, [h, w], view, look), [H, W]);
     });
     paint(output, bilinearSample(image, [h, w], warp(centres, "centres"), look), [h, w]);
 
-    const p = warp(linePoints, "lines"), n = STEPS + 1;
-    const line = (i) => "M" + Array.from({ length: n }, (_, s) => {
-      const k = 2 * (i * n + s);
+    const p = warp(linePoints, "lines"), stride = state.mode === "tps" ? 1 : STEPS; // straight lines stay straight
+    const line = (i) => "M" + Array.from({ length: STEPS / stride + 1 }, (_, s) => {
+      const k = 2 * (i * (STEPS + 1) + s * stride);
       return `${(((p[k] + 1) * w) / 2 + mx).toFixed(2)} ${(((p[k + 1] + 1) * h) / 2 + my).toFixed(2)}`;
     }).join("L");
     const all = Array.from({ length: 2 * LINES }, (_, i) => line(i)), last = all.length - 2;
