@@ -1,5 +1,6 @@
 """Measure a classifier: how many it gets right, and how that changes as the digits move."""
 
+import math
 from collections.abc import Callable, Iterable
 
 import torch
@@ -89,8 +90,9 @@ def equivariance_errors(model: nn.Sequential, images: Tensor, pixels: int) -> li
 
     ``T`` shifts ``images`` (float [B, C, H, W]) by ``pixels`` and a feature map by as many
     of its own pixels as that is (``pixels`` divided by its stride, interpolated between
-    pixels where that is no whole number).  For layers without a place (after flattening),
-    ``T`` is nothing: there the number is how far they are from *invariance*.
+    pixels where that is no whole number); the columns that the shift uncovers are left
+    out.  For layers without a place (after flattening), ``T`` is nothing: there the number
+    is how far they are from *invariance*.
 
     Returns one ``{"layer", "shape", "error"}`` for each layer of ``model``.
     """
@@ -101,11 +103,12 @@ def equivariance_errors(model: nn.Sequential, images: Tensor, pixels: int) -> li
         if plain.dim() == 4:
             stride *= round(size / plain.shape[-1]) if plain.shape[-1] < 0.75 * size else 1
             size = plain.shape[-1]
-            # "border": a feature map has no background of its own to pad with
-            wanted = _shift_map(plain, pixels / stride)
+            uncovered = math.ceil(abs(pixels) / stride)
+            keep = slice(uncovered, None) if pixels >= 0 else slice(0, -uncovered)
+            got, wanted = moved[..., keep], _shift_map(plain, pixels / stride)[..., keep]
         else:
-            wanted = plain
-        error = (moved - wanted).norm() / wanted.norm().clamp_min(1e-12)
+            got, wanted = moved, plain
+        error = (got - wanted).norm() / wanted.norm().clamp_min(1e-12)
         rows.append(
             {
                 "layer": type(layer).__name__,

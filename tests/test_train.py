@@ -11,7 +11,7 @@ import time
 import pytest
 import torch
 
-from stn_course import checkpoints, train
+from stn_course import checkpoints, config, train
 from stn_course.train import Config, fit
 
 TINY = Config(model="fc", limit=300, epochs=2, batch_size=50, precision="float32")
@@ -140,8 +140,8 @@ def test_a_finished_run_can_be_made_longer(tmp_path):
     ],
 )
 def test_schedules(schedule, start, middle, end):
-    config = dataclasses.replace(TINY, schedule=schedule, lr=2.0)
-    got = [train.rate(config, p) for p in (0, 0.5, 1 - 1e-9)]
+    chosen = dataclasses.replace(TINY, schedule=schedule, lr=2.0)
+    got = [config.rate(chosen, p) for p in (0, 0.5, 1 - 1e-9)]
     assert got == pytest.approx([2 * start, 2 * middle, 2 * end], abs=1e-6)
 
 

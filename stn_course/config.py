@@ -1,0 +1,92 @@
+"""What decides a run: ``Config``, the seeded streams, and the learning rate along the way."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from stn_course import models
+from stn_course.data import DISTORTIONS
+
+OPTIMIZERS = ("adam", "sgd", "rmsprop")
+SCHEDULES = ("constant", "linear", "step", "cosine", "onecycle")
+PRECISIONS = ("float32", "bf16", "auto")
+CLEAN = "clean"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides a run, apart from the seed and the machine.
+
+    ``distort`` names a recipe of ``data.DISTORTIONS``; with ``frozen`` each image is
+    distorted once, otherwise afresh at every visit; ``with_clean`` adds the clean images
+    to the frozen ones.  ``tests`` lists the sets (``clean`` or a recipe) measured at the
+    end.  ``lr`` is the highest rate of the schedule.
+    """
+
+    model: str = "cnn"
+    options: dict = dataclasses.field(default_factory=dict)  # of the model's builder
+    train_on: str = "train"  # or "train+valid": all 60 000, where nothing is selected
+    limit: int | None = None  # use only the first so many training images
+    distort: str | None = None
+    frozen: bool = False
+    with_clean: bool = False
+    tests: tuple[str, ...] = (CLEAN,)
+    epochs: int = 5
+    batch_size: int = 64
+    lr: float = 1e-3
+    optimizer: str = "adam"
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    precision: str = "auto"
+
+    def __post_init__(self):
+        object.__setattr__(self, "tests", tuple(self.tests))  # JSON gives a list
+        _one_of("model", self.model, models.MODELS)
+        _one_of("train_on", self.train_on, ("train", "train+valid"))
+        _one_of("optimizer", self.optimizer, OPTIMIZERS)
+        _one_of("schedule", self.schedule, SCHEDULES)
+        _one_of("precision", self.precision, PRECISIONS)
+        for name in self.tests + ((self.distort,) if self.distort else ()):
+            _one_of("distort or tests", name, (CLEAN, *DISTORTIONS))
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}; wanted at least 1")
+        if not self.lr > 0:
+            raise ValueError(f"lr={self.lr}; wanted a positive rate")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"limit={self.limit}; wanted at least 1 image, or None")
+        if (self.frozen or self.with_clean) and not self.distort:
+            raise ValueError("frozen and with_clean need distort, which is None")
+        if self.with_clean and not self.frozen:
+            raise ValueError("with_clean=True needs frozen=True")
+
+
+def _one_of(argument: str, value: str, wanted) -> None:
+    if value not in wanted:
+        raise ValueError(f"{argument}={value!r} is unknown; wanted one of {', '.join(wanted)}")
+
+
+def stream(*key: int) -> int:
+    """A 63-bit seed for the random stream called ``key``; near keys give unrelated streams."""
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
+
+
+INIT, ORDER, STEP, FREEZE, TEST = range(5)  # purposes, always the first part of a key
+
+
+def rate(config: Config, progress: float) -> float:
+    """Learning rate at ``progress`` in [0, 1) of the run."""
+    if config.schedule == "linear":
+        factor = 1 - progress
+    elif config.schedule == "step":
+        factor = 0.1 ** int(3 * progress)  # divided by 10 after each third
+    elif config.schedule == "cosine":
+        factor = 0.5 * (1 + np.cos(np.pi * progress))
+    elif config.schedule == "onecycle":
+        factor = progress / 0.3 if progress < 0.3 else (1 - progress) / 0.7
+        factor = max(float(factor), 1e-2)
+    else:
+        factor = 1.0
+    return config.lr * float(factor)
