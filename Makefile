@@ -1,0 +1,48 @@
+# `make` alone prints this list. Everything is built into .venv and build/.
+# PYTHON=... picks the interpreter; PIP_ARGS="..." is handed to pip.
+
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	if $$p -c '$(FITS)' >/dev/null 2>&1; then echo $$p; break; fi; done)
+PIP_ARGS ?=
+BIN := .venv/bin
+STAMP := .venv/.ready
+
+.PHONY: help setup course test lab book notebooks full lock
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) \
+	  | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 18
+
+setup: $(STAMP) ## build .venv with the versions of constraints.txt
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c '$(FITS)' 2>/dev/null || { \
+	  echo "The course needs Python 3.11, 3.12 or 3.13; found: $$($(or $(PYTHON),python3) -V 2>&1)." >&2; \
+	  echo "Install one, or name it: make $(or $(MAKECMDGOALS),setup) PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Setting up .venv: some minutes the first time, nothing to do the next."
+	$(BIN)/python -m pip install $(PIP_ARGS) -q -c constraints.txt -e '.[tf,book,test]'
+	@touch $@
+
+course: setup ## digits, every notebook (quick profile), the book: build/html
+	@$(BIN)/python tools/course.py
+
+test: setup ## every check; one exit code
+	@$(BIN)/python tools/checks.py
+
+lab: setup ## JupyterLab, at notebook 01
+	$(BIN)/jupyter lab notebooks/01_invariance.ipynb
+
+book: setup ## the book from the stored outputs: build/html
+	@$(BIN)/python tools/book.py --course build/none.json
+
+notebooks: setup ## run the notebooks again from notebooks/src and store them
+	@$(BIN)/python tools/notebooks.py execute
+
+full: setup ## remake every record (prints the plan and the time first)
+	$(BIN)/stn-course run --all
+
+lock: setup ## resolve constraints.txt anew
+	bash tools/lock.sh

@@ -1,0 +1,175 @@
+"""Imports inside the package go one way, training needs little, and no module grows too long."""
+
+import ast
+import subprocess
+import sys
+from functools import cache
+
+import pytest
+from support import ROOT
+
+PACKAGE = ROOT / "stn_course"
+PATHS = sorted(PACKAGE.rglob("*.py"))
+DATA = {f"data.{name}" for name in "clutter clutter_set digits distort files published".split()}
+
+# What a module is built on. It may import these and whatever they are built on: never upwards.
+BUILT_ON = {
+    "geometry": set(),
+    "records": set(),
+    "data.files": set(),
+    "data.legacy_random": set(),
+    "data.clutter_set": set(),
+    "data.digits": {"data.files"},
+    "sampler": {"geometry"},
+    "fused": {"sampler"},
+    "data.clutter": {"data.digits", "data.clutter_set", "data.legacy_random"},
+    "data.distort": {"geometry", "sampler", "fused"},
+    "data.published": {"data.clutter"},
+    "data": DATA,
+    "models": {"geometry", "sampler", "fused"},
+    "measure": {"geometry", "sampler"},
+    "checkpoints": {"records"},
+    "config": {"models", "data"},
+    "train": {"config", "records", "measure", "checkpoints"},
+    "experiments": {"train"},
+    "scoreboard": {"records"},
+    "plots": {"records", "geometry"},
+    "widgets": {"plots", "sampler"},
+    "digit_explorer": {"widgets"},
+    "exercises": {"geometry", "sampler", "data", "models"},
+    "exercises_NN": {"exercises", "measure"},
+    "keras_twin": {"geometry"},
+    "doctor": {"data"},
+    "cli": {"experiments", "scoreboard", "doctor", "plots", "widgets", "exercises", "keras_twin"},
+    "__main__": {"cli"},
+    "": set(),  # stn_course/__init__.py
+}
+TRAINING = ("train", "config", "experiments", "data", "measure", "checkpoints", "records", "models")
+TRAINING_NEEDS = {"torch", "numpy", "tqdm"}
+
+MOST_LINES = 250
+LONG = {
+    "geometry.py": "one family of parametrisations, each with its bounds and its checks beside it",
+}
+
+
+def module_name(path):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+MODULES = {module_name(path): path for path in PATHS}
+
+
+def layer(module):
+    """The row of the table; exercises_01, exercises_02, ... share one."""
+    return "exercises_NN" if module.startswith("exercises_") else module
+
+
+def absolute(node, module):
+    """The dotted module names an import statement names, `from . import x` made absolute."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if not node.level:
+        base = node.module
+    else:
+        is_package = MODULES[module].name == "__init__.py"
+        package = ["stn_course", *module.split(".")] if module else ["stn_course"]
+        kept = len(package) - node.level + (1 if is_package else 0)
+        base = ".".join([*package[:kept], *([node.module] if node.module else [])])
+    return [base, *(f"{base}.{alias.name}" for alias in node.names)]
+
+
+def imports(module, everywhere=True):
+    """Names of what ``module`` imports; ``everywhere=False``: at import time alone."""
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    found, waiting = set(), [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found.update(absolute(node, module))
+        if everywhere or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            waiting.extend(ast.iter_child_nodes(node))
+    return found
+
+
+def ours(names, module):
+    """The modules of the package among dotted names, the module itself left out."""
+    inside = {name.removeprefix("stn_course.") for name in names if name.startswith("stn_course.")}
+    return {name for name in inside if name in MODULES} - {module, ""}
+
+
+@cache
+def beneath(name):
+    """All that ``name`` may import: what it is built on, and what that is built on."""
+    found = set(BUILT_ON[name])
+    for below in BUILT_ON[name]:
+        found |= beneath(below)
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_one_way(module):
+    assert layer(module) in BUILT_ON, f"{module} has no place: say in BUILT_ON what it is built on"
+    upwards = {layer(name) for name in ours(imports(module), module)} - beneath(layer(module))
+    assert upwards == set()
+
+
+def test_the_table_itself_goes_one_way():
+    for name in BUILT_ON:
+        assert name not in beneath(name), f"{name} is built on itself"
+
+
+def test_the_reading_of_imports_sees_every_form(tmp_path, monkeypatch):
+    source = "import os.path\nfrom . import geometry\nfrom .data import digits\n"
+    source += "def f():\n    from stn_course.models import CNN\n"
+    (tmp_path / "sampler.py").write_text(source)
+    monkeypatch.setitem(MODULES, "sampler", tmp_path / "sampler.py")
+    assert ours(imports("sampler"), "sampler") == {"geometry", "data", "data.digits", "models"}
+    at_import = ours(imports("sampler", everywhere=False), "sampler")
+    assert at_import == {"geometry", "data", "data.digits"}
+
+
+def loaded_for(module):
+    """``module`` and every module of ours that importing it loads."""
+    found, waiting = set(), [module]
+    while waiting:
+        module = waiting.pop()
+        if module not in found:
+            found.add(module)
+            waiting += ours(imports(module, everywhere=False), module)
+    return found
+
+
+@pytest.mark.parametrize("entry", TRAINING)
+def test_training_needs_only_torch_numpy_and_tqdm(entry):
+    for module in loaded_for(entry):
+        top = {name.partition(".")[0] for name in imports(module, everywhere=False)}
+        others = top - TRAINING_NEEDS - {"stn_course"} - sys.stdlib_module_names
+        assert others == set(), f"{module} imports {others}: import it where it is used"
+
+
+def test_importing_the_package_loads_no_framework():
+    code = "import sys, stn_course; print([m for m in ('torch', 'tensorflow') if m in sys.modules])"
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_the_command_line_starts_without_a_framework():
+    code = "import sys, stn_course.cli as c; c.build_parser(); print('torch' in sys.modules)"
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_module_fits_a_reader(path):
+    name, lines = str(path.relative_to(PACKAGE)), len(path.read_text("utf-8").splitlines())
+    if name in LONG:
+        assert lines > MOST_LINES, f"{name} is short again: take it off the list"
+    else:
+        assert lines <= MOST_LINES, f"{name} has {lines} lines: split it, or say in LONG why not"
+
+
+def test_the_package_never_knows_the_notebooks():
+    for path in PATHS:
+        assert "notebooks/" not in path.read_text("utf-8"), path.name
