@@ -124,6 +124,7 @@ def _data(arguments) -> int:
     from stn_course import data
 
     rows = data.fetch_all()
+    print(f"{'file':<52} {'SHA-256':<16}      source")
     for row in rows:
         print(f"{row.file:<52} {row.sha256[:16]}  {'OK' if row.ok else 'WRONG'}  {row.source}")
     print(f"digits: {data.source()}")

@@ -156,7 +156,8 @@ def bilinear_sample(
     y = _to_padded(y, height, align_corners).clamp(0, height + 1)
     x0, y0 = x.detach(), y.detach()
     x0, y0 = (x0.round(), y0.round()) if mode == "nearest" else (x0.floor(), y0.floor())
-    index = (y0 * (width + 3) + x0).long()[:, None].expand(-1, images.shape[1], -1)
+    # Whole numbers before they are multiplied: float32 counts pixels only up to 4096 x 4096.
+    index = (y0.long() * (width + 3) + x0.long())[:, None].expand(-1, images.shape[1], -1)
 
     def read(row: int, column: int) -> Tensor:
         """The pixel that lies so many rows and columns after (x0, y0)."""

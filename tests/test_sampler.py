@@ -413,3 +413,14 @@ def test_horizon_just_outside_the_grid_is_allowed():
     assert s.homography_grid(theta, (4, 4)).isfinite().all()
     with pytest.raises(ValueError, match="horizon"):
         s.homography_grid(theta, (4, 4), align_corners=True)
+
+
+def test_images_with_more_pixels_than_float32_can_count():
+    size = 4200  # 17.6 million pixels, beyond 2**24
+    column = size - 2
+    images = torch.zeros(1, 1, size, size)
+    images[0, 0, -1, column] = 1
+    x, y = (2 * torch.tensor([column, size - 1]) + 1) / size - 1
+    grid = torch.stack([x, y]).view(1, 1, 1, 2)
+    out = s.bilinear_sample(images, grid, padding="border")
+    assert out.item() == pytest.approx(1, abs=1e-2)  # float32 coordinates: 2e-4 px here
