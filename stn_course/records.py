@@ -133,19 +133,12 @@ def accuracy(experiment: str, which: str, folder: Path | None = None) -> tuple[f
 
 def paired_difference(a: list[float], b: list[float]) -> tuple[float, float]:
     """Mean of b - a over paired seeds, and the half width of its 95 % t interval."""
+    from scipy import stats  # not on every machine that trains
+
     if len(a) != len(b) or len(a) < 2:
         raise ValueError(f"a and b hold {len(a)} and {len(b)} values; wanted pairs, at least two")
     mean, sd, n = mean_sd([y - x for x, y in zip(a, b, strict=True)])
-    return mean, student_95(n - 1) * sd / math.sqrt(n)
-
-
-def student_95(freedom: int) -> float:
-    """Two-sided 95 % quantile of Student's t (Hill's expansion; 1 and 2 exactly)."""
-    exact = {1: 12.7062, 2: 4.3027, 3: 3.1824, 4: 2.7764}
-    if freedom in exact:
-        return exact[freedom]
-    z, v = 1.959964, freedom
-    return z + (z**3 + z) / (4 * v) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v * v)
+    return mean, float(stats.t.ppf(0.975, n - 1)) * sd / math.sqrt(n)
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -40,11 +40,9 @@ def test_statistics_against_scipy(tmp_path):
     assert (mean, n) == (93.0, 3)
     assert sd == pytest.approx(stats.tstd([90, 92, 97]))
     assert math.isnan(records.mean_sd([1.0])[1])
-    for freedom in (1, 2, 3, 4, 5, 9, 19, 100):
-        assert records.student_95(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=2e-3)
     difference, half = records.paired_difference([1.0, 2, 3, 4], [1.5, 2.5, 4, 4])
     low, high = stats.ttest_rel([1.5, 2.5, 4, 4], [1.0, 2, 3, 4]).confidence_interval()
-    assert (difference - half, difference + half) == pytest.approx((low, high), rel=1e-3)
+    assert (difference - half, difference + half) == pytest.approx((low, high))
 
 
 def test_clear_errors(tmp_path):
