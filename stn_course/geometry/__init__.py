@@ -1,0 +1,59 @@
+"""Transforms of the plane: affine, homography and thin-plate spline.
+
+Conventions, here and in every module that builds on this one:
+
+- Coordinates are (x, y), x first, x to the right and y *down*. [-1, 1] spans the image from edge
+  to edge (`align_corners=False`); with `align_corners=True` from the centre of the first pixel to
+  the centre of the last.
+- A transform ("theta") answers "where in the input is this output pixel read?": it maps **output
+  to input** coordinates. Moving the content one way moves theta the other way.
+- Everything is batched, differentiable and computed in float32 or better, under autocast too.
+- Values are checked (finite, not singular) wherever they can be read; inside `torch.func`
+  transforms, compilation and CUDA graph capture only shapes and types are.
+"""
+
+from stn_course.geometry.checks import as_float, as_matrix, check_size, readable, refuse
+from stn_course.geometry.corners import homography_from_corners, quads_fit
+from stn_course.geometry.heads import (
+    Affine,
+    Attention,
+    Corners,
+    Homography,
+    Parametrisation,
+    Similarity,
+    ThinPlateSpline,
+    Translation,
+)
+from stn_course.geometry.matrices import affine, compose, identity, invert, matmul, to_homogeneous
+from stn_course.geometry.pixels import from_pixels, pixel_centres, to_pixels
+from stn_course.geometry.splines import control_grid, control_points, tps_basis
+
+__all__ = [
+    "Affine",
+    "Attention",
+    "Corners",
+    "Homography",
+    "Parametrisation",
+    "Similarity",
+    "ThinPlateSpline",
+    "Translation",
+    "affine",
+    "as_float",
+    "as_matrix",
+    "check_size",
+    "compose",
+    "control_grid",
+    "control_points",
+    "from_pixels",
+    "homography_from_corners",
+    "identity",
+    "invert",
+    "matmul",
+    "pixel_centres",
+    "quads_fit",
+    "readable",
+    "refuse",
+    "to_homogeneous",
+    "to_pixels",
+    "tps_basis",
+]

@@ -1,0 +1,135 @@
+"""Affine matrices: made from angle, scale, shear and shift; composed and inverted."""
+
+from numbers import Real
+
+import torch
+from torch import Tensor
+
+from stn_course.geometry.checks import as_float, as_matrix, check_size, refuse
+
+
+def matmul(a: Tensor, b: Tensor) -> Tensor:
+    """Product of small matrices by broadcasting: autocast and TF32 never touch it."""
+    return (a[..., :, :, None] * b[..., None, :, :]).sum(-2)
+
+
+def identity(batch: int = 1, *, dtype=torch.float32, device=None) -> Tensor:
+    """The theta that leaves an image alone.  # [B, 2, 3]"""
+    return torch.eye(2, 3, dtype=dtype, device=device).repeat(batch, 1, 1)
+
+
+def to_homogeneous(theta: Tensor) -> Tensor:
+    """[B, 2, 3] with the row 0 0 1 added; a [B, 3, 3] is handed back.  # [B, 3, 3]"""
+    theta = as_matrix(theta)
+    if theta.shape[1] == 3:
+        return theta
+    row = theta.new_tensor([0.0, 0.0, 1.0]).expand(theta.shape[0], 1, 3)
+    return torch.cat([theta, row], 1)
+
+
+def compose(a: Tensor, b: Tensor) -> Tensor:
+    """First warp by `a`, then warp the result by `b`, as one transform.
+
+    `warp(warp(x, a), b) == warp(x, compose(a, b))` where x is smooth. The output pixel p of the
+    second warp reads the first warp's output at b(p), which read the input at a(b(p)): the product
+    is a b, although a came first. Two [B, 2, 3] give [B, 2, 3], anything else [B, 3, 3].
+    """
+    a, b = as_matrix(a, "a"), as_matrix(b, "b")
+    if a.shape[0] != b.shape[0] or a.device != b.device:
+        raise ValueError(
+            "a and b must agree in batch and device, got "
+            f"{a.shape[0]} on {a.device} and {b.shape[0]} on {b.device}"
+        )
+    product = matmul(to_homogeneous(a), to_homogeneous(b))
+    return product[:, :2] if a.shape[1] == b.shape[1] == 2 else product
+
+
+def invert(theta: Tensor, name: str = "theta") -> Tensor:
+    """The inverse of [B, 2, 3] or [B, 3, 3], in the same shape: adjugate over determinant.
+
+    Raises ValueError when a determinant cannot be told from rounding error.
+    """
+    theta = as_matrix(theta, name)
+    m = to_homogeneous(theta)
+    r0, r1, r2 = m.unbind(1)
+    cross = torch.linalg.cross
+    adjugate = torch.stack([cross(r1, r2), cross(r2, r0), cross(r0, r1)], 2)
+    det = (r0 * adjugate[:, :, 0]).sum(1)
+    # The same sum without any minus sign bounds the rounding error of the determinant.
+    p, q, s = (r.abs() for r in (r0, r1, r2))
+    bound = (p * (q.roll(1, 1) * s.roll(-1, 1) + q.roll(-1, 1) * s.roll(1, 1))).sum(1)
+    singular = det.detach().abs() <= 8 * torch.finfo(m.dtype).eps * bound.detach()
+    refuse(singular, f"{name} must be invertible, got a singular matrix")
+    return (adjugate / det[:, None, None])[:, : theta.shape[1]]
+
+
+def _axes(name: str, value, second=None) -> tuple:
+    """Split an argument into its x and y parts; `second` is y's value when only x is given."""
+    if isinstance(value, Tensor) and value.ndim == 2 and value.shape[1] == 2:
+        return value.unbind(1)
+    if isinstance(value, tuple | list) and len(value) == 2:
+        return tuple(value)
+    if isinstance(value, Real) or (isinstance(value, Tensor) and value.ndim < 2):
+        return value, value if second is None else second
+    got = list(value.shape) if isinstance(value, Tensor) else repr(value)
+    raise TypeError(f"{name} must be a number, a pair, a tensor [B] or a tensor [B, 2], got {got}")
+
+
+def affine(
+    angle=0.0, scale=1.0, shear=0.0, shift=0.0, *,
+    order: str = "TRSZ", size=None, batch: int | None = None, dtype=None, device=None,
+) -> Tensor:  # fmt: skip
+    """Theta from what the image should *do*, about its centre.  # [B, 2, 3]
+
+    angle: degrees; positive turns the content counter-clockwise as seen on the screen.
+    scale: factor; above 1 makes the content larger. One for both axes, or (x, y).
+    shear: degrees; moves content by tan(shear_x) * y to the right (y points down) and by
+        tan(shear_y) * x downwards. A single value is shear_x.
+    shift: in units where the image is 2 wide and 2 high; positive moves content right and down.
+        A single value is used for both axes.
+    Each is a number, a tensor [B], a pair (x, y) of those, or a tensor [B, 2]; angle has no pair.
+    order: the product of the content's motion, the last letter applied first: the default is
+        shift (T) after rotation (R) after shear (S) after scale (Z, zoom).
+    size: (height, width) of a non-square image whose *pixels* should turn and shear rigidly.
+
+    Returns the inverse of that motion, because theta maps output to input. Raises ValueError for
+    values that are not finite or collapse the image (scale 0, shears that make it singular).
+    """
+    if sorted(order) != sorted("TRSZ"):
+        raise ValueError(f"order must be a permutation of 'TRSZ', got {order!r}")
+    if not (isinstance(angle, Real) or (isinstance(angle, Tensor) and angle.ndim < 2)):
+        raise TypeError(f"angle must be a number or a tensor [B], got {angle!r}")
+    parts = [angle, *_axes("scale", scale), *_axes("shear", shear, 0.0), *_axes("shift", shift)]
+    tensors = [p for p in parts if isinstance(p, Tensor)]
+    lengths = {p.shape[0] for p in tensors if p.ndim == 1} | ({batch} - {None})
+    if len(lengths) > 1:
+        raise ValueError(f"angle, scale, shear, shift and batch must agree, got {sorted(lengths)}")
+    if dtype is None:
+        dtype = torch.float32
+        for p in tensors:
+            dtype = torch.promote_types(dtype, p.dtype)
+    if device is None and tensors:
+        device = tensors[0].device
+    n = lengths.pop() if lengths else 1
+    columns = [torch.as_tensor(p, dtype=dtype, device=device).expand(n) for p in parts]
+    as_float(torch.stack(columns, 1), "angle, scale, shear and shift", ("B", 7))
+    degrees, zx, zy, kx, ky, tx, ty = columns
+    height, width = (1, 1) if size is None else check_size(size)
+    ratio = height / width
+    cos, sin = torch.cos(torch.deg2rad(degrees)), torch.sin(torch.deg2rad(degrees))
+    tan_x, tan_y = torch.tan(torch.deg2rad(kx)), torch.tan(torch.deg2rad(ky))
+    zero, one = torch.zeros_like(cos), torch.ones_like(cos)
+
+    def rows(*entries):
+        return torch.stack([*entries, zero, zero, one], 1).view(n, 3, 3)
+
+    motion = {
+        "T": rows(one, zero, tx, zero, one, ty),
+        "R": rows(cos, sin * ratio, zero, -sin / ratio, cos, zero),
+        "S": rows(one, tan_x * ratio, zero, tan_y / ratio, one, zero),
+        "Z": rows(zx, zero, zero, zero, zy, zero),
+    }
+    content = motion[order[0]]
+    for letter in order[1:]:
+        content = matmul(content, motion[letter])
+    return invert(content[:, :2], "the motion made of angle, scale, shear and shift")

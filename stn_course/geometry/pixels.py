@@ -1,0 +1,61 @@
+"""Pixel centres in normalised coordinates, and pixel units to and fro."""
+
+import torch
+from torch import Tensor
+
+from stn_course.geometry.checks import as_float, check_size
+from stn_course.geometry.matrices import invert, matmul, to_homogeneous
+
+
+def pixel_centres(n: int, align_corners: bool = False, *, dtype=torch.float32, device=None):
+    """Normalised coordinates of the n pixel centres along one axis.  # [n]"""
+    i = torch.arange(n, dtype=dtype, device=device)
+    if align_corners:
+        return i * (2.0 / max(n - 1, 1)) - (1.0 if n > 1 else 0.0)
+    return (2 * i + 1) / n - 1
+
+
+def _pixel_map(like: Tensor, size: tuple[int, int], align_corners: bool) -> tuple[Tensor, Tensor]:
+    """Scale and offset (x, y) with pixel = scale * normalised + offset.  # [2], [2]"""
+    height, width = check_size(size)
+    wh = like.new_tensor([width, height])
+    return ((wh - 1) / 2, (wh - 1) / 2) if align_corners else (wh / 2, (wh - 1) / 2)
+
+
+def _pixel_matrix(like: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
+    """The same map as a matrix for each batch entry.  # [B, 2, 3]"""
+    scale, offset = _pixel_map(like, size, align_corners)
+    return torch.cat([torch.diag(scale), offset[:, None]], 1).expand(like.shape[0], 2, 3)
+
+
+def _convert(values: Tensor, size, output_size, align_corners: bool, inverse: bool) -> Tensor:
+    if isinstance(values, Tensor) and values.ndim == 3 and values.shape[-1] == 3:
+        m = to_homogeneous(values)
+        source = _pixel_matrix(m, size, align_corners)
+        target = _pixel_matrix(m, output_size or size, align_corners)
+        if inverse:
+            product = matmul(matmul(to_homogeneous(invert(source)), m), to_homogeneous(target))
+        else:
+            product = matmul(matmul(to_homogeneous(source), m), to_homogeneous(invert(target)))
+        return product[:, : values.shape[1]]
+    leading = ("...",) * (values.ndim - 1) if isinstance(values, Tensor) else ("...",)
+    points = as_float(values, "points", (*leading, 2))
+    scale, offset = _pixel_map(points, size, align_corners)
+    if inverse and align_corners and min(size) < 2:
+        raise ValueError(f"size must be at least (2, 2) with align_corners=True, got {size}")
+    return (points - offset) / scale if inverse else points * scale + offset
+
+
+def to_pixels(values: Tensor, size, output_size=None, align_corners: bool = False) -> Tensor:
+    """Normalised to pixel units: points [..., 2], or a theta [B, 2, 3] / [B, 3, 3].
+
+    Pixel (0, 0) is the *centre* of the first pixel. For a theta, `size` is the input's (height,
+    width) and `output_size` (default: the same) the output's; the result maps output pixels to
+    input pixels, as `scipy.ndimage` and OpenCV's inverse maps do (x first here).
+    """
+    return _convert(values, size, output_size, align_corners, inverse=False)
+
+
+def from_pixels(values: Tensor, size, output_size=None, align_corners: bool = False) -> Tensor:
+    """The inverse of `to_pixels`, with the same arguments."""
+    return _convert(values, size, output_size, align_corners, inverse=True)

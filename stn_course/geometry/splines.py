@@ -1,0 +1,62 @@
+"""Thin-plate splines: control points and what each moves, solved once per shape."""
+
+from functools import lru_cache
+from math import isqrt
+
+import torch
+from torch import Tensor
+
+from stn_course.geometry.checks import check_size
+from stn_course.geometry.pixels import pixel_centres
+
+
+def control_points(grid: tuple[int, int], *, dtype=torch.float32, device=None) -> Tensor:
+    """Regular control points, row by row, from edge to edge of the image.  # [K, 2]"""
+    rows, columns = check_size(grid, "grid")
+    if min(rows, columns) < 2:
+        raise ValueError(f"grid must be at least (2, 2), got {grid}")
+    y = torch.linspace(-1, 1, rows, dtype=dtype, device=device)
+    x = torch.linspace(-1, 1, columns, dtype=dtype, device=device)
+    return torch.stack([x.expand(rows, columns), y[:, None].expand(rows, columns)], 2).view(-1, 2)
+
+
+def _radial(a: Tensor, b: Tensor) -> Tensor:
+    """U(r) = r^2 log r^2 between all pairs of points, 0 at r = 0.  # [N, K]"""
+    r2 = (a[:, None] - b[None]).square().sum(2)
+    return torch.special.xlogy(r2, r2)
+
+
+@lru_cache(maxsize=64)
+def tps_basis(grid, size, align_corners, dtype, device) -> Tensor:
+    """How much each control point's offset moves each output pixel's reading place.  # [K, H*W]
+
+    A thin-plate spline through the K control points is linear in where they go and reproduces
+    the identity, so grid = identity + offsets @ basis, with a basis that depends on shapes alone.
+    It is solved once per shape, in float64 on the CPU (Bookstein 1989), and kept.
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        options = {"dtype": torch.float64, "device": "cpu"}
+        points = control_points(grid, **options)
+        k = len(points)
+        affine_part = torch.cat([torch.ones(k, 1, **options), points], 1)
+        system = torch.zeros(k + 3, k + 3, **options)
+        system[:k, :k] = _radial(points, points)
+        system[:k, k:], system[k:, :k] = affine_part, affine_part.T
+        x = pixel_centres(size[1], align_corners, **options).expand(size)
+        y = pixel_centres(size[0], align_corners, **options)[:, None].expand(size)
+        pixels = torch.stack([x, y], 2).view(-1, 2)
+        features = torch.cat([_radial(pixels, points), torch.ones_like(pixels[:, :1]), pixels], 1)
+        return torch.linalg.solve(system, features.T)[:k].to(device, dtype).contiguous()
+
+
+def control_grid(offsets: Tensor) -> tuple[int, int]:
+    """(rows, columns) of the control points of offsets [B, K, 2] or [B, rows, columns, 2]."""
+    if offsets.ndim == 4:
+        return tuple(offsets.shape[1:3])
+    side = isqrt(offsets.shape[1])
+    if side * side != offsets.shape[1]:
+        raise ValueError(
+            "offsets [B, K, 2] need a square number K of control points (use "
+            f"[B, rows, columns, 2] for others), got {list(offsets.shape)}"
+        )
+    return side, side
