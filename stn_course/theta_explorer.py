@@ -84,10 +84,10 @@ class ThetaExplorer(ipw.VBox):
                 ("shift x", 0, -0.5, 0.5, 0.01), ("shift y", 0, -0.5, 0.5, 0.01),
             )
         }  # fmt: skip
+        # Not continuous: a page rounds what it is told and would send that back as a move.
+        six = {"min": -3, "max": 3, "step": 0.01, "continuous_update": False, **wide}
         self.numbers = [
-            ipw.FloatSlider(
-                v, min=-3, max=3, step=0.01, description=f"θ{k // 3 + 1}{k % 3 + 1}", **wide
-            )
+            ipw.FloatSlider(v, description=f"θ{k // 3 + 1}{k % 3 + 1}", **six)
             for k, v in enumerate(THETA)
         ]
         height, width = np.shape(image)[-2:]

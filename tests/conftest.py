@@ -1,6 +1,10 @@
-"""Which digits the tests run on: `full_data` tests skip loudly on the offline sample."""
+"""What tests share: which digits they run on, two built books, and a browser.
+
+`full_data` tests skip loudly on the offline sample, `browser` tests where there is no Chromium.
+"""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -25,3 +29,73 @@ def pytest_terminal_summary(terminalreporter):
     except (data.CorruptFileError, data.DownloadError) as error:
         digits = f"NONE: {error}"
     terminalreporter.write_line(f"digits: {digits}")
+
+
+@pytest.fixture(scope="session")
+def small_source(tmp_path_factory) -> Path:
+    """A folder with one small notebook that holds everything a page may hold."""
+    import nbformat
+    from small_book import small_notebook
+
+    folder = tmp_path_factory.mktemp("notebooks")
+    nbformat.write(small_notebook(), folder / "01_small.ipynb")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_book(small_source, tmp_path_factory) -> Path:
+    """The book of that notebook."""
+    from small_book import build
+
+    folder = tmp_path_factory.mktemp("small")
+    done = build(folder, "--notebooks", str(small_source), "--course", str(folder / "none.json"))
+    assert done.returncode == 0, done.stderr
+    return folder / "html"
+
+
+@pytest.fixture(scope="session")
+def book(tmp_path_factory) -> Path:
+    """The course's own book."""
+    from small_book import build
+
+    folder = tmp_path_factory.mktemp("book")
+    done = build(folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "html"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium without a network. Not for the whole session: its event loop would outlive it."""
+    import chromium
+
+    path = chromium.executable()
+    if path is None:
+        pytest.skip("NO CHROMIUM on this machine: nothing was looked at in a browser; install it")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        flags = [*chromium.FLAGS, chromium.NO_NETWORK]
+        started = playwright.chromium.launch(executable_path=path, args=flags)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Open an address; afterwards the page must not have complained, failed or gone elsewhere."""
+    from chromium import watch
+
+    contexts, wrong = [], []
+
+    def open_page(url: str, **options):
+        contexts.append(browser.new_context(color_scheme="light", **options))
+        page = contexts[-1].new_page()
+        wrong.append(watch(page, url))
+        page.goto(url)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert [text for found in wrong for text in found] == []

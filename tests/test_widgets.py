@@ -18,10 +18,6 @@ from stn_course import geometry, sampler, theta_explorer, widgets
 
 JS = Path(__file__).parent / "js" / "warp_playground.test.mjs"
 IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
-CHROMIUM_FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-).split()
 
 
 def blob(size=(28, 28), background=0.25):
@@ -218,18 +214,6 @@ def write_page(folder, playground) -> Path:
     path = folder / "page.html"
     path.write_text(page, encoding="utf-8")
     return path
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("NO CHROMIUM: the browser tests did not run; install chromium to run them")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
