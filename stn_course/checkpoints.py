@@ -85,7 +85,9 @@ def save_weights(path, model: nn.Module) -> None:
     """Write the weights alone, as safetensors."""
     from safetensors.torch import save  # not on every machine that trains
 
-    write_atomically(Path(path), save(model.state_dict()))
+    # Channels-last weights are stored in the usual order: the format knows no other.
+    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    write_atomically(Path(path), save(weights))
 
 
 def _plain(value):

@@ -68,9 +68,9 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_train(add) -> None:
     train = add("train", _train, "train one network; the folder holds all that it takes to resume")
     # Defaults and the check of each value are Config's; None means "as Config has it".
-    train.add_argument("--model", help="fc, cnn or cnn-blog (default: cnn)")
+    train.add_argument("--model", help="fc, cnn, stn-small, ...; any other word lists them all")
     train.add_argument("--options", type=_json, help="of the model, as JSON: '{\"width\": 2}'")
-    train.add_argument("--distort", help="hard, mild or pose, drawn afresh at every visit")
+    train.add_argument("--distort", help="hard, mild, rts, ...: drawn afresh at every visit")
     train.add_argument("--frozen", action="store_true", default=None, help="distort once an image")
     train.add_argument("--with-clean", action="store_true", default=None, help="add clean images")
     train.add_argument("--tests", nargs="+", metavar="SET", help="sets measured at the end")
@@ -79,6 +79,7 @@ def _add_train(add) -> None:
     train.add_argument("--epochs", type=_positive, help="(default: 5)")
     train.add_argument("--batch-size", type=_positive, help="(default: 64)")
     train.add_argument("--lr", type=float, help="highest learning rate (default: 0.001)")
+    train.add_argument("--lr-localiser", type=float, help="of transformers (default: as --lr)")
     train.add_argument("--optimizer", help="adam, sgd or rmsprop (default: adam)")
     train.add_argument("--momentum", type=float, help="of sgd and rmsprop (default: 0)")
     train.add_argument("--weight-decay", type=float, help="(default: 0)")
@@ -171,16 +172,17 @@ def _train(arguments) -> int:
 def _test(arguments) -> int:
     from stn_course import models
     from stn_course.checkpoints import load_weights, read_checkpoint
+    from stn_course.config import build
     from stn_course.measure import evaluate
     from stn_course.train import Config, test_set
 
     found = read_checkpoint(arguments.dir)
     config = Config(**found["config"])
     device = models.device()
-    model = models.build(config.model, **config.options).to(device)
+    model = build(config).to(device)
     load_weights(model, found, arguments.dir)
     for name in config.tests:
-        held = test_set(arguments.split, name, device)
+        held = test_set(arguments.split, name, device, config.shape)
         result = evaluate(model, held.images, held.labels)
         print(f"{arguments.split}/{name:<9} {result['correct']} / {result['total']}")
     print(f"digits: {held.source}")

@@ -4,9 +4,10 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
+from torch import nn
 
 from stn_course import models
-from stn_course.data import DISTORTIONS
+from stn_course.data import DISTORTIONS, TASKS, recipes
 
 OPTIMIZERS = ("adam", "sgd", "rmsprop")
 SCHEDULES = ("constant", "linear", "step", "cosine", "onecycle")
@@ -18,10 +19,12 @@ CLEAN = "clean"
 class Config:
     """Everything that decides a run, apart from the seed and the machine.
 
-    ``distort`` names a recipe of ``data.DISTORTIONS``; with ``frozen`` each image is
-    distorted once, otherwise afresh at every visit; ``with_clean`` adds the clean images
-    to the frozen ones.  ``tests`` lists the sets (``clean`` or a recipe) measured at the
-    end.  ``lr`` is the highest rate of the schedule.
+    ``distort`` names a recipe of ``data.DISTORTIONS`` or ``data.TASKS``; with ``frozen``
+    each image is distorted once, otherwise afresh at every visit; ``with_clean`` adds the
+    clean images to the frozen ones.  ``tests`` lists the sets (``clean`` or a recipe)
+    measured at the end; images smaller than those trained on get a black frame.  ``lr`` is
+    the highest rate of the schedule, ``lr_localiser`` that of spatial transformers (None:
+    the same; 0: they stay as they start).
     """
 
     model: str = "cnn"
@@ -35,6 +38,7 @@ class Config:
     epochs: int = 5
     batch_size: int = 64
     lr: float = 1e-3
+    lr_localiser: float | None = None
     optimizer: str = "adam"
     momentum: float = 0.0
     weight_decay: float = 0.0
@@ -49,18 +53,50 @@ class Config:
         _one_of("schedule", self.schedule, SCHEDULES)
         _one_of("precision", self.precision, PRECISIONS)
         for name in self.tests + ((self.distort,) if self.distort else ()):
-            _one_of("distort or tests", name, (CLEAN, *DISTORTIONS))
+            _one_of("distort or tests", name, (CLEAN, *DISTORTIONS, *TASKS))
+        for name in self.tests:
+            (c, h, w), (channels, height, width) = shape(name), self.shape
+            if c != channels or h > height or w > width:
+                raise ValueError(
+                    f"tests={name!r} is {c}x{h}x{w}; wanted what fits "
+                    f"{channels}x{height}x{width}, as distort={self.distort!r} makes them"
+                )
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}; wanted at least 1")
         if not self.lr > 0:
             raise ValueError(f"lr={self.lr}; wanted a positive rate")
+        if self.lr_localiser is not None and not 0 <= self.lr_localiser < float("inf"):
+            raise ValueError(f"lr_localiser={self.lr_localiser}; wanted a rate, 0 or None")
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit={self.limit}; wanted at least 1 image, or None")
         if (self.frozen or self.with_clean) and not self.distort:
             raise ValueError("frozen and with_clean need distort, which is None")
         if self.with_clean and not self.frozen:
             raise ValueError("with_clean=True needs frozen=True")
+        if self.with_clean and self.distort in TASKS:
+            raise ValueError(f"with_clean=True; distort={self.distort!r} has no clean images")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images trained on."""
+        return shape(self.distort or CLEAN)
+
+
+def shape(name: str) -> tuple[int, int, int]:
+    """(C, H, W) of the set ``name``: ``clean`` or a recipe."""
+    return (1, recipes.SIDE, recipes.SIDE) if name == CLEAN else recipes.shape(name)
+
+
+def build(config: Config) -> nn.Module:
+    """The network of ``config``, made for its images and classes."""
+    channels, *size = config.shape
+    made_for = {"size": tuple(size)}
+    if channels != 1:
+        made_for["channels"] = channels
+    if config.distort in recipes.CLASSES:
+        made_for["classes"] = recipes.CLASSES[config.distort]
+    return models.build(config.model, **made_for | config.options)
 
 
 def _one_of(argument: str, value: str, wanted) -> None:

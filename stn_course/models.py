@@ -5,107 +5,122 @@ the two commute, and the ReLU then has a quarter of the work.  And ``build`` kee
 weights channels-last, for which torch pools several times as fast.
 """
 
-import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-Size = tuple[int, int]
+from stn_course import geometry
+from stn_course.blocks import Size, Subsample, glorot_
+from stn_course.classifiers import CLASSIFIERS, PAPER, cnn, cnn_blog, fc
+from stn_course.localisers import LOCALISERS
+from stn_course.transformers import ParallelTransformers, SpatialTransformer
+
+__all__ = [
+    "CLASSIFIERS",
+    "LOCALISERS",
+    "MODELS",
+    "TRANSFORMS",
+    "Subsample",
+    "build",
+    "cnn",
+    "cnn_blog",
+    "count_parameters",
+    "device",
+    "fc",
+    "glorot_",
+    "stn",
+    "transformer",
+]
+
+TRANSFORMS: dict[str, Callable[..., geometry.Parametrisation]] = {
+    "affine": geometry.Affine,
+    "translation": geometry.Translation,
+    "attention": geometry.Attention,
+    "similarity": geometry.Similarity,
+    "homography": geometry.Homography,
+    "corners": geometry.Corners,
+    "tps": geometry.ThinPlateSpline,
+}
 
 
-def glorot_(module: nn.Module) -> nn.Module:
-    """Glorot-uniform weights and zero biases in place: the start of every Keras layer.
+def _known(argument: str, name: str, known):
+    if name not in known:
+        raise ValueError(f"{argument}={name!r} is unknown; wanted one of {', '.join(known)}")
+    return known[name]
 
-    The networks of XQ were published in Keras; torch's own start is narrower.
+
+def transformer(
+    size: Size = (28, 28),
+    channels: int = 1,
+    localiser: str = "small",
+    transform: str = "affine",
+    bound: float | None = None,
+    glimpse: Size | None = None,
+    **options,
+) -> SpatialTransformer:
+    """A spatial transformer from the names of its localiser and its transform.
+
+    ``bound`` goes to the transform (default: its own), ``glimpse`` is the size of what is
+    read, and ``options`` (padding, pool, down, identity_start) go to `SpatialTransformer`.
     """
-    for layer in module.modules():
-        if isinstance(layer, nn.Linear | nn.Conv2d):
-            nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
-    return module
+    kind = _known("transform", transform, TRANSFORMS)
+    head = kind() if bound is None else kind(bound=bound)
+    net = _known("localiser", localiser, LOCALISERS)(head.n, size, channels)
+    glimpse = None if glimpse is None else tuple(glimpse)  # JSON gives a list
+    return SpatialTransformer(net, head, glimpse, **options)
 
 
-class Subsample(nn.Module):
-    """Keep every second pixel: halves the size as pooling does, without looking around."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        h, w = x.shape[-2:]
-        return x[..., : h // 2 * 2 : 2, : w // 2 * 2 : 2]  # [B, C, H//2, W//2]
-
-
-def fc(size: Size = (28, 28), classes: int = 10, width: int = 128) -> nn.Sequential:
-    """Fully connected baseline (XQ): Dense(width)-ReLU-Dropout .2-Dense.  101 770 at 28x28."""
-    return glorot_(
-        nn.Sequential(
-            nn.Flatten(),  # [B, H*W]
-            nn.Linear(math.prod(size), width),
-            nn.ReLU(),
-            nn.Dropout(0.2),
-            nn.Linear(width, classes),  # [B, classes]
-        )
-    )
-
-
-def cnn(
-    size: Size = (28, 28), classes: int = 10, width: float = 1.0, pool: str = "max"
+def stn(
+    size: Size = (28, 28),
+    classes: int = 10,
+    channels: int = 1,
+    *,
+    classifier: str = "small",
+    transformers: int = 1,
+    parameters: int | None = None,
+    **options,
 ) -> nn.Sequential:
-    """The XQ script's CNN: conv32, pool, conv16, pool, Dense 100.  Convolutions 3x3, no padding.
+    """A transformer before a classifier; ``options`` as in `transformer`.
 
-    ``width`` scales the channels and the dense layer; ``pool="subsample"`` replaces max
-    pooling by keeping every second pixel (an ablation of notebook 01, same parameters).
+    ``transformers`` above 1 stand side by side (`ParallelTransformers`).  ``parameters`` is
+    the size of the whole, for classifiers that fit themselves to one.
     """
-    if pool not in ("max", "subsample"):
-        raise ValueError(f"pool={pool!r}; wanted 'max' or 'subsample'")
-    half = (lambda: nn.MaxPool2d(2)) if pool == "max" else Subsample
-    a, b, dense = (max(1, round(n * width)) for n in (32, 16, 100))
-    h, w = (((n - 2) // 2 - 2) // 2 for n in size)
-    _require_positive(size, h, w)
-    return glorot_(
-        nn.Sequential(
-            nn.Conv2d(1, a, 3),  # [B, 32, H-2, W-2]
-            half(),  # [B, 32, 13, 13] at 28x28
-            nn.ReLU(),
-            nn.Conv2d(a, b, 3),
-            half(),  # [B, 16, 5, 5]
-            nn.ReLU(),
-            nn.Flatten(),
-            nn.Linear(b * h * w, dense),
-            nn.ReLU(),
-            nn.Dropout(0.2),
-            nn.Linear(dense, classes),  # [B, classes]
-        )
-    )
+    made = [transformer(size, channels, **options) for _ in range(transformers)]
+    front = made[0] if transformers == 1 else ParallelTransformers(*made)
+    seen = made[0].output_size(tuple(size))
+    seen = tuple(n // 2 for n in seen) if made[0].pool else seen
+    fit = {} if parameters is None else {"parameters": parameters - count_parameters(front)}
+    net = _known("classifier", classifier, CLASSIFIERS)
+    return nn.Sequential(front, net(seen, classes, channels=channels * transformers, **fit))
 
 
-def cnn_blog(size: Size = (28, 28), classes: int = 10) -> nn.Sequential:
-    """The XQ blog's CNN: conv6, pool, conv16, pool, Dense 120, Dense 84.  LeNet-like."""
-    h, w = (((n - 2) // 2 - 2) // 2 for n in size)
-    _require_positive(size, h, w)
-    return glorot_(
-        nn.Sequential(
-            nn.Conv2d(1, 6, 3),
-            nn.MaxPool2d(2),
-            nn.ReLU(),
-            nn.Conv2d(6, 16, 3),
-            nn.MaxPool2d(2),
-            nn.ReLU(),
-            nn.Flatten(),
-            nn.Linear(16 * h * w, 120),
-            nn.ReLU(),
-            nn.Linear(120, 84),
-            nn.ReLU(),
-            nn.Linear(84, classes),  # [B, classes]
-        )
-    )
+def stn_features(size: Size = (28, 28), classes: int = 10, channels: int = 1) -> nn.Sequential:
+    """The transformer on feature maps: after the first convolution of our small classifier.
+
+    For comparison with ``stn-small``: it sees what the filters made of a turned digit and
+    can move that, no more (`SpatialTransformer` says why).
+    """
+    stem, norm, relu, *rest = CLASSIFIERS["small"](size, classes, channels)
+    maps = tuple((n + 1) // 2 for n in size)
+    moved = transformer(maps, stem.out_channels, localiser="small", padding="border")
+    return nn.Sequential(stem, norm, relu, moved, *rest)
 
 
-def _require_positive(size: Size, h: int, w: int) -> None:
-    if h < 1 or w < 1:
-        raise ValueError(f"size={size} is too small for two 3x3 convolutions and two poolings")
-
-
-MODELS: dict[str, Callable[..., nn.Module]] = {"fc": fc, "cnn": cnn, "cnn-blog": cnn_blog}
+MODELS: dict[str, Callable[..., nn.Module]] = CLASSIFIERS | {
+    "stn": stn,
+    # XQ: its script's localiser and FC net; its notebook's localiser and the blog's CNN.
+    "stn-fc": partial(stn, localiser="xq-script", classifier="fc"),
+    "stn-cnn": partial(stn, localiser="xq-notebook", classifier="cnn-blog"),
+    "tutorial": partial(stn, localiser="tutorial", classifier="tutorial-cnn"),
+    "hr": partial(stn, localiser="hr", classifier="hr-cnn", identity_start=False),
+    "paper-st-fcn": partial(stn, localiser="paper-fc", classifier="paper-fcn", parameters=PAPER),
+    "paper-st-cnn": partial(stn, localiser="paper-cnn", classifier="paper-cnn", parameters=PAPER),
+    # This course's: about 150 000 parameters whatever the canvas, for it reads 28x28 of it.
+    "stn-small": partial(stn, glimpse=(28, 28)),
+    "stn-features": stn_features,
+}
 
 
 def build(name: str, **options) -> nn.Module:

@@ -20,35 +20,66 @@ from tqdm import tqdm
 
 from stn_course import models
 from stn_course.checkpoints import load_checkpoint, save_checkpoint
-from stn_course.config import CLEAN, FREEZE, INIT, ORDER, STEP, TEST, Config, rate, stream
-from stn_course.data import DISTORTIONS, Digits, freeze, mnist
+from stn_course.config import CLEAN, FREEZE, INIT, ORDER, STEP, TEST, Config, build, rate, stream
+from stn_course.data import Digits, frozen, mnist, recipes
 from stn_course.measure import evaluate, prepare
 from stn_course.records import RunRecord, current_commit
+from stn_course.transformers import localiser_parameters
 
 
 def training_set(config: Config, seed: int, device: torch.device) -> tuple[Tensor, Tensor, str]:
-    """(images uint8 [N,1,H,W], labels [N], source of the digits), resident on ``device``."""
+    """(images uint8 [N,C,H,W], labels [N], source of the digits), resident on ``device``."""
     parts = [mnist(split) for split in config.train_on.split("+")]
     images = torch.cat([p.images for p in parts])[: config.limit].to(device)
     labels = torch.cat([p.labels for p in parts])[: config.limit].to(device)
     if config.frozen:
-        frozen = freeze(images, config.distort, stream(FREEZE, seed))
-        images = torch.cat([frozen, images]) if config.with_clean else frozen
-        labels = torch.cat([labels, labels]) if config.with_clean else labels
+        made, its_labels = frozen(config.distort, images, labels, stream(FREEZE, seed))
+        if config.with_clean:
+            images = torch.cat([made.images, framed(images, config.shape)])
+            labels = torch.cat([its_labels, labels])
+        else:
+            images, labels = made.images, its_labels
     return images, labels, parts[0].source
 
 
-def test_set(split: str, name: str, device: torch.device) -> Digits:
-    """``split`` under the recipe ``name``, each digit distorted once, the same for every run."""
+def framed(images: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """``images`` [N, C, h, w] in the middle of a black frame: [N, C, H, W] of ``shape``."""
+    y, x = shape[1] - images.shape[2], shape[2] - images.shape[3]
+    return F.pad(images, (x // 2, x - x // 2, y // 2, y - y // 2))
+
+
+def test_set(
+    split: str, name: str, device: torch.device, shape: tuple[int, int, int] | None = None
+) -> Digits:
+    """``split`` under the recipe ``name``, each digit distorted once, the same for every run.
+
+    With the ``shape`` of a configuration's images, smaller ones get a black frame.
+    """
     digits = mnist(split)
-    images = digits.images.to(device)
+    images, labels = digits.images.to(device), digits.labels.to(device)
     if name != CLEAN:
-        images = freeze(images, name, stream(TEST, ("train", "valid", "test").index(split)))
-    return Digits(images, digits.labels.to(device), digits.source)
+        seed = stream(TEST, ("train", "valid", "test").index(split))
+        made, labels = frozen(name, images, labels, seed)
+        images = made.images
+    return Digits(framed(images, shape) if shape else images, labels, digits.source)
 
 
 def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimiser of ``config``; with ``lr_localiser`` in two groups, each with its ``scale``.
+
+    Raises ValueError for an ``lr_localiser`` where there is no spatial transformer.
+    """
     p, decay = model.parameters(), config.weight_decay
+    if config.lr_localiser is not None:
+        theirs = localiser_parameters(model)
+        if not theirs:
+            raise ValueError(
+                f"lr_localiser={config.lr_localiser} and model={config.model!r} has no transformer"
+            )
+        known = {id(each) for each in theirs}
+        ours = [each for each in p if id(each) not in known]
+        scale = config.lr_localiser / config.lr
+        p = [{"params": ours, "scale": 1.0}, {"params": theirs, "scale": scale}]
     if config.optimizer == "sgd":
         return torch.optim.SGD(p, config.lr, config.momentum, weight_decay=decay)
     if config.optimizer == "rmsprop":
@@ -93,7 +124,7 @@ def fit(
     valid = test_set("valid", config.distort or CLEAN, device) if _has_valid(config) else None
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(stream(INIT, seed))
-        model = models.build(config.model, **config.options).to(device)
+        model = build(config).to(device)
         optimizer = make_optimizer(config, model)
         state = RunState()
         if resume and folder and (Path(folder) / "checkpoint.pt").exists():
@@ -115,11 +146,13 @@ def fit(
                 key = stream(STEP, seed, state.step)
                 if config.distort and not config.frozen:
                     generator = torch.Generator(device).manual_seed(key)
-                    x = DISTORTIONS[config.distort](x, generator).images  # [B, 1, H, W]
+                    made, y = recipes.make(config.distort, x, y, generator)
+                    x = made.images  # [B, C, H, W]
                 state.first_batch = state.first_batch or sha256(x)
                 torch.manual_seed(key)  # dropout
+                now = rate(config, state.step / (config.epochs * steps_an_epoch))
                 for group in optimizer.param_groups:
-                    group["lr"] = rate(config, state.step / (config.epochs * steps_an_epoch))
+                    group["lr"] = now * group.get("scale", 1.0)
                 with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                     logits = model(x.to(memory_format=torch.channels_last))  # [B, classes]
                     loss = F.cross_entropy(logits.float(), y)
@@ -183,7 +216,7 @@ def _results(model: nn.Module, config: Config, device: torch.device) -> dict[str
     results = {}
     for split in splits:
         for name in config.tests:
-            held = test_set(split, name, device)
+            held = test_set(split, name, device, config.shape)
             results[f"{split}/{name}"] = evaluate(model, held.images, held.labels)
     return results
 

@@ -62,6 +62,24 @@ def test_every_flag_changes_the_outcome(tmp_path, flags, capsys):
     assert changed.hashes["weights"] != plain.hashes["weights"] or "train-on" in flags[0]
 
 
+def test_the_localiser_rate_changes_the_outcome(tmp_path):
+    model = ["--model", "tutorial", "--limit", "100"]
+    plain = train(tmp_path, *model, name="plain")
+    changed = train(tmp_path, *model, "--lr-localiser", "0.0001", name="changed")
+    assert (plain.config["lr_localiser"], changed.config["lr_localiser"]) == (None, 1e-4)
+    assert changed.hashes["weights"] != plain.hashes["weights"]
+
+
+def test_test_makes_the_network_for_the_canvas_of_its_run(tmp_path, capsys):
+    record = train(tmp_path, "--distort", "rts", "--tests", "clean", "rts")
+    capsys.readouterr()
+    code, out, _ = run("test", tmp_path / "run", capsys=capsys)
+    assert code == 0
+    for name in ("clean", "rts"):
+        result = record.results[f"test/{name}"]
+        assert f"{result['correct']} / {result['total']}" in out
+
+
 def test_flags_about_the_run_itself(tmp_path, capsys):
     plain = train(tmp_path)
     again = train(tmp_path, "--tests", "clean", "mild", "--save-every", "1", name="tests")
@@ -88,6 +106,8 @@ def test_every_field_of_config_has_its_flag():
         (["train", "--model", "vgg", "--out", "{}"], "model='vgg' is unknown; wanted one of fc"),
         (["train", "--options", '{"depth": 3}', "--out", "{}"], "depth"),
         (["train", "--lr", "-1", "--out", "{}"], "lr=-1.0; wanted a positive rate"),
+        (["train", "--lr-localiser", "1", "--out", "{}"], "model='cnn' has no transformer"),
+        (["train", "--tests", "tc", "--out", "{}"], "tests='tc' is 1x60x60; wanted what fits"),
         (["train", "--device", "abacus", "--out", "{}"], "abacus"),
         (["test", "{}/nowhere"], "nothing was trained there"),
         (["run", "nothing"], "experiment 'nothing' is unknown; wanted one of xq-fc-clean"),

@@ -6,7 +6,7 @@ import torch
 from scipy.ndimage import affine_transform
 
 from stn_course import data
-from stn_course.data import distort
+from stn_course.data import distort, recipes
 
 
 def blobs(n, size=28, seed=0):
@@ -90,7 +90,7 @@ def test_same_seed_same_images_and_no_global_randomness(name):
     images = (blobs(20) * 255).to(torch.uint8)
     before = torch.get_rng_state()
     first = data.freeze(images, name, 7, batch=8)
-    assert first.dtype == torch.uint8 and first.shape == images.shape
+    assert first.dtype == torch.uint8 and first.shape == (20, *recipes.shape(name))
     assert torch.equal(first, data.freeze(images, name, 7, batch=8))
     assert not torch.equal(first, data.freeze(images, name, 8, batch=8))
     assert torch.equal(before, torch.get_rng_state())

@@ -1,4 +1,4 @@
-"""The networks: sizes as published, shapes, clear errors."""
+"""The networks by name: sizes as published, shapes, the identity start, clear errors."""
 
 import pytest
 import torch
@@ -12,6 +12,10 @@ from stn_course import models
         ("fc", 28 * 28 * 128 + 128 + 128 * 10 + 10),
         ("cnn", 32 * 9 + 32 + 16 * 32 * 9 + 16 + 400 * 100 + 100 + 1010),
         ("cnn-blog", 60 + 6 * 16 * 9 + 16 + 400 * 120 + 120 + 120 * 84 + 84 + 850),
+        ("stn-cnn", 143_904),  # XQ's notebook prints it
+        ("tutorial", 27_360),  # the tutorial, HY and SE
+        ("tutorial-cnn", 27_360 - (8 * 49 + 8 + 10 * 200 + 10 + 90 * 32 + 32 + 32 * 6 + 6)),
+        ("stn-fc", 101_770 + 156 + 880 + 400 * 128 + 128 + 128 * 64 + 64 + 64 * 6 + 6),
     ],
 )
 def test_parameter_counts(name, parameters):
@@ -24,6 +28,67 @@ def test_parameter_counts(name, parameters):
 def test_logits_at_any_size(name, size, batch):
     logits = models.build(name, size=size, classes=7)(torch.rand(batch, 1, *size))
     assert logits.shape == (batch, 7)
+
+
+def test_hr_has_its_own_canvas():
+    ours = models.count_parameters(models.build("hr", size=(40, 40)))
+    localiser = 1600 * 20 + 20 + 20 * 6 + 6
+    assert ours == localiser + 416 + 16 * 400 + 16 + 7 * 7 * 16 * 1024 + 1024 + 10_250
+
+
+@pytest.mark.parametrize("name", ["paper-fcn", "paper-cnn", "paper-st-fcn", "paper-st-cnn"])
+@pytest.mark.parametrize("size", [28, 42, 60])
+def test_every_net_of_the_paper_has_about_400_000(name, size):
+    pools = [{}, {"pool": True}] if "st" in name else [{}]
+    for options in pools:
+        model = models.build(name, size=(size, size), **options)
+        assert models.count_parameters(model) == pytest.approx(400_000, rel=0.02)
+
+
+def test_stn_small_is_as_large_on_every_canvas():
+    sizes = {models.count_parameters(models.build("stn-small", size=(n, n))) for n in (28, 42, 84)}
+    assert len(sizes) == 1 and sizes.pop() == pytest.approx(150_000, rel=0.04)
+
+
+@pytest.mark.parametrize("transform", models.TRANSFORMS)
+@pytest.mark.parametrize("localiser", sorted(set(models.LOCALISERS) - {"hr"}))
+def test_every_localiser_starts_every_transform_at_the_identity(localiser, transform):
+    front = models.transformer((28, 28), localiser=localiser, transform=transform).eval()
+    x = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    assert (front(x) - x).abs().max() < 1e-6
+
+
+def test_hr_starts_anywhere_and_its_tanh_cannot_say_identity():
+    fronts = [models.build("hr", size=(40, 40))[0] for _ in range(3)]
+    x = torch.rand(2, 1, 40, 40)
+    assert all((front(x) - x).abs().max() > 0.1 for front in fronts)
+    cured = models.transformer((40, 40), localiser="hr")  # the start, and yet the tanh
+    cured(x)
+    assert torch.allclose(cured.theta[0], torch.eye(2, 3).tanh())
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_two_channels_and_nineteen_classes(name):
+    model = models.build(name, size=(42, 42), classes=19, channels=2)
+    assert model(torch.rand(2, 2, 42, 42)).shape == (2, 19)
+
+
+def test_two_transformers_side_by_side_give_their_channels_to_the_classifier():
+    paper = {"localiser": "paper-fc", "classifier": "paper-fcn", "parameters": 400_000}
+    shape = {"size": (42, 42), "classes": 19, "channels": 2}
+    net = models.build("stn", **shape, transformers=2, pool=True, **paper)
+    x = torch.rand(2, 2, 42, 42)
+    assert net[0](x).shape == (2, 4, 21, 21) and net(x).shape == (2, 19)
+    assert models.count_parameters(net) == pytest.approx(400_000, rel=0.02)
+
+
+def test_options_as_json_gives_them():
+    options = {"transform": "attention", "glimpse": [20, 24], "padding": "zeros", "bound": None}
+    net = models.build("stn-small", **options)
+    assert net[0](torch.rand(2, 1, 28, 28)).shape == (2, 1, 20, 24)
+    net = models.build("stn", size=(40, 40), transform="homography", bound=0.1, down=2)
+    assert net[0](torch.rand(2, 1, 40, 40)).shape == (2, 1, 20, 20)
+    assert net[0].transform.bound == 0.1
 
 
 def test_subsampling_keeps_the_parameter_count_and_pools_nothing():
@@ -47,3 +112,16 @@ def test_bad_names_and_sizes_are_named():
         models.build("cnn", pool="mean")
     with pytest.raises(ValueError, match=r"size=\(8, 28\) is too small"):
         models.build("cnn", size=(8, 28))
+    for name in ("tutorial", "stn-cnn", "paper-st-cnn", "hr-cnn", "small"):
+        with pytest.raises(ValueError, match=r"size=\(3, 3\) is too small"):
+            models.build(name, size=(3, 3))
+    with pytest.raises(ValueError, match="transform='twist' is unknown; wanted one of affine"):
+        models.build("stn", transform="twist")
+    with pytest.raises(ValueError, match="localiser='eye' is unknown; wanted one of xq-notebook"):
+        models.build("stn", localiser="eye")
+    with pytest.raises(ValueError, match="classifier='judge' is unknown; wanted one of fc"):
+        models.build("stn", classifier="judge")
+    with pytest.raises(ValueError, match="parameters=100 leave nothing"):
+        models.build("paper-fcn", parameters=100)
+    with pytest.raises(TypeError, match="depth"):
+        models.build("stn", depth=3)

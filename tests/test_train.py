@@ -12,9 +12,21 @@ import pytest
 import torch
 
 from stn_course import checkpoints, config, train
+from stn_course.data import Digits
 from stn_course.train import Config, fit
 
 TINY = Config(model="fc", limit=300, epochs=2, batch_size=50, precision="float32")
+
+
+@pytest.fixture
+def few_digits(monkeypatch):
+    """300 digits a split, for tests that are not about how well a network reads them."""
+
+    def few(split, whole=train.mnist):
+        digits = whole(split)
+        return Digits(digits.images[:300], digits.labels[:300], digits.source)
+
+    monkeypatch.setattr(train, "mnist", few)
 
 
 def test_same_seed_same_record_bit_for_bit():
@@ -161,6 +173,84 @@ def test_test_sets_are_the_same_for_every_run_and_differ_by_split():
     assert not torch.equal(first, train.test_set("test", "mild", cpu).images)
 
 
+@pytest.mark.parametrize(
+    "name, model, shape",
+    [
+        ("hr", "hr", (1, 40, 40)),
+        ("rts", "fc", (1, 42, 42)),
+        ("r", "tutorial", (1, 28, 28)),
+        ("p", "stn-small", (1, 28, 28)),
+        ("e", "stn-fc", (1, 28, 28)),
+        ("tc", "stn-small", (1, 60, 60)),
+    ],
+)
+def test_every_recipe_trains_and_its_canvas_reaches_the_network(name, model, shape, few_digits):
+    config = dataclasses.replace(TINY, distort=name, model=model, limit=60, tests=("clean", name))
+    assert config.shape == shape
+    trained, record = fit(config)
+    assert set(record.results) == {f"{s}/{t}" for s in ("valid", "test") for t in ("clean", name)}
+    assert trained(torch.rand(2, *shape)).shape == (2, 10)
+
+
+def test_addition_trains_with_two_channels_and_nineteen_classes(few_digits):
+    config = dataclasses.replace(TINY, distort="addition", tests=("addition",), limit=100)
+    model, record = fit(config)
+    assert model(torch.rand(2, 2, 42, 42)).shape == (2, 19)
+    held = train.test_set("test", "addition", torch.device("cpu"))
+    assert held.images.shape[1:] == (2, 42, 42) and held.labels.max() > 9
+    frozen = dataclasses.replace(config, frozen=True)
+    images, labels, _ = train.training_set(frozen, 0, torch.device("cpu"))
+    assert images.shape == (100, 2, 42, 42) and labels.max() > 9
+
+
+def test_clean_images_get_a_black_frame(few_digits):
+    cpu = torch.device("cpu")
+    clean = train.test_set("test", "clean", cpu).images
+    wide = train.test_set("test", "clean", cpu, (1, 42, 41)).images
+    assert wide.shape[1:] == (1, 42, 41) and torch.equal(wide[..., 7:35, 6:34], clean)
+    assert wide[:100].sum() == clean[:100].sum()
+    config = dataclasses.replace(TINY, distort="hr", frozen=True, with_clean=True, limit=20)
+    images, _, _ = train.training_set(config, 0, cpu)
+    assert images.shape == (40, 1, 40, 40) and not images[20:, :, :6].any()
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop"])
+@pytest.mark.parametrize("rate", [0.0, 1e-2])
+def test_the_localiser_has_a_rate_of_its_own(optimizer, rate, few_digits):
+    base = dataclasses.replace(TINY, model="stn-small", limit=100, optimizer=optimizer, epochs=1)
+    changed = dataclasses.replace(base, lr_localiser=rate, schedule="linear")
+    start = config.build(base)
+    made = train.make_optimizer(changed, start)
+    assert [g["scale"] for g in made.param_groups] == [1.0, rate / base.lr]
+    inside = {id(p) for p in start[0].parameters()}
+    assert {id(p) for p in made.param_groups[1]["params"]} == inside
+    assert sum(len(g["params"]) for g in made.param_groups) == len(list(start.parameters()))
+    trained, _ = fit(changed)
+    moved = not torch.equal(trained[0].head[0].bias.detach(), torch.tensor([1.0, 0, 0, 0, 1, 0]))
+    assert moved == (rate > 0)
+    assert not torch.equal(fit(base)[0][0].head[0].bias, trained[0].head[0].bias)
+
+
+def test_a_run_with_two_rates_resumes_with_the_same_bits(tmp_path, few_digits):
+    two = dataclasses.replace(TINY, model="stn-small", distort="rts", lr_localiser=1e-4, limit=100)
+    _, whole = fit(dataclasses.replace(two, epochs=2))
+    fit(dataclasses.replace(two, epochs=1), folder=tmp_path)
+    _, resumed = fit(dataclasses.replace(two, epochs=2), folder=tmp_path, resume=True)
+    assert resumed.repeatable() == whole.repeatable()
+
+
+def test_a_configuration_from_before_the_second_rate_still_counts(tmp_path, few_digits):
+    _, record = fit(TINY, folder=tmp_path)
+    old = {k: v for k, v in record.config.items() if k not in ("lr_localiser", "bf16")}
+    assert Config(**old) == TINY
+    path = tmp_path / checkpoints.FILE
+    found = torch.load(path)
+    del found["config"]["lr_localiser"]
+    torch.save(found, path)
+    _, again = fit(TINY, folder=tmp_path, resume=True)
+    assert again.repeatable() == record.repeatable()
+
+
 def test_low_precision_trains_with_float32_weights():
     config = dataclasses.replace(TINY, model="cnn", precision="bf16", limit=1000)
     model, record = fit(config)
@@ -183,6 +273,15 @@ def test_low_precision_trains_with_float32_weights():
         ({"lr": 0.0}, "lr=0.0; wanted a positive rate"),
         ({"lr": float("nan")}, "lr=nan; wanted a positive rate"),
         ({"limit": 0}, "limit=0; wanted at least 1"),
+        ({"lr_localiser": -1.0}, "lr_localiser=-1.0; wanted a rate, 0 or None"),
+        ({"lr_localiser": float("nan")}, "lr_localiser=nan; wanted a rate"),
+        ({"tests": ["rts"]}, "tests='rts' is 1x42x42; wanted what fits 1x28x28"),
+        ({"distort": "hr", "tests": ["rts"]}, "is 1x42x42; wanted what fits 1x40x40, as distort"),
+        ({"distort": "addition"}, "tests='clean' is 1x28x28; wanted what fits 2x42x42"),
+        (
+            {"distort": "addition", "tests": ["addition"], "frozen": True, "with_clean": True},
+            "with_clean=True; distort='addition' has no clean images",
+        ),
         ({"frozen": True}, "need distort"),
         ({"distort": "hard", "with_clean": True}, "needs frozen=True"),
     ],

@@ -17,9 +17,11 @@ from stn_course.data.digits import (
     mnist,
     source,
 )
-from stn_course.data.distort import DISTORTIONS, Distorted, freeze
+from stn_course.data.distort import Distorted
 from stn_course.data.files import CorruptFileError, DownloadError
 from stn_course.data.published import PUBLISHED_SHA256, Row, fetch_all
+from stn_course.data.recipes import DISTORTIONS, TASKS, freeze, frozen, kinds
+from stn_course.data.scenes import Placed, Sums, addition, colocalisation, glimpse_boxes, iou
 
 __all__ = [
     "PUBLISHED_40",
@@ -33,13 +35,22 @@ __all__ = [
     "Distorted",
     "DownloadError",
     "FullMnistNeededError",
+    "Placed",
     "Row",
+    "Sums",
+    "TASKS",
+    "addition",
     "cluttered",
+    "colocalisation",
     "describe_source",
     "fetch_all",
     "freeze",
+    "frozen",
     "generate",
+    "glimpse_boxes",
+    "iou",
     "is_sample",
+    "kinds",
     "mnist",
     "sequences",
     "source",

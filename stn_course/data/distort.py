@@ -1,9 +1,10 @@
-"""Distortion recipes: seeded, on any device, with the true transform returned.
+"""Distortion recipes for one digit: seeded, on any device, with the true transform returned.
 
 A recipe takes float images ``[B, 1, H, W]`` in [0, 1] and a generator on the same device.
+"STN" is Jaderberg et al. 2015 (arXiv 1506.02025), whose canvases for R, P and E are not
+stated: they are the digit's own 28x28 here.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,13 @@ from stn_course import geometry, sampler
 
 @dataclass(frozen=True)
 class Distorted:
-    """``images`` [B, 1, H, W] and the ``theta`` [B, 2, 3] (output -> input) that made them."""
+    """``images`` [B, 1, H, W] and the true transform ``theta`` (output -> input) behind them.
+
+    ``sampler.warp(digits, theta, size=images.shape[2:], padding="zeros")`` makes ``images``
+    of the digits as they came, also where the canvas is larger than they are (apart from
+    clutter, and from nearest sampling in the mixtures).  An affine theta is [B, 2, 3], a
+    homography [B, 3, 3], thin-plate-spline offsets [B, 16, 2].
+    """
 
     images: Tensor
     theta: Tensor
@@ -26,7 +33,8 @@ class Ranges:
 
     ``scale_x`` and ``scale_y``: low and high factor; ``shift``: largest fraction of the
     side, each way; ``angle`` and ``shear``: largest degrees, each way.  ``one_scale``
-    draws one factor for both axes.
+    draws one factor for both axes.  ``order`` is the product of the motions as in
+    `geometry.affine`: the last letter comes first.
     """
 
     scale_x: tuple[float, float] = (1.0, 1.0)
@@ -35,13 +43,15 @@ class Ranges:
     angle: float = 0.0
     shear: float = 0.0
     one_scale: bool = False
+    order: str = "TRSZ"
 
 
 def draw_affine(ranges: Ranges, n: int, generator: Generator) -> Tensor:
     """theta [n, 2, 3] drawn uniformly and independently from ``ranges``.
 
-    The content is zoomed, sheared, turned and shifted, in this order.  The shear by ``s``
-    is [[1, -sin s], [0, cos s]], as imgaug, scikit-image and HR have it: a shear by -s
+    The content is zoomed, sheared, turned and shifted, in this order or as
+    ``ranges.order`` has it, in which the zoom must come first.  The shear by ``s`` is
+    [[1, -sin s], [0, cos s]], as imgaug, scikit-image and HR have it: a shear by -s
     after a zoom of y by cos s.
     """
     u = torch.rand(6, n, generator=generator, device=generator.device)  # [6, n]
@@ -53,6 +63,7 @@ def draw_affine(ranges: Ranges, n: int, generator: Generator) -> Tensor:
         shear=-shear,
         scale=torch.stack([zoom_x, zoom_y * torch.cos(torch.deg2rad(shear))], 1),
         shift=2 * ranges.shift * (2 * u[4:6].T - 1),  # the side is 2 in normalised units
+        order=ranges.order,
     )
 
 
@@ -111,22 +122,114 @@ def pose(images: Tensor, generator: Generator) -> Distorted:
     return Distorted(sampler.warp(images, theta), theta)
 
 
-DISTORTIONS: dict[str, Callable[[Tensor, Generator], Distorted]] = {
-    "hard": hard,
-    "mild": mild,
-    "pose": pose,
-}
+def _affine(images: Tensor, ranges: Ranges, generator: Generator, canvas: int) -> Distorted:
+    """``images`` in the middle of a black canvas, moved there by a draw from ``ranges``."""
+    theta = draw_affine(ranges, len(images), generator) * (canvas / images.shape[-1])
+    return Distorted(sampler.warp(images, theta, (canvas, canvas), padding="zeros"), theta)
 
 
-def freeze(images: Tensor, name: str, seed: int, batch: int = 2000) -> Tensor:
-    """Distort uint8 ``images`` [N, 1, H, W] once by the recipe ``name``; uint8 back."""
-    if name not in DISTORTIONS:
-        raise ValueError(f"name={name!r} is unknown; wanted one of {', '.join(DISTORTIONS)}")
-    if images.dtype != torch.uint8:
-        raise TypeError(f"images are {images.dtype}; wanted torch.uint8")
-    generator = Generator(images.device).manual_seed(seed)
-    parts = [
-        DISTORTIONS[name](part.float() / 255, generator).images.mul(255).round().to(torch.uint8)
-        for part in images.split(batch)
-    ]
-    return torch.cat(parts) if parts else images
+# HR multiplies rotation, translation, shear and zoom, in this order.
+HR = Ranges((0.8, 1.2), (0.8, 1.2), shift=0.25, angle=30, shear=20, order="RTSZ")
+R = Ranges(angle=90)
+# Anywhere: the upright 28x28 cell may lie anywhere on the 42x42 canvas, 7 px each way.
+RTS = Ranges((0.7, 1.2), (0.7, 1.2), shift=7 / 42, angle=45, one_scale=True)
+
+
+def hr(images: Tensor, generator: Generator) -> Distorted:
+    """HR's padded digits: 40x40, turned by 30 degrees, sheared by 20, zoomed, shifted by 10 px.
+
+    Its matrix R T S Z is read as the motion of the content, about the canvas's centre.
+    """
+    return _affine(images, HR, generator, canvas=40)
+
+
+def rotated(images: Tensor, generator: Generator) -> Distorted:
+    """STN's R: turned by up to 90 degrees either way."""
+    return _affine(images, R, generator, canvas=images.shape[-1])
+
+
+def rts(images: Tensor, generator: Generator) -> Distorted:
+    """STN's RTS: turned by up to 45 degrees, scaled by .7-1.2, anywhere on 42x42."""
+    return _affine(images, RTS, generator, canvas=42)
+
+
+# ---------------------------------------------------------------- perspective and elastic
+STN_SCALE = (0.75, 1.0)  # of P and E, before anything else
+
+
+def projective(images: Tensor, generator: Generator) -> Distorted:
+    """STN's P: scaled by .75-1, then each corner of the image moved by N(0, 5 px) in x and y."""
+    theta = draw_projective(len(images), generator, side=images.shape[-1])
+    return Distorted(sampler.warp(images, theta, padding="zeros"), theta)
+
+
+def draw_projective(
+    n: int,
+    generator: Generator,
+    side: int = 28,
+    pixels: float = 5.0,
+    scale: tuple[float, float] = STN_SCALE,
+) -> Tensor:
+    """theta [n, 3, 3], h33 = 1: the content scaled, then its frame's corners moved.
+
+    Some draws give no picture, and the paper does not say what became of them: a quad that
+    is dented, crossed or mirrored, or whose horizon lies on the canvas.  They are rejected
+    and drawn again (at 5 of 28 pixels about one in 24), so the corners of the quads
+    that remain spread a little less than N(0, 5 px).
+    """
+    options = {"generator": generator, "device": generator.device, "dtype": torch.float64}
+    zoom = _between(scale, torch.rand(n, **options))
+    sd = 2 * pixels / side
+    corners = _corners(zoom).expand(n, 4, 2)
+    quads = corners + sd * torch.randn(n, 4, 2, **options)
+    while (bad := ~_shows(quads)).any():
+        quads[bad] = corners[bad] + sd * torch.randn(int(bad.sum()), 4, 2, **options)
+    theta = _reading(quads)
+    theta[:, :2] /= zoom[:, None, None]
+    return theta.float()
+
+
+def _corners(like: Tensor) -> Tensor:
+    return like.new_tensor([[[-1, -1], [1, -1], [1, 1], [-1, 1]]])  # [1, 4, 2]
+
+
+def _reading(quads: Tensor) -> Tensor:
+    """theta [n, 3, 3] of the motion that carries the frame's corners to ``quads`` [n, 4, 2]."""
+    motion = geometry.homography_from_corners(_corners(quads).expand_as(quads), quads)
+    theta = geometry.invert(motion, "the motion of the corners")
+    return theta / theta[:, 2:, 2:]
+
+
+def _shows(quads: Tensor) -> Tensor:
+    """Whether a frame carried to each quad can be drawn: no fold, mirror or horizon.  # [n]"""
+    corners = _corners(quads)
+    fit = geometry.quads_fit(corners.expand_as(quads), quads)
+    theta = _reading(torch.where(fit[:, None, None], quads, corners))
+    ahead = theta[:, 2, 0].abs() + theta[:, 2, 1].abs() < 1  # w > 0 on the whole canvas
+    return fit & ahead & (torch.linalg.det(theta) > 0)
+
+
+def elastic(images: Tensor, generator: Generator) -> Distorted:
+    """STN's E: scaled by .75-1, then bent by a thin-plate spline of 4x4 points, N(0, 1.5 px)."""
+    offsets = draw_elastic(len(images), generator, side=images.shape[-1])
+    return Distorted(sampler.warp(images, offsets, padding="zeros"), offsets)
+
+
+def draw_elastic(
+    n: int,
+    generator: Generator,
+    side: int = 28,
+    pixels: float = 1.5,
+    scale: tuple[float, float] = STN_SCALE,
+) -> Tensor:
+    """Offsets [n, 16, 2] of one spline that holds the scale too.
+
+    The places where the 16 points of the output are *read* in the scaled image move by
+    N(0, ``pixels``): a spline's inverse is no spline.  A spline reproduces the scale
+    exactly, so point c, read at (c + noise) / scale, has the offset (c + noise) / scale - c.
+    """
+    options = {"generator": generator, "device": generator.device}
+    zoom = _between(scale, torch.rand(n, 1, 1, **options))
+    noise = 2 * pixels / side * torch.randn(n, 16, 2, **options)
+    points = geometry.control_points((4, 4), device=generator.device)  # [16, 2]
+    return (points + noise) / zoom - points

@@ -1,0 +1,55 @@
+"""What the networks are put together from: starts, layers, and how wide a layer must be."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+Size = tuple[int, int]
+
+
+def glorot_(module: nn.Module) -> nn.Module:
+    """Glorot-uniform weights and zero biases in place: the start of every Keras layer.
+
+    The networks of XQ were published in Keras; torch's own start is narrower.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+    return module
+
+
+class Subsample(nn.Module):
+    """Keep every second pixel: halves the size as pooling does, without looking around."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, w = x.shape[-2:]
+        return x[..., : h // 2 * 2 : 2, : w // 2 * 2 : 2]  # [B, C, H//2, W//2]
+
+
+@torch.no_grad()
+def width_of(layers: Iterable[nn.Module], size: Size, channels: int = 1) -> int:
+    """How many numbers ``layers``, ending in ``nn.Flatten``, make of an image; by trying.
+
+    Raises ValueError for a ``size`` of which convolutions and poolings leave nothing.
+    """
+    net = nn.Sequential(*layers).eval()  # so that dropout and batch norm leave no trace
+    try:
+        width = net(torch.zeros(1, channels, *size)).shape[1]
+    except RuntimeError:
+        width = 0
+    if width < 1:
+        raise ValueError(f"size={tuple(size)} is too small for {len(net)} layers of {net[0]}, ...")
+    net.train()
+    return width
+
+
+def pooled(channels: int, out: int, kernel: int, **options) -> list[nn.Module]:
+    """Convolution, 2x max pooling, ReLU: pooling first is the same and cheaper."""
+    return [nn.Conv2d(channels, out, kernel, **options), nn.MaxPool2d(2), nn.ReLU()]
+
+
+def dense(width: int, units: int, drop: float = 0.0) -> list[nn.Module]:
+    """A linear layer, ReLU, and dropout if ``drop`` is not 0."""
+    return [nn.Linear(width, units), nn.ReLU(), *([nn.Dropout(drop)] if drop else [])]

@@ -1,0 +1,127 @@
+"""The recipes by name; what each makes of a digit; frozen sets; each kind alone."""
+
+import dataclasses
+from collections.abc import Callable
+from functools import lru_cache
+
+import torch
+from torch import Generator, Tensor
+
+from stn_course import sampler
+from stn_course.data.distort import (
+    HR,
+    Distorted,
+    Ranges,
+    draw_affine,
+    draw_elastic,
+    draw_projective,
+    elastic,
+    hard,
+    hr,
+    mild,
+    pose,
+    projective,
+    rotated,
+    rts,
+)
+from stn_course.data.scenes import Sums, addition, tc
+
+SIDE = 28  # of an MNIST digit
+
+DISTORTIONS: dict[str, Callable[[Tensor, Generator], Distorted]] = {
+    "hard": hard,
+    "mild": mild,
+    "pose": pose,
+    "hr": hr,
+    "r": rotated,
+    "rts": rts,
+    "p": projective,
+    "e": elastic,
+    "tc": tc,
+}
+# Recipes that change the labels as well.
+TASKS: dict[str, Callable[[Tensor, Tensor, Generator], Sums]] = {"addition": addition}
+CLASSES = {"addition": 19}  # where they are not the ten digits
+
+
+def _check(name: str, known) -> None:
+    if name not in known:
+        raise ValueError(f"name={name!r} is unknown; wanted one of {', '.join(known)}")
+
+
+def make(
+    name: str, images: Tensor, labels: Tensor, generator: Generator
+) -> tuple[Distorted | Sums, Tensor]:
+    """What the recipe ``name`` makes of float ``images`` [B, 1, H, W], and its labels [B].
+
+    Raises ValueError for an unknown name.
+    """
+    _check(name, (*DISTORTIONS, *TASKS))
+    if name in TASKS:
+        made = TASKS[name](images, labels, generator)
+        return made, made.labels
+    return DISTORTIONS[name](images, generator), labels
+
+
+@lru_cache
+def shape(name: str) -> tuple[int, int, int]:
+    """(C, H, W) of what the recipe ``name`` makes of a 28x28 digit; found by making one."""
+    blank, label = torch.zeros(1, 1, SIDE, SIDE), torch.zeros(1, dtype=torch.long)
+    return tuple(make(name, blank, label, Generator().manual_seed(0))[0].images.shape[1:])
+
+
+def frozen(
+    name: str, images: Tensor, labels: Tensor, seed: int, batch: int = 2000
+) -> tuple[Distorted | Sums, Tensor]:
+    """As `make`, once for all of uint8 ``images`` [N, 1, H, W]; its images are uint8 too.
+
+    Raises ValueError for an unknown name, TypeError for images that are not uint8.
+    """
+    _check(name, (*DISTORTIONS, *TASKS))
+    if images.dtype != torch.uint8:
+        raise TypeError(f"images are {images.dtype}; wanted torch.uint8")
+    generator = Generator(images.device).manual_seed(seed)
+    made, made_labels = [], []
+    for part, its_labels in zip(images.split(batch), labels.split(batch), strict=True):
+        one, new_labels = make(name, part.float() / 255, its_labels, generator)
+        whole = one.images.mul(255).round().to(torch.uint8)
+        made.append(dataclasses.replace(one, images=whole))
+        made_labels.append(new_labels)
+    fields = {
+        f.name: torch.cat([getattr(one, f.name) for one in made])
+        for f in dataclasses.fields(made[0])
+    }
+    return type(made[0])(**fields), torch.cat(made_labels)
+
+
+def freeze(images: Tensor, name: str, seed: int, batch: int = 2000) -> Tensor:
+    """The images alone of `frozen`, for a recipe that leaves the labels as they are."""
+    _check(name, DISTORTIONS)
+    none = torch.zeros(len(images), dtype=torch.long, device=images.device)
+    return frozen(name, images, none, seed, batch)[0].images
+
+
+# ---------------------------------------------------------------- each kind alone
+ALONE = {
+    "rotation": Ranges(angle=HR.angle),
+    "shear": Ranges(shear=HR.shear),
+    "shift": Ranges(shift=HR.shift),
+    "zoom": Ranges(HR.scale_x, HR.scale_y),
+}
+
+
+def kinds(images: Tensor, generator: Generator) -> dict[str, Distorted]:
+    """``images`` [B, 1, H, W] under each kind of distortion alone, for a gallery.
+
+    rotation, shear, shift and zoom as far as HR goes, perspective as in P and elastic as in
+    E but without their scale; 5 and 1.5 px are those of a 28-pixel side.  The canvas stays
+    as it is: pad the digits to give them room.
+    """
+    n = len(images)
+    thetas = {name: draw_affine(ranges, n, generator) for name, ranges in ALONE.items()}
+    thetas["perspective"] = draw_projective(n, generator, scale=(1.0, 1.0))
+    thetas["elastic"] = draw_elastic(n, generator, scale=(1.0, 1.0))
+    return {
+        name: Distorted(sampler.warp(images, theta, padding="zeros"), theta)
+        for name, theta in thetas.items()
+    }

@@ -1,0 +1,142 @@
+"""Scenes made of several digits: clutter, pairs to add, and a digit to be found.
+
+Seeded, on any device, with the truth returned, as in `data.distort`.  The recipes are those
+of the STN paper (Jaderberg et al. 2015, arXiv 1506.02025) and, for what it leaves open about
+scraps of other digits, of the published cluttered sets (`data.clutter`).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from stn_course.data.distort import Distorted, rts
+
+
+@dataclass(frozen=True)
+class Placed(Distorted):
+    """A digit somewhere on a canvas; ``boxes`` int64 [B, 4] are x0, y0, x1, y1 of its cell.
+
+    In pixels and half-open, as in `data.ClutterSet`: the cell is ``image[y0:y1, x0:x1]``.
+    """
+
+    boxes: Tensor
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Pairs to add: ``images`` [B, 2, 42, 42], one digit a channel, ``labels`` [B] in 0 ... 18.
+
+    ``digits`` [B, 2] are the two summands and ``theta`` [B, 2, 2, 3] the pose of each.
+    """
+
+    images: Tensor
+    theta: Tensor
+    labels: Tensor
+    digits: Tensor
+
+
+def tc(images: Tensor, generator: Generator) -> Placed:
+    """STN's TC: a digit anywhere on 60x60 among six 6x6 patches of other digits."""
+    return place(images, generator, canvas=60, patches=6)
+
+
+def colocalisation(images: Tensor, generator: Generator, patches: int = 16) -> Placed:
+    """STN's co-localisation: a 28x28 digit anywhere on 84x84, among 6x6 patches of others.
+
+    ``patches=0`` is its translated set.  How many its cluttered one has is not stated in
+    any text that could be checked.  A box counts as found if its `iou` with ``boxes`` is > .5.
+    """
+    return place(images, generator, canvas=84, patches=patches)
+
+
+def place(
+    images: Tensor, generator: Generator, canvas: int, patches: int, patch_size: int = 6
+) -> Placed:
+    """``images`` [B, 1, h, w], each at a whole pixel of a square canvas, among ``patches``.
+
+    The patches are cut anywhere from other digits of the batch (from the digit itself only
+    if it is alone), pasted on an empty canvas, the later one on top; then the digit is
+    added and the sum clipped to 1.
+
+    Raises ValueError for a canvas or patch into which nothing fits.
+    """
+    n, channels, h, w = images.shape
+    if channels != 1 or canvas < max(h, w) or not 1 <= patch_size <= min(h, w) or patches < 0:
+        raise ValueError(
+            f"images {list(images.shape)}, canvas={canvas}, patches={patches} and "
+            f"patch_size={patch_size} give no scene; wanted [B, 1, h, w] that fits the canvas"
+        )
+
+    def draw(below: int, *shape: int) -> Tensor:
+        return torch.randint(below, shape, generator=generator, device=generator.device)
+
+    x, y = draw(canvas - w + 1, n), draw(canvas - h + 1, n)
+    own = torch.arange(n, device=generator.device)[:, None]
+    other = (own + 1 + draw(max(n - 1, 1), n, patches)) % max(n, 1)  # [B, P]
+    top, left = (draw(size - patch_size + 1, n, patches) for size in (h, w))
+    at_x, at_y = (draw(canvas - patch_size + 1, n, patches) for _ in "xy")
+    windows = images[:, 0].unfold(1, patch_size, 1).unfold(2, patch_size, 1)
+    scraps = windows[other, top, left]  # [B, P, S, S]
+    clutter, digits = (images.new_zeros(n, canvas, canvas) for _ in "cd")
+    for k in range(patches):
+        _paste(clutter, scraps[:, k], at_x[:, k], at_y[:, k])
+    _paste(digits, images[:, 0], x, y)
+    scene = (clutter + digits).clamp(0, 1)[:, None]  # [B, 1, canvas, canvas]
+    boxes = torch.stack([x, y, x + w, y + h], 1)
+    return Placed(scene, box_to_theta(boxes, canvas), boxes)
+
+
+def _paste(canvas: Tensor, parts: Tensor, x: Tensor, y: Tensor) -> None:
+    """Write ``parts`` [B, h, w] into ``canvas`` [B, H, W] with their corners at x, y [B]."""
+    h, w = parts.shape[1:]
+    rows = y[:, None, None] + torch.arange(h, device=y.device)[:, None]
+    columns = x[:, None, None] + torch.arange(w, device=x.device)
+    index = rows * canvas.shape[2] + columns  # [B, h, w]
+    canvas.flatten(1).scatter_(1, index.flatten(1), parts.flatten(1))
+
+
+def box_to_theta(boxes: Tensor, canvas: int) -> Tensor:
+    """theta [B, 2, 3] from a square canvas to what stands in ``boxes`` [B, 4] (pixels).
+
+    Raises ValueError for a box without width or height.
+    """
+    low, high = (boxes.float() * 2 / canvas - 1).split(2, dim=1)  # [B, 2] each, normalised
+    half, centre = (high - low) / 2, (high + low) / 2
+    if (half <= 0).any():
+        raise ValueError("boxes must have x0 < x1 and y0 < y1")
+    return torch.cat([torch.diag_embed(1 / half), (-centre / half)[:, :, None]], 2)
+
+
+def glimpse_boxes(theta: Tensor, canvas: int) -> Tensor:
+    """The boxes [B, 4] (pixels) around what a network's theta [B, 2, 3] reads of the canvas.
+
+    Of a turned glimpse, the upright box around its four corners.
+    """
+    half = theta[:, :, :2].abs().sum(2)  # [B, 2]
+    low, high = theta[:, :, 2] - half, theta[:, :, 2] + half
+    return (torch.cat([low, high], 1) + 1) * canvas / 2
+
+
+def iou(a: Tensor, b: Tensor) -> Tensor:
+    """Intersection over union of boxes [B, 4] and [B, 4], pair by pair.  # [B]"""
+    low, high = torch.maximum(a[:, :2], b[:, :2]), torch.minimum(a[:, 2:], b[:, 2:])
+    both = (high - low).clamp(min=0).prod(1)
+    return both / ((a[:, 2:] - a[:, :2]).prod(1) + (b[:, 2:] - b[:, :2]).prod(1) - both)
+
+
+def addition(images: Tensor, labels: Tensor, generator: Generator) -> Sums:
+    """STN's MNIST addition: each digit beside a second one, both as in RTS, 19 classes.
+
+    The second is drawn from the same ``images`` [B, 1, 28, 28] with ``labels`` [B].
+    """
+    n, device = len(images), generator.device
+    second = torch.randint(max(n, 1), (n,), generator=generator, device=device)
+    made = [rts(images, generator), rts(images[second], generator)]
+    digits = torch.stack([labels, labels[second]], 1)  # [B, 2]
+    return Sums(
+        images=torch.cat([part.images for part in made], 1),
+        theta=torch.stack([part.theta for part in made], 1),
+        labels=digits.sum(1),
+        digits=digits,
+    )

@@ -1,0 +1,162 @@
+"""The spatial transformer as a module, and several of them in parallel and in sequence.
+
+Jaderberg et al. 2015, arXiv 1506.02025.  A localiser looks at the image and says where to
+read it; the image is read there; and the gradient tells the localiser where to look.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stn_course import geometry, sampler
+from stn_course.geometry import Parametrisation
+
+
+class SpatialTransformer(nn.Module):
+    """Reads images [B, C, h, w] where its localiser says: [B, C, H, W].
+
+    localiser: ``nn.Sequential`` from images to ``transform.n`` raw numbers [B, n].  Its last
+        linear layer, and what follows it, runs in float32 under autocast too, or theta
+        would come in steps of 1/256.
+    transform: a parametrisation of `geometry`, from raw numbers to a transform.
+    size: (H, W) of the output, by default the input's divided by ``down`` (any number above
+        0, rounded down); ``pool`` halves it once more by averaging, so that a shrunken
+        picture is not read in gaps.
+    padding: what lies outside, as in `sampler.warp`.
+    identity_start: zero weights and the identity's bias in that last linear layer, so that
+        untrained it hands on what it gets.  False leaves them as the localiser has them.
+
+    ``theta`` is the transform of the last call (detached): [B, 2, 3], [B, 3, 3] or offsets.
+
+    On feature maps it works just as well, but it only moves them: it cannot give what the
+    earlier layers *would have computed* on a straightened image.  A filter that looks for
+    upright strokes answers differently to a turned digit, and turning its answers back does
+    not mend that: invariance needs the transformer before the filters (Finnveden et al.,
+    arXiv 2004.11678).  Shifts, which convolutions commute with, are the exception.
+
+    Raises TypeError or ValueError for a localiser that is not such a Sequential or whose
+    last linear layer does not give ``transform.n`` numbers, and for a wrong size or down.
+    """
+
+    def __init__(
+        self,
+        localiser: nn.Sequential,
+        transform: Parametrisation,
+        size: tuple[int, int] | None = None,
+        padding: str = "background",
+        pool: bool = False,
+        down: float = 1.0,
+        identity_start: bool = True,
+    ):
+        super().__init__()
+        linear = _last_linear(localiser)
+        if localiser[linear].out_features != transform.n:
+            raise ValueError(
+                f"localiser ends in {localiser[linear].out_features} numbers; wanted the "
+                f"{transform.n} of {transform}"
+            )
+        if not down > 0 or (size is not None and down != 1):
+            raise ValueError(f"down={down}, size={size}; wanted one of them, and down above 0")
+        if padding not in sampler.PADDINGS:
+            raise ValueError(f"padding={padding!r}; wanted one of {sampler.PADDINGS}")
+        self.body, self.head = localiser[:linear], localiser[linear:]
+        self.transform, self.padding = transform, padding
+        self.size = None if size is None else geometry.check_size(size)
+        self.pool, self.down = pool, down
+        self.theta: Tensor | None = None
+        if identity_start:
+            nn.init.zeros_(self.head[0].weight)
+            with torch.no_grad():
+                self.head[0].bias.copy_(transform.identity())
+
+    def locate(self, images: Tensor) -> Tensor:
+        """The transform for each of ``images``, in float32."""
+        features = self.body(images)  # [B, F]
+        with torch.autocast(images.device.type, enabled=False):
+            return self.transform(self.head(features.float()))
+
+    def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(H, W) that images of (h, w) are read into, before ``pool``."""
+        return self.size or tuple(max(1, int(n / self.down)) for n in size)
+
+    def read(self, images: Tensor, theta: Tensor) -> Tensor:
+        """``images`` where ``theta`` says, pooled if this transformer pools."""
+        self.theta = theta.detach()
+        size = self.output_size(tuple(images.shape[2:]))
+        out = sampler.warp(images, theta, size, self.padding)
+        return F.avg_pool2d(out, 2) if self.pool else out
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.read(images, self.locate(images))
+
+    def extra_repr(self) -> str:
+        return f"transform={self.transform}, size={self.size}, down={self.down}, pool={self.pool}"
+
+
+def _last_linear(localiser: nn.Module) -> int:
+    """Where in ``localiser`` its last linear layer stands."""
+    if not isinstance(localiser, nn.Sequential):
+        raise TypeError(f"localiser is {type(localiser).__name__}; wanted an nn.Sequential")
+    places = [k for k, layer in enumerate(localiser) if isinstance(layer, nn.Linear)]
+    if not places or localiser[places[-1]].bias is None:
+        raise ValueError("localiser has no nn.Linear with a bias to start from the identity")
+    return places[-1]
+
+
+class ParallelTransformers(nn.Module):
+    """Each transformer reads the whole input its own way; channels side by side.
+
+    [B, C, h, w] -> [B, C * transformers, H, W], the first transformer's channels first.  The
+    addition net of the STN paper has two: one to look at each digit.
+    """
+
+    def __init__(self, *transformers: SpatialTransformer):
+        super().__init__()
+        self.transformers = nn.ModuleList(_some(transformers))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.cat([each(images) for each in self.transformers], 1)
+
+
+class SequentialTransformers(nn.Module):
+    """Each transformer corrects what those before it made; the input is read once, at the end.
+
+    Transforms are composed instead of pictures blurred and cut several times (Lin and Lucey,
+    arXiv 1612.03897).  Affine transforms and homographies only; ``theta`` is the composition
+    of the last call.  The last transformer decides about size and pooling.
+    """
+
+    def __init__(self, *transformers: SpatialTransformer):
+        super().__init__()
+        self.transformers = nn.ModuleList(_some(transformers))
+        for k, each in enumerate(self.transformers):
+            if isinstance(each.transform, geometry.ThinPlateSpline):
+                raise ValueError(f"transformer {k} is a spline; wanted transforms that compose")
+        self.theta: Tensor | None = None
+
+    def forward(self, images: Tensor) -> Tensor:
+        seen, theta = images, None
+        for each in self.transformers:
+            step = each.locate(seen)
+            theta = step if theta is None else geometry.compose(theta, step)
+            seen = each.read(images, theta)
+            each.theta = step.detach()
+        self.theta = theta.detach()
+        return seen
+
+
+def _some(transformers: tuple) -> tuple:
+    if not transformers:
+        raise ValueError("transformers is empty; wanted at least one")
+    return transformers
+
+
+def localiser_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters of all localisers in ``model``: those of its spatial transformers."""
+    found = {
+        id(p): p
+        for module in model.modules()
+        if isinstance(module, SpatialTransformer)
+        for p in module.parameters()
+    }
+    return list(found.values())
