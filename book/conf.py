@@ -21,6 +21,7 @@ exclude_patterns = ["generated", "_vendor"]
 
 nb_execution_mode = "off"  # pages show the outputs stored in the notebooks
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # tables that a cell displays become tables
 nb_ipywidgets_js = {"anywidget_static.js": {"defer": "defer"}}
 myst_enable_extensions = ["amsmath", "attrs_block", "attrs_inline", "colon_fence", "dollarmath"]
 myst_heading_anchors = 3

@@ -40,7 +40,7 @@ def _published_by_xq() -> Iterator[tuple[str, Experiment]]:
     # Their budget: 5 epochs of Adam 1e-3, batch 32, on all 60 000 digits, nothing selected.
     base = Config(train_on="train+valid", batch_size=32, epochs=5, precision="float32")
     tests = ("clean", "hard", "mild")
-    for model, minutes in (("fc", 1.5), ("cnn", 4.0)):
+    for model, minutes in (("fc", 1.0), ("cnn", 2.0)):
         clean = replace(base, model=model, tests=tests)
         yield (
             f"xq-{model}-clean",

@@ -2,6 +2,7 @@
 
 import prose
 import pytest
+import readme
 from support import NOTEBOOKS, ROOT
 
 from notebooks import read
@@ -12,7 +13,10 @@ PAGES = ["README.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "book").
 
 @pytest.mark.parametrize("page", PAGES)
 def test_numbers_on_a_page_are_those_of_the_records(page):
-    assert prose.problems((ROOT / page).read_text(encoding="utf-8")) == []
+    text = (ROOT / page).read_text(encoding="utf-8")
+    if page == "README.md":  # its table is made from the records: tests/test_readme.py compares
+        text = "".join(readme.around(text))
+    assert prose.problems(text) == []
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

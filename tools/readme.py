@@ -12,10 +12,15 @@ START, END = "<!-- scoreboard -->\n", "<!-- /scoreboard -->"
 COLUMNS = ("row", "task", "variant", "published", "ours", "n", "params", "command")
 
 
+def around(text: str) -> tuple[str, str]:
+    """What stands before and after the table."""
+    before, rest = text.split(START)
+    return before, rest.split(END)[1]
+
+
 def rewritten(text: str) -> str:
     """``text`` with the table between the two marks made anew from the records."""
-    before, rest = text.split(START)
-    _, after = rest.split(END)
+    before, after = around(text)
     rows = [{k: row[k] for k in COLUMNS} for row in scoreboard.rows() if row["n"]]
     table = scoreboard.markdown(rows) if rows else scoreboard.NOT_YET
     return f"{before}{START}{table}\n{END}{after}"

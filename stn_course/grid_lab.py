@@ -1,0 +1,124 @@
+"""What notebook 02 works with: drawn pictures, a blur, and samplers held against each other.
+
+Nothing here depends on which digits were found on a machine.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stn_course import geometry, sampler
+
+
+# ---------------------------------------------------------------- pictures
+def drawn_two(size: int = 28, side: float | None = None) -> Tensor:
+    """A 2 drawn with a pen, smooth at its edges, ink 1 on paper 0.  # [1, 1, size, size]
+
+    side: the 2's own frame in pixels, centred; by default the whole picture.
+    """
+    side = size if side is None else side
+    if size < 8 or not 8 <= side <= size:
+        raise ValueError(f"size and side must keep 8 <= side <= size, got {size} and {side}")
+    turn = np.radians(np.linspace(195, 385, 24))
+    bow = np.stack([0.5 + 0.19 * np.cos(turn), 0.35 + 0.19 * np.sin(turn)], 1)
+    pen = np.concatenate([bow, [[0.31, 0.8], [0.71, 0.8]]])  # in [0, 1], x first, y down
+    pen = (pen - 0.5) * side + (size - 1) / 2
+    y, x = np.mgrid[:size, :size]
+    here = np.stack([x, y], 2)[:, :, None].astype(float)  # [H, W, 1, 2]
+    start, along = pen[:-1], np.diff(pen, axis=0)
+    t = ((here - start) * along).sum(3) / (along**2).sum(1)  # [H, W, strokes]
+    nearest = start + along * t.clip(0, 1)[..., None]
+    distance = np.linalg.norm(here - nearest, axis=3).min(2)
+    ink = (0.045 * side + 0.5 - distance).clip(0, 1)
+    return torch.tensor(ink, dtype=torch.float32)[None, None]
+
+
+def rings(size: int = 112) -> Tensor:
+    """Rings that grow finer outwards, to 3 pixels a ring at the edges.  # [1, 1, size, size]"""
+    at = torch.arange(size) - (size - 1) / 2
+    r2 = at**2 + at[:, None] ** 2
+    return (0.5 + 0.5 * torch.cos(torch.pi * r2 / (1.5 * size)))[None, None]
+
+
+def blur(image: Tensor, sigma: float) -> Tensor:
+    """A Gaussian of `sigma` pixels over one picture [1, 1, H, W]; 0 leaves it alone."""
+    if sigma < 0:
+        raise ValueError(f"sigma must be at least 0, got {sigma}")
+    if sigma == 0:
+        return image
+    reach = int(3 * sigma)
+    bell = torch.exp(-(torch.arange(-reach, reach + 1.0) ** 2) / (2 * sigma**2))
+    bell = (bell / bell.sum()).to(image).view(1, 1, 1, -1)
+    padded = F.pad(image, (reach,) * 4, mode="replicate")
+    return F.conv2d(F.conv2d(padded, bell), bell.transpose(2, 3))
+
+
+def in_pixels(grid: Tensor, size: tuple[int, int] = (28, 28)) -> Tensor:
+    """The places of a grid [1, H, W, 2] in pixels of an image of `size`.  # [H, W, 2]"""
+    return geometry.to_pixels(grid.detach()[0], size)
+
+
+# ---------------------------------------------------------------- samplers of others
+def read_row(row, x, clipped: bool = False) -> np.ndarray:
+    """Linear reading of `row` [n] at places `x` in pixels, 0 outside.
+
+    clipped: clip both neighbours into the row *before* taking their distances to x, as some
+    public samplers do: where they become one pixel, their weights cancel.
+    """
+    row, x, n = np.asarray(row, float), np.asarray(x, float), len(row)
+    if not clipped:
+        return np.interp(x, range(-1, n + 1), [0, *row, 0], 0, 0)
+    left, right = (np.clip(np.floor(x) + k, 0, n - 1) for k in (0, 1))
+    return (right - x) * row[left.astype(int)] + (x - left) * row[right.astype(int)]
+
+
+def try_row(places: Callable, clipped: bool = False, n: int = 6) -> tuple[np.ndarray, ...]:
+    """The row 1 .. n read with the identity, one pixel further on, and far outside.
+
+    places(n, t): where a sampler reads, in pixels, when its grid is shifted by t (the row is 2).
+    """
+    row = np.arange(1.0, n + 1)
+    return tuple(read_row(row, places(n, t), clipped) for t in (0, 2 / n, 9))
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence]) -> str:
+    """A table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+# ---------------------------------------------------------------- ours against torch's
+def _forward_and_back(grid_of, sample, images: Tensor, theta: Tensor) -> tuple[Tensor, ...]:
+    """Output, gradient to the images and gradient to theta, for one fixed loss."""
+    images, theta = images.clone().requires_grad_(), theta.clone().requires_grad_()
+    out = sample(images, grid_of(theta))
+    pull = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)
+    (out * pull).sum().backward()
+    return out.detach(), images.grad, theta.grad
+
+
+def against_torch(dtype: torch.dtype, align_corners: bool, seed: int = 1) -> tuple[float, ...]:
+    """`sampler` against `F.affine_grid` and `F.grid_sample` for 20 random thetas.
+
+    Largest difference of the output, of the gradient to the images, and of that to theta, each
+    relative to the largest entry. Images 17 x 13, output 14 x 11, zeros outside.
+    """
+    dice = torch.Generator().manual_seed(seed)
+    images = torch.rand(20, 3, 17, 13, generator=dice, dtype=torch.float64).to(dtype)
+    noise = torch.rand(20, 2, 3, generator=dice, dtype=torch.float64) - 0.5
+    theta, size = (geometry.identity() + noise).to(dtype), (14, 11)
+    ours = _forward_and_back(
+        lambda t: sampler.affine_grid(t, size, align_corners),
+        lambda x, g: sampler.bilinear_sample(x, g, "zeros", align_corners=align_corners),
+        images, theta,
+    )  # fmt: skip
+    theirs = _forward_and_back(
+        lambda t: F.affine_grid(t, (20, 3, *size), align_corners=align_corners),
+        lambda x, g: F.grid_sample(x, g, align_corners=align_corners),
+        images, theta,
+    )  # fmt: skip
+    pairs = zip(ours, theirs, strict=True)
+    return tuple(((a - b).abs().max() / b.abs().max()).item() for a, b in pairs)

@@ -1,0 +1,197 @@
+"""The figures of notebook 02: moving an image with six numbers.
+
+Images are arrays or tensors [H, W] or [1, 1, H, W], 0 white to 1 black. Places are (x, y) in
+*pixels*, 0 at the centre of the first pixel, as `grid_lab.in_pixels` gives them.
+"""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from stn_course.plots import GREY, show_image
+
+READ, WRITE = "#c8553d", "#28666e"  # where is read; what is written
+
+
+# ---------------------------------------------------------------- reading places
+def _numbers(ax: Axes, image: np.ndarray, largest: float) -> None:
+    ax.imshow(image, cmap="gray_r", vmin=0, vmax=2 * largest)  # light, so that numbers show
+    for (row, column), value in np.ndenumerate(image):
+        ax.add_patch(_box(column, row, "#d1d5db", width=0.8))
+        ax.text(column, row, f"{value:g}", ha="center", va="center", fontsize=12)
+    ax.set(xticks=range(image.shape[1]), yticks=range(image.shape[0]))
+    ax.tick_params(length=0, labelsize=8, colors=GREY)
+    ax.spines[:].set_visible(False)
+    ax.grid(False)
+
+
+def worked_example(image, places, output, at: tuple[int, int]) -> Figure:
+    """A small input and output in numbers; the output pixel `at` (row, column) is followed.
+
+    places: [H, W, 2] in pixels of the input. Shows every place as a dot, and the four pixels
+    that `at` reads with their weights.
+    """
+    image, places, output = (np.asarray(a) for a in (image, places, output))
+    fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3.9))
+    for ax, array in ((left, image), (right, output)):
+        _numbers(ax, array, image.max())
+    left.set_title("input: the dots are read", fontsize=10)
+    right.set_title("output", fontsize=10)
+    left.plot(*places.reshape(-1, 2).T, "o", ms=4, color=READ, alpha=0.45)
+    x, y = places[at]
+    column, row = int(np.floor(x)), int(np.floor(y))
+    left.plot(x, y, "o", ms=9, color=READ)
+    for i, j in np.ndindex(2, 2):
+        weight = (1 - abs(x - column - j)) * (1 - abs(y - row - i))
+        left.add_patch(_box(column + j, row + i, READ))
+        where = {"ha": "center", "va": "center", "fontsize": 9, "color": "#4a0d05"}
+        left.text(column + j, row + i - 0.33, f"× {weight:g}", **where)
+    right.add_patch(_box(at[1], at[0], READ))
+    for ax, (height, width) in ((left, image.shape), (right, output.shape)):
+        ax.set(xlim=(-0.6, width - 0.35), ylim=(height - 0.35, -0.6))
+    return fig
+
+
+def _box(column: float, row: float, colour: str, width: float = 1.8) -> plt.Rectangle:
+    return plt.Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, fill=False, ec=colour, lw=width)
+
+
+def reading_places(image, rows: dict[str, tuple]) -> Figure:
+    """For each name: the input with its places as dots, the first row blue, and what they read.
+
+    rows: name -> (places [H, W, 2] in pixels, output [H, W]). One name is drawn side by side,
+    several one above the other.
+    """
+    n = len(rows)
+    shape, figsize = ((1, 2), (4.6, 2.6)) if n == 1 else ((2, n), (2.5 * n, 5.2))
+    fig, axes = plt.subplots(*shape, figsize=figsize, squeeze=False)
+    pairs = axes.reshape(2, n).T
+    for (above, below), (name, (places, output)) in zip(pairs, rows.items(), strict=True):
+        places = np.asarray(places)
+        show_image(above, image, name)
+        _dots(above, places, np.shape(image))
+        show_image(below, output, "comes out")
+        below.plot([-0.5, places.shape[1] - 0.5], [-0.5, -0.5], color="#1971c2", lw=4)
+    fig.tight_layout()
+    return fig
+
+
+def _dots(ax: Axes, places: np.ndarray, shape: Sequence[int]) -> None:
+    step = max(1, places.shape[0] // 14)
+    thin = places[step // 2 :: step, step // 2 :: step]
+    ax.plot(*thin.reshape(-1, 2).T, ".", ms=2.5, color=READ)
+    ax.plot(*places[0].T, color="#1971c2", lw=2)
+    _room(ax, shape)
+
+
+def _room(ax: Axes, shape: Sequence[int]) -> None:
+    """Show the image's own edge and some of what lies outside."""
+    (height, width), room = shape, 0.2 * shape[1]
+    edge = plt.Rectangle((-0.5, -0.5), width, height, fill=False, ec="#9ca3af", lw=0.8, ls=":")
+    ax.add_patch(edge)
+    ax.set(xlim=(-room, width - 1 + room), ylim=(height - 1 + room, -room))
+
+
+def pixel_rows(n: int = 4) -> Figure:
+    """A row of n pixels twice, with -1, 0 and 1 where each meaning of align_corners puts them."""
+    fig, axes = plt.subplots(2, 1, figsize=(7, 2.9))
+    for ax, corners in zip(axes, (False, True), strict=True):
+        first, last = (0, n - 1) if corners else (-0.5, n - 0.5)
+        for k in range(n):
+            ax.add_patch(plt.Rectangle((k - 0.5, 0), 1, 1, fc="#eef2f3", ec=GREY))
+            ax.plot(k, 0.5, "o", ms=5, color=WRITE)
+            place = 2 * (k - first) / (last - first) - 1
+            ax.text(k, 0.66, f"{place:.3g}", ha="center", color=WRITE, fontsize=10)
+        for place in (-1, 0, 1):
+            x = first + (place + 1) / 2 * (last - first)
+            ax.plot([x, x], [-0.12, 0.3], color=READ, lw=2)
+            ax.text(x, -0.2, f"{place}", ha="center", va="top", color=READ, fontsize=11)
+        ax.text(-0.9, 0.5, f"align_corners\n= {corners}", ha="right", va="center", fontsize=10)
+        ax.set(xlim=(-2.2, n), ylim=(-0.6, 1.1))
+        ax.axis("off")
+    return fig
+
+
+# ---------------------------------------------------------------- what comes out
+def pictures(images: dict[str, np.ndarray], holes: dict | None = None, vmin=0, vmax=1) -> Figure:
+    """Images side by side under their names; `holes[name]` [H, W] marks pixels in red."""
+    fig, axes = plt.subplots(1, len(images), figsize=(2.3 * len(images), 2.6), squeeze=False)
+    for ax, (name, image) in zip(axes[0], images.items(), strict=True):
+        show_image(ax, image, name)
+        ax.images[0].set_clim(vmin, vmax)
+        if holes and name in holes:
+            red = np.zeros((*np.shape(holes[name]), 4))  # see-through
+            red[np.asarray(holes[name], bool)] = plt.matplotlib.colors.to_rgba(READ)
+            ax.imshow(red, interpolation="nearest")
+    fig.tight_layout()
+    return fig
+
+
+def overlays(target, images: dict[str, np.ndarray]) -> Figure:
+    """Each image over the target: teal where only the target is, red where only the image is."""
+    target = np.asarray(target).squeeze()
+    colours = {}
+    for name, image in images.items():
+        image = np.asarray(image).squeeze()  # [H, W]
+        both = np.minimum(target, image)[..., None]
+        ours, theirs = image - both[..., 0], target - both[..., 0]
+        white = 1 - both * 0.85
+        for part, colour in ((ours, READ), (theirs, WRITE)):
+            rgb = np.array(plt.matplotlib.colors.to_rgb(colour))
+            white = white - part[..., None] * (1 - rgb)
+        colours[name] = white.clip(0, 1)
+    return pictures(colours)
+
+
+def gradient_arrows(difference, d_places, d_theta) -> Figure:
+    """-dL/d(x, y) as an arrow at every output pixel over the difference, and what they sum to.
+
+    difference: output minus target [H, W]; d_places: [H, W, 2]; d_theta: [2, 3]. The bars are
+    -dL/dtheta, so that they point where the arrows do.
+    """
+    difference, d_places, d_theta = (np.asarray(a) for a in (difference, d_places, d_theta))
+    fig, (left, right) = plt.subplots(1, 2, figsize=(9, 4.1), width_ratios=[1.15, 1])
+    bound = np.abs(difference).max()
+    left.imshow(difference, cmap="RdGy", vmin=-1.6 * bound, vmax=1.6 * bound)
+    y, x = np.mgrid[: difference.shape[0], : difference.shape[1]]
+    u, v = -d_places[..., 0], -d_places[..., 1]
+    length = np.hypot(u, v)
+    strong = length > 0.04 * length.max()
+    arrows = {"angles": "xy", "scale_units": "xy", "scale": length.max() / 2.2, "width": 0.006}
+    left.quiver(x[strong], y[strong], u[strong], v[strong], color="#111827", **arrows)
+    left.set_title("output - target, and -dL/d(x, y) as arrows", fontsize=10)
+    left.set(xticks=[], yticks=[])
+    left.spines[:].set_visible(False)
+    bars = right.barh(range(6), -d_theta.ravel(), color=[READ] * 3 + [WRITE] * 3)
+    right.bar_label(bars, [f"{value:.3g}" for value in -d_theta.ravel()], padding=3, fontsize=9)
+    factors = [f"Σ {part} of arrow · {by}" for part in "xy" for by in "xy1"]
+    labels = [f"θ{k // 3 + 1}{k % 3 + 1}: {factor}" for k, factor in enumerate(factors)]
+    right.set_yticks(range(6), labels, fontsize=9)
+    right.axvline(0, color=GREY, lw=0.8)
+    right.invert_yaxis()
+    right.margins(x=0.25)
+    right.set_title("all arrows summed: -dL/dθ", fontsize=10)
+    fig.tight_layout()
+    return fig
+
+
+def descent(image, frames: Sequence[tuple[int, np.ndarray, np.ndarray]]) -> Figure:
+    """The box that theta reads, and what it reads, as descent goes on.
+
+    frames: (step, places [H, W, 2] in pixels, output [H, W]) each.
+    """
+    fig, axes = plt.subplots(2, len(frames), figsize=(1.75 * len(frames), 3.7), squeeze=False)
+    for (above, below), (step, places, output) in zip(axes.T, frames, strict=True):
+        show_image(above, image, f"step {step}")
+        corners = places[[0, 0, -1, -1, 0], [0, -1, -1, 0, 0]]
+        above.plot(*corners.T, color=READ, lw=1.5)
+        above.plot(*corners[:2].T, color="#1971c2", lw=3)
+        _room(above, np.shape(image))
+        show_image(below, output)
+    axes[0, 0].set_ylabel("read here")
+    axes[1, 0].set_ylabel("comes out")
+    fig.tight_layout()
+    return fig

@@ -1,0 +1,118 @@
+"""What notebook 02 works with: pictures, a blur, other people's samplers, agreement with torch."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from stn_course import geometry, grid_lab, sampler
+
+
+def linspace_by_half(n, t):
+    return (np.linspace(-1, 1, n) + t + 1) * n / 2
+
+
+def centres(n, t):
+    return (((2 * np.arange(n) + 1) / n - 1 + t + 1) * n - 1) / 2
+
+
+# ---------------------------------------------------------------- pictures
+@pytest.mark.parametrize(("size", "side"), [(28, None), (48, 28), (20, 20)])
+def test_the_two_is_ink_on_paper_within_its_frame(size, side):
+    two = grid_lab.drawn_two(size, side)
+    assert two.shape == (1, 1, size, size) and two.dtype == torch.float32
+    assert two.min() == 0 and two.max() == 1
+    margin = (size - (side or size)) // 2
+    border = torch.ones(size, size, dtype=torch.bool)
+    border[margin : size - margin, margin : size - margin] = False
+    assert two[0, 0][border].eq(0).all()
+    assert sampler.background_of(two).item() == 0
+
+
+def test_the_two_is_no_mirror_image():
+    """Its foot is flat and wide, its head round: turned or mirrored, it is another picture."""
+    two = grid_lab.drawn_two(28)[0, 0]
+    for other in (two.flip(0), two.flip(1), two.rot90(2), two.T):
+        assert (two - other).abs().mean() > 0.02
+    ink = (two > 0.5).sum(1)
+    assert ink.argmax() > 20
+
+
+@pytest.mark.parametrize(("size", "side"), [(7, None), (28, 30), (28, 4)])
+def test_a_two_that_does_not_fit_is_refused(size, side):
+    with pytest.raises(ValueError, match="8 <= side <= size"):
+        grid_lab.drawn_two(size, side)
+
+
+def test_rings_are_as_fine_as_stated():
+    rings = grid_lab.rings(112)[0, 0]
+    assert rings.shape == (112, 112) and rings.min() >= 0 and rings.max() <= 1
+    torch.testing.assert_close(rings, rings.flip(0))
+    edge = rings[56, -12:]  # three pixels a ring: 12 pixels hold four, so eight turns
+    steps = edge.diff().sign()
+    assert (steps[1:] != steps[:-1]).sum() in (6, 7, 8)
+
+
+def test_blur_keeps_a_plain_and_the_sum_and_widens_by_sigma():
+    plain = torch.full((1, 1, 20, 20), 0.3)
+    torch.testing.assert_close(grid_lab.blur(plain, 3), plain)
+    dot = torch.zeros(1, 1, 41, 41, dtype=torch.float64)
+    dot[0, 0, 20, 20] = 1
+    soft = grid_lab.blur(dot, 3)
+    assert soft.dtype == torch.float64 and soft.sum().item() == pytest.approx(1)
+    at = torch.arange(41) - 20.0
+    assert (soft.sum((0, 1, 2)) * at**2).sum().item() == pytest.approx(9, rel=0.05)
+    assert grid_lab.blur(dot, 0) is dot
+    with pytest.raises(ValueError, match="sigma must be at least 0, got -1"):
+        grid_lab.blur(dot, -1)
+
+
+def test_in_pixels_of_the_identity_are_the_pixels():
+    places = grid_lab.in_pixels(sampler.affine_grid(geometry.identity(), (3, 5)), (3, 5))
+    y, x = torch.meshgrid(torch.arange(3.0), torch.arange(5.0), indexing="ij")
+    torch.testing.assert_close(places, torch.stack([x, y], 2), atol=1e-5, rtol=0)
+
+
+# ---------------------------------------------------------------- samplers of others
+def test_reading_a_row_is_what_torch_reads():
+    row = torch.rand(7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = torch.linspace(-2, 8, 41, dtype=torch.float64)
+    grid = torch.stack([(2 * x + 1) / 7 - 1, torch.zeros(41)], 1)[None, None]
+    theirs = F.grid_sample(row[None, None, None], grid, align_corners=False)[0, 0, 0]
+    np.testing.assert_allclose(grid_lab.read_row(row, x), theirs, atol=1e-12)
+
+
+def test_clipped_neighbours_lose_the_last_pixel_alone():
+    row, x = [1.0, 2, 3], [0, 0.5, 1.5, 2]
+    assert grid_lab.read_row(row, x).tolist() == [1, 1.5, 2.5, 3]
+    assert grid_lab.read_row(row, x, clipped=True).tolist() == [1, 1.5, 2.5, 0]
+
+
+def test_a_row_tried_tells_a_good_sampler_from_one_that_shrinks():
+    same, on, far = grid_lab.try_row(centres)
+    np.testing.assert_allclose(same, [1, 2, 3, 4, 5, 6])
+    np.testing.assert_allclose(on, [2, 3, 4, 5, 6, 0], atol=1e-12)
+    assert far.tolist() == [0] * 6
+    same, _, _ = grid_lab.try_row(linspace_by_half, clipped=True)
+    np.testing.assert_allclose(same, [1, 2.2, 3.4, 4.6, 5.8, 0], atol=1e-12)
+
+
+def test_markdown_table():
+    table = grid_lab.markdown(["a", "b"], [[1, True]])
+    assert table == "| a | b |\n| --- | --- |\n| 1 | True |"
+
+
+# ---------------------------------------------------------------- ours against torch's
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_table_of_the_notebook(dtype, bound, align_corners, seed):
+    gaps = grid_lab.against_torch(dtype, align_corners, seed)
+    assert len(gaps) == 3 and max(gaps) <= bound
+    assert dtype == torch.float64 or max(gaps) > 0
+
+
+def test_a_sampler_half_a_pixel_off_would_be_seen(monkeypatch):
+    right = sampler.affine_grid
+    monkeypatch.setattr(sampler, "affine_grid", lambda *a: right(*a) + 0.01)
+    assert min(grid_lab.against_torch(torch.float64, False)) > 1e-3
