@@ -20,7 +20,14 @@ import papermill
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from notebooks import NOTEBOOKS, ROOT, NotebookFailed, PeakMemory, kernel_environment
+from notebooks import (
+    NOTEBOOKS,
+    QUIET_KERNEL,
+    ROOT,
+    NotebookFailed,
+    PeakMemory,
+    kernel_environment,
+)
 
 INJECTED = "injected-parameters"
 
@@ -100,6 +107,7 @@ def run_one(path: Path, out: Path, profile: str) -> tuple[nbformat.NotebookNode,
                 out,
                 parameters={"PROFILE": profile},
                 kernel_name="python3",
+                extra_arguments=QUIET_KERNEL,
                 language="python",
                 progress_bar=False,
                 cwd=path.parent,

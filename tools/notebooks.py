@@ -30,6 +30,8 @@ from nbformat import NotebookNode
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 CELL_TIMEOUT = 600  # seconds
+# A kernel on this machine alone warns that its connection is not encrypted: not our reader's worry.
+QUIET_KERNEL = ["--log-level=ERROR"]
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -105,6 +107,7 @@ def run(nb: NotebookNode, name: str, digits: str, folder: Path = NOTEBOOKS) -> N
         fresh,
         timeout=CELL_TIMEOUT,
         kernel_name="python3",
+        extra_arguments=QUIET_KERNEL,
         record_timing=False,
         coalesce_streams=True,
         resources={"metadata": {"path": str(folder)}},
