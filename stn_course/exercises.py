@@ -7,7 +7,9 @@ message names the bug when it is one of the known ones.
 
 import dis
 import importlib
+import inspect
 import math
+import textwrap
 import types
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,14 +18,19 @@ from dataclasses import dataclass
 class WrongAnswer(AssertionError):
     """The answer is not right; the message says how, and the hint where to look."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython prints: the message alone, the way to it helps nobody."""
+        return [f"WrongAnswer: {self}"]
+
 
 @dataclass(frozen=True)
 class Exercise:
     """One exercise: the reference, the inputs it is tried on, and the bugs it knows.
 
-    ``cases()`` gives tuples of arguments; ``reference`` and the answer are called with
-    each.  ``wrong`` maps a message to an answer that has that bug: an answer that agrees
-    with it on all cases is told so.
+    ``cases()`` gives tuples of arguments, the same at every call, and every function gets
+    its own: one that changes its arguments disturbs nobody.  ``reference`` and the answer
+    are called with each.  ``wrong`` maps a message to an answer that has that bug:
+    an answer that agrees with it on all cases is told so.
     """
 
     reference: Callable
@@ -58,13 +65,18 @@ def check(key: str, answer: Callable) -> Callable:
     """
     exercise = find(key)
     if is_untouched(answer):
-        print(f"{key}: untouched. The reference stands in; write yours above.")
+        print(f'{key}: untouched. The reference stands in; show("{key}") prints it.')
         return exercise.reference
     if not callable(answer):
         raise WrongAnswer(f"{key}: got {type(answer).__name__}, wanted a function")
     worst = _compare(answer, exercise, key)
     print(f"{key}: right. Largest difference from the reference: {_rounded(worst)}")
     return answer
+
+
+def show(key: str) -> None:
+    """Print the reference solution of exercise ``key``."""
+    print(textwrap.dedent(inspect.getsource(find(key).reference)).rstrip())
 
 
 def is_untouched(answer) -> bool:
@@ -87,10 +99,9 @@ def _rounded(difference: float) -> str:
 
 def _compare(answer: Callable, exercise: Exercise, key: str) -> float:
     """The largest difference over all cases; WrongAnswer if it is too large."""
-    cases = list(exercise.cases())
-    wanted = [exercise.reference(*case) for case in cases]
+    wanted = [exercise.reference(*case) for case in exercise.cases()]
     try:
-        got = [answer(*case) for case in cases]
+        got = [answer(*case) for case in exercise.cases()]
     except Exception as error:
         raise WrongAnswer(
             f"{key}: your function raised {type(error).__name__}: {error}. Hint: {exercise.hint}"
@@ -98,27 +109,52 @@ def _compare(answer: Callable, exercise: Exercise, key: str) -> float:
     differences = [difference(g, w) for g, w in zip(got, wanted, strict=True)]
     worst = max(differences)
     if worst <= exercise.tolerance:
+        for g, w in zip(got, wanted, strict=True):
+            if problem := other_kind(g, w):
+                raise WrongAnswer(f"{key}: the numbers are right, but {problem}")
         return worst
     for message, bug in exercise.wrong.items():
-        known = [bug(*case) for case in cases]
+        known = [bug(*case) for case in exercise.cases()]
         if all(difference(g, k) <= exercise.tolerance for g, k in zip(got, known, strict=True)):
             raise WrongAnswer(f"{key}: {message}")
     case = differences.index(worst)
-    raise WrongAnswer(
-        f"{key}: on case {case + 1} of {len(cases)} {_told(got[case], wanted[case], worst)}. "
-        f"Hint: {exercise.hint}"
-    )
-
-
-def _told(got, wanted, worst: float) -> str:
+    told = f"you are off by up to {worst:.3g}"
     if math.isinf(worst):
-        return f"you gave {_shape(got)}, wanted {_shape(wanted)}"
-    return f"you are off by up to {worst:.3g}"
+        told = f"you gave {_shape(got[case])}, wanted {_shape(wanted[case])}"
+    raise WrongAnswer(f"{key}: on case {case + 1} of {len(got)} {told}. Hint: {exercise.hint}")
+
+
+def other_kind(got, wanted) -> str | None:
+    """Why later cells could not go on with ``got`` though its numbers are right, if so."""
+    if isinstance(wanted, dict):
+        pairs = [(got[k], wanted[k]) for k in wanted]
+    elif isinstance(wanted, list | tuple):
+        pairs = list(zip(got, wanted, strict=True))
+    else:
+        pairs = []
+    for g, w in pairs:
+        if problem := other_kind(g, w):
+            return problem
+    if not hasattr(wanted, "requires_grad"):
+        return None
+    if not hasattr(got, "requires_grad"):
+        return f"they come as {type(got).__name__}; wanted a torch tensor"
+    if got.dtype != wanted.dtype:
+        return f"they come as {got.dtype}; wanted {wanted.dtype}, as the input has it"
+    if got.requires_grad and not wanted.requires_grad:
+        return "the tensor still carries its graph; hand back x.detach()"
+    if wanted.requires_grad and not got.requires_grad:
+        return "no gradient can flow back through the tensor: it was detached on the way"
+    return None
 
 
 def _shape(value) -> str:
     if hasattr(value, "shape"):
         return f"an array of shape {tuple(value.shape)}"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k!r}: {_shape(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple) and len(value) <= 4:
+        return f"{type(value).__name__} of ({', '.join(map(_shape, value))})"
     if isinstance(value, list | tuple):
         return f"{type(value).__name__} of {len(value)}"
     return repr(value)[:80]
@@ -127,8 +163,8 @@ def _shape(value) -> str:
 def difference(a, b) -> float:
     """Largest absolute difference of two answers; infinity if they are not of one kind.
 
-    Numbers, tensors, arrays, and lists, tuples and dicts of them; anything else is equal
-    or not.
+    Numbers, tensors, arrays, and lists, tuples and dicts of them (where a list of numbers
+    is wanted, an array of them will do); anything else is equal or not.
     """
     if hasattr(b, "detach"):
         b = b.detach().cpu().double().numpy()
@@ -139,6 +175,7 @@ def difference(a, b) -> float:
             return math.inf
         return max((difference(a[k], b[k]) for k in b), default=0.0)
     if isinstance(b, list | tuple):
+        a = list(a) if getattr(a, "ndim", 0) else a
         if not isinstance(a, list | tuple) or len(a) != len(b):
             return math.inf
         return max((difference(x, y) for x, y in zip(a, b, strict=True)), default=0.0)

