@@ -2,7 +2,13 @@
 
 import torch
 
-from stn_course import exercises_02_gradients, exercises_02_sampling, geometry, sampler
+from stn_course import (
+    exercises_02_adjoint,
+    exercises_02_descent,
+    exercises_02_gradients,
+    exercises_02_sampling,
+    geometry,
+)
 from stn_course.exercises import Exercise
 from stn_course.exercises_02_sampling import thetas
 
@@ -38,7 +44,12 @@ def _grid_of_y_x(theta, size):
 
 
 def _grid_of_left_edges(theta, size):
-    ys, xs = (2 * torch.arange(n) / n - 1 for n in size)
+    ys, xs = (2 * torch.arange(n, dtype=theta.dtype) / n - 1 for n in size)
+    return _over(theta, xs, ys)
+
+
+def _grid_of_float32(theta, size):
+    ys, xs = ((2 * torch.arange(n) + 1) / n - 1 for n in size)
     return _over(theta, xs, ys)
 
 
@@ -101,58 +112,13 @@ def _back_transposed(a, b):
     return both, torch.cat([turned, -turned @ both[:, 2:]], 1)
 
 
-# ---------------------------------------------------------------- 2.6 recover theta
-def recover(image, target, theta, steps, rate):
-    """Descend from theta [1, 2, 3] until warp(image, theta) looks like target -> theta."""
-    theta = theta.clone().requires_grad_()
-    optimiser = torch.optim.Adam([theta], lr=rate)
-    for _ in range(steps):
-        optimiser.zero_grad()
-        loss = (sampler.warp(image, theta) - target).square().mean()
-        loss.backward()
-        optimiser.step()
-    return theta.detach()
+def _rows_of_three(a, b):
+    last = a.new_tensor([[0, 0, 1]])
+    return tuple(torch.cat([part, last]) for part in both_and_back(a, b))
 
 
-def _blobs(size: int) -> torch.Tensor:
-    """Three smooth hills of different heights on a plain.  # float32 [1, 1, size, size]"""
-    at = geometry.pixel_centres(size)
-    hills = ((-0.35, -0.3, 1.0), (0.35, -0.1, 0.6), (-0.05, 0.4, 0.8))
-    parts = [
-        height * torch.exp(-((at - x) ** 2 + (at[:, None] - y) ** 2) / 0.08)
-        for x, y, height in hills
-    ]
-    return sum(parts)[None, None]
-
-
-def _cases_26():
-    image, start = _blobs(16), geometry.identity()
-    for motion in ({"angle": 8.0, "shift": (0.1, -0.05)}, {"scale": 0.85, "shear": 6.0}):
-        yield image, sampler.warp(image, geometry.affine(**motion)), start, 120, 0.02
-
-
-def _detached(image, target, theta, steps, rate):
-    theta = theta.clone().requires_grad_()
-    optimiser = torch.optim.Adam([theta], lr=rate)
-    for _ in range(steps):
-        optimiser.zero_grad()
-        moved = sampler.warp(image, theta.detach().requires_grad_())
-        (moved - target).square().mean().backward()
-        optimiser.step()
-    return theta.detach()
-
-
-def _never_zeroed(image, target, theta, steps, rate):
-    theta = theta.clone().requires_grad_()
-    optimiser = torch.optim.Adam([theta], lr=rate)
-    for _ in range(steps):
-        (sampler.warp(image, theta) - target).square().mean().backward()
-        optimiser.step()
-    return theta.detach()
-
-
-def _the_other_way(image, target, theta, steps, rate):
-    return recover(target, image, theta, steps, rate)
+def _batches_of_one(a, b):
+    return tuple(part[None] for part in both_and_back(a, b))
 
 
 EXERCISES = {
@@ -171,11 +137,15 @@ EXERCISES = {
             "rows and columns are swapped: the grid is [B, H, W, 2], the row first": (
                 _grid_columns_first
             ),
+            "the centres are rounded to float32: give torch.arange theta's dtype": (
+                _grid_of_float32
+            ),
             "the numbers are right and lie in the wrong order: [B, 2, H, W] was reshaped to "
             "[B, H, W, 2]; move the axis instead": _grid_viewed,
         },
         "x of column j is (2j + 1)/W - 1, y of row i is (2i + 1)/H - 1; stack (x, y, 1) into "
         "[H, W, 3] and multiply by theta",
+        tolerance=1e-9,
     ),
     "2.2": Exercise(
         both_and_back,
@@ -191,24 +161,19 @@ EXERCISES = {
             "the way back uses A transposed; that is the inverse of a rotation alone": (
                 _back_transposed
             ),
+            "the third row (0, 0, 1) is still there: cut it off, [:2], both are [2, 3]": (
+                _rows_of_three
+            ),
+            "these are batches of one: a and b have no batch, so take [0], both are [2, 3]": (
+                _batches_of_one
+            ),
         },
-        "append the row (0, 0, 1) to both, multiply a @ b, invert the 3x3 product",
+        "append the row (0, 0, 1) to both, multiply a @ b, invert the 3x3 product, and cut the "
+        "row off again",
+        tolerance=1e-9,
     ),
     **exercises_02_sampling.EXERCISES,
     **exercises_02_gradients.EXERCISES,
-    "2.6": Exercise(
-        recover,
-        _cases_26,
-        {
-            "theta comes back as it went in: the gradient does not reach it, because the loop "
-            "uses a detached copy": _detached,
-            "the gradients of all steps pile up: call zero_grad in every step": (_never_zeroed),
-            "this is the forward map: it warps the target to the image; warp the image": (
-                _the_other_way
-            ),
-        },
-        "theta.clone().requires_grad_() is what the optimiser gets and what warp is called "
-        "with, without detach or .data; zero_grad, loss, backward, step; return theta.detach()",
-        tolerance=0.02,
-    ),
+    **exercises_02_adjoint.EXERCISES,
+    **exercises_02_descent.EXERCISES,
 }

@@ -79,6 +79,24 @@ def _corners(images, grid):
     return sampler.bilinear_sample(images, grid, "zeros", align_corners=True)
 
 
+def _weights_exchanged(images, grid):
+    h, w = images.shape[2:]
+    x, y = ((grid[..., k] + 1) * n / 2 - 0.5 for k, n in ((0, w), (1, h)))
+    turned = [2 * v.floor() + 1 - v for v in (x, y)]  # as far from the other neighbour
+    there = [(2 * v + 1) / n - 1 for v, n in zip(turned, (w, h), strict=True)]
+    return _sample(images, torch.stack(there, -1))
+
+
+def _clipped_by_distance(images, grid):
+    (h, w), out = images.shape[2:], 0
+    x, y = ((grid[..., k] + 1) * n / 2 - 0.5 for k, n in ((0, w), (1, h)))
+    for row in (y.floor().clamp(0, h - 1), (y.floor() + 1).clamp(0, h - 1)):
+        for column in (x.floor().clamp(0, w - 1), (x.floor() + 1).clamp(0, w - 1)):
+            weight = (1 - (x - column).abs()) * (1 - (y - row).abs())
+            out = out + weight[:, None] * _gather(images, (row * w + column).long())
+    return out
+
+
 def _without_the_last(images, grid):
     h, w = images.shape[2:]
     x, y = ((grid[..., k] + 1) * n / 2 - 0.5 for k, n in ((0, w), (1, h)))
@@ -98,6 +116,19 @@ def _truncated(images, grid):
     return _sample(images, grid, floor=torch.trunc)
 
 
+def _truncated_by_distance(images, grid):
+    h, w = images.shape[2:]
+    x, y = ((grid[..., k] + 1) * n / 2 - 0.5 for k, n in ((0, w), (1, h)))
+    out = 0
+    for row in (y.trunc(), y.trunc() + 1):
+        for column in (x.trunc(), x.trunc() + 1):
+            weight = (1 - (x - column).abs()) * (1 - (y - row).abs())
+            weight = weight * ((row >= 0) & (row < h) & (column >= 0) & (column < w))
+            index = row.clamp(0, h - 1) * w + column.clamp(0, w - 1)
+            out = out + weight[:, None] * _gather(images, index.long())
+    return out
+
+
 def _by_columns(images, grid):
     return _sample(images, grid, by_columns=True)
 
@@ -114,16 +145,27 @@ EXERCISES = {
             "the last row or column is lost: where one neighbour is outside, all four count for "
             "nothing (dropped, or weighed after clipping, which cancels them); give a weight of "
             "0 to that neighbour alone": _without_the_last,
-            "clipped neighbours with unclipped weights: outside, the nearest edge pixel is read; "
-            "clip for the index and give a neighbour outside a weight of 0": _clipped_neighbours,
+            "the weights are exchanged: the nearer a neighbour, the more it counts, so the left "
+            "one weighs floor(x) + 1 - x and the right one x - floor(x)": _weights_exchanged,
+            "clipped neighbours and their distances: outside, the same edge pixel counts twice, "
+            "or with a negative weight; give a neighbour outside a weight of 0": (
+                _clipped_by_distance
+            ),
+            "clipped neighbours with unclipped weights, or a clipped place: outside, the nearest "
+            "edge pixel is read; clip for the index and give a neighbour outside a weight of 0": (
+                _clipped_neighbours
+            ),
             "the weights do not sum to one: where x is whole, ceil(x) is floor(x) and both "
             "weights are 0; the right neighbour is floor(x) + 1": _with_ceil,
             "trunc, int() and long() cut towards 0, so -0.3 becomes 0; use floor": _truncated,
+            "trunc, int() and long() cut towards 0, so -0.3 becomes 0, and pixel 1 is taken for "
+            "a neighbour; use floor": _truncated_by_distance,
             "row-major and column-major are mixed up: the flat index is row * w + column": (
                 _by_columns
             ),
         },
         "x0 = floor(x), x1 = x0 + 1; each neighbour weighs (1 - |x - column|)(1 - |y - row|), "
         "and 0 if it lies outside",
+        tolerance=1e-9,
     ),
 }

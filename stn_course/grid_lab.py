@@ -61,27 +61,33 @@ def in_pixels(grid: Tensor, size: tuple[int, int] = (28, 28)) -> Tensor:
     return geometry.to_pixels(grid.detach()[0], size)
 
 
-# ---------------------------------------------------------------- samplers of others
-def read_row(row, x, clipped: bool = False) -> np.ndarray:
-    """Linear reading of `row` [n] at places `x` in pixels, 0 outside.
+def tried(image: Tensor, thetas: dict[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
+    """For each name and theta [1, 2, 3]: where `image` [1, 1, H, W] is read, and what comes out.
 
-    clipped: clip both neighbours into the row *before* taking their distances to x, as some
-    public samplers do: where they become one pixel, their weights cancel.
+    name -> (places [H, W, 2] in pixels, output [H, W]).
     """
+    size, found = tuple(image.shape[2:]), {}
+    for name, theta in thetas.items():
+        places = in_pixels(sampler.affine_grid(theta, size), size)
+        found[name] = (places, sampler.warp(image, theta)[0, 0])
+    return found
+
+
+# ---------------------------------------------------------------- samplers of others
+def read_row(row, x) -> np.ndarray:
+    """Linear reading of `row` [n] at places `x` in pixels, 0 outside."""
     row, x, n = np.asarray(row, float), np.asarray(x, float), len(row)
-    if not clipped:
-        return np.interp(x, range(-1, n + 1), [0, *row, 0], 0, 0)
-    left, right = (np.clip(np.floor(x) + k, 0, n - 1) for k in (0, 1))
-    return (right - x) * row[left.astype(int)] + (x - left) * row[right.astype(int)]
+    return np.interp(x, range(-1, n + 1), [0, *row, 0], 0, 0)
 
 
-def try_row(places: Callable, clipped: bool = False, n: int = 6) -> tuple[np.ndarray, ...]:
+def try_row(places: Callable, read: Callable = read_row, n: int = 6) -> tuple[np.ndarray, ...]:
     """The row 1 .. n read with the identity, one pixel further on, and far outside.
 
     places(n, t): where a sampler reads, in pixels, when its grid is shifted by t (the row is 2).
+    read(row, x): how it reads `row` [n] at places x in pixels.
     """
     row = np.arange(1.0, n + 1)
-    return tuple(read_row(row, places(n, t), clipped) for t in (0, 2 / n, 9))
+    return tuple(read(row, places(n, t)) for t in (0, 2 / n, 9))
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence]) -> str:

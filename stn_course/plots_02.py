@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from stn_course import geometry
 from stn_course.plots import GREY, show_image
 
 READ, WRITE = "#c8553d", "#28666e"  # where is read; what is written
@@ -28,13 +29,15 @@ def _numbers(ax: Axes, image: np.ndarray, largest: float) -> None:
     ax.grid(False)
 
 
-def worked_example(image, places, output, at: tuple[int, int]) -> Figure:
+def worked_example(image, grid, output, at: tuple[int, int]) -> Figure:
     """A small input and output in numbers; the output pixel `at` (row, column) is followed.
 
-    places: [H, W, 2] in pixels of the input. Shows every place as a dot, and the four pixels
-    that `at` reads with their weights.
+    image: [h, w]; grid: [1, H, W, 2]; output: [1, 1, H, W]. Shows every place as a dot, and the
+    four pixels that `at` reads with their weights, which are the areas that a pixel-sized square
+    around the place (dashed) covers of them.
     """
-    image, places, output = (np.asarray(a) for a in (image, places, output))
+    places = np.asarray(geometry.to_pixels(grid[0], tuple(image.shape)))  # [H, W, 2]
+    image, output = np.asarray(image), np.asarray(output)[0, 0]
     fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3.9))
     for ax, array in ((left, image), (right, output)):
         _numbers(ax, array, image.max())
@@ -47,8 +50,13 @@ def worked_example(image, places, output, at: tuple[int, int]) -> Figure:
     for i, j in np.ndindex(2, 2):
         weight = (1 - abs(x - column - j)) * (1 - abs(y - row - i))
         left.add_patch(_box(column + j, row + i, READ))
+        corner = (max(x, column + j) - 0.5, max(y, row + i) - 0.5)
+        sides = (1 - abs(x - column - j), 1 - abs(y - row - i))  # of what the square covers
+        left.add_patch(plt.Rectangle(corner, *sides, fc=READ, ec="none", alpha=(0.3, 0.18)[i ^ j]))
         where = {"ha": "center", "va": "center", "fontsize": 9, "color": "#4a0d05"}
-        left.text(column + j, row + i - 0.33, f"× {weight:g}", **where)
+        left.text(column + j, row + i + (-0.36, 0.33)[i], f"× {weight:g}", **where)
+    square = plt.Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, ec="#4a0d05", lw=1, ls="--")
+    left.add_patch(square)
     right.add_patch(_box(at[1], at[0], READ))
     for ax, (height, width) in ((left, image.shape), (right, output.shape)):
         ax.set(xlim=(-0.6, width - 0.35), ylim=(height - 0.35, -0.6))
@@ -163,6 +171,11 @@ def gradient_arrows(difference, d_places, d_theta) -> Figure:
     arrows = {"angles": "xy", "scale_units": "xy", "scale": length.max() / 2.2, "width": 0.006}
     left.quiver(x[strong], y[strong], u[strong], v[strong], color="#111827", **arrows)
     left.set_title("output - target, and -dL/d(x, y) as arrows", fontsize=10)
+    tint = plt.get_cmap("RdGy")
+    keys = {"red: the output has too little ink": 0.2, "grey: it has too much": 0.8}
+    patches = [plt.Rectangle((0, 0), 1, 1, fc=tint(level)) for level in keys.values()]
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "ncols": 2, "frameon": False}
+    left.legend(patches, list(keys), fontsize=9, **below)
     left.set(xticks=[], yticks=[])
     left.spines[:].set_visible(False)
     bars = right.barh(range(6), -d_theta.ravel(), color=[READ] * 3 + [WRITE] * 3)

@@ -72,16 +72,21 @@ def neighbours_html(image, theta, row: int, column: int) -> str:
 
 class ThetaExplorer(ipw.VBox):
     """Sliders for theta, and for what the picture does, over `warp_html`; one output pixel's
-    neighbours below it. `theta` is the list of six numbers that is shown."""
+    neighbours below it. `theta` is the list of six numbers that is shown.
 
-    def __init__(self, image):
+    image: [h, w] in [0, 1]; angle, scale, shear, shift: where the sliders start, as in
+    `geometry.affine`; by default the picture is left as it is.
+    """
+
+    def __init__(self, image, angle=0, scale=1, shear=0, shift=(0, 0)):
         self.image, self._held = image, False
         wide = {"layout": ipw.Layout(width="300px"), "style": {"description_width": "95px"}}
         self.parts = {
             name: ipw.FloatSlider(value, min=low, max=high, step=step, description=name, **wide)
             for name, value, low, high, step in (
-                ("rotate", 0, -180, 180, 1), ("scale", 1, 0.5, 2, 0.01), ("shear", 0, -45, 45, 1),
-                ("shift x", 0, -0.5, 0.5, 0.01), ("shift y", 0, -0.5, 0.5, 0.01),
+                ("rotate", angle, -180, 180, 1), ("scale", scale, 0.5, 2, 0.01),
+                ("shear", shear, -45, 45, 1),
+                ("shift x", shift[0], -0.5, 0.5, 0.01), ("shift y", shift[1], -0.5, 0.5, 0.01),
             )
         }  # fmt: skip
         # Not continuous: a page rounds what it is told and would send that back as a move.
@@ -103,7 +108,7 @@ class ThetaExplorer(ipw.VBox):
         columns = ipw.HBox([ipw.VBox(list(self.parts.values())), ipw.VBox(self.numbers)])
         below = ipw.HBox(self.pixel)
         super().__init__([columns, self.warp, below, self.neighbours])
-        self._draw()
+        self._from_parts()
 
     @property
     def theta(self) -> list[float]:
@@ -126,4 +131,5 @@ class ThetaExplorer(ipw.VBox):
         self.neighbours.value = neighbours_html(self.image, self.theta, row, column)
 
     def __repr__(self) -> str:
-        return f"ThetaExplorer(theta={self.theta})"
+        # Rounded: the last digits differ from machine to machine.
+        return f"ThetaExplorer(theta={[round(v, 3) + 0.0 for v in self.theta]})"

@@ -103,6 +103,12 @@ def test_right_numbers_of_another_kind_are_told(monkeypatch):
             check("1.9", answer)
 
 
+def test_float32_where_float64_came_is_told_by_its_name():
+    reference = exercises.find("2.1").reference
+    with pytest.raises(WrongAnswer, match="torch.float32; wanted torch.float64, as the input"):
+        check("2.1", lambda theta, size: reference(theta.float(), size))
+
+
 def test_an_answer_that_changes_its_arguments_disturbs_nobody(monkeypatch):
     from stn_course import exercises_01
 

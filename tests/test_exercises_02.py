@@ -9,12 +9,14 @@ from stn_course.exercises import WrongAnswer, check
 
 NAMED = {
     "2.1": ("x and y are swapped", "half a pixel", "forward map", "wrong order", "rows and col"),
-    "2.2": ("order is swapped", "shifts are added", "-t", "transposed"),
+    "2.2": ("order is swapped", "shifts are added", "-t", "transposed", "third row", "batch"),
     "2.3": ("x and y are swapped", "half a pixel", "last row or column is lost", "row-major")
-    + ("do not sum to one", "clipped neighbours with unclipped weights", "align_corners"),
-    "2.4": ("x and y are swapped", "per pixel", "detached", "a sum"),
+    + ("do not sum to one", "clipped neighbours with unclipped weights", "align_corners")
+    + ("long()", "exchanged", "clipped neighbours and their distances"),
+    "2.4": ("x and y are swapped", "per pixel", "detached", "a sum", "upstream is forgotten")
+    + ("h stands for w", "output's size"),
     "2.5": ("inverse matrix", "keeps one", "nearest"),
-    "2.6": ("detached", "zero_grad", "forward map"),
+    "2.6": ("detached", "zero_grad", "forward map", "starts at the identity", "clone"),
 }
 
 
@@ -97,6 +99,87 @@ def test_weights_after_clipping_lose_the_last_row():
         return out
 
     assert "the last row or column is lost" in message("2.3", answer)
+
+
+def test_long_instead_of_floor_is_named_with_either_way_of_weighing():
+    def answer(images, grid, near):
+        (batch, _, h, w), out = images.shape, 0
+        x, y = ((grid[..., 0] + 1) * w - 1) / 2, ((grid[..., 1] + 1) * h - 1) / 2
+        x0, y0 = x.long(), y.long()
+        each = torch.arange(batch)[:, None, None]
+        for r in (0, 1):
+            for c in (0, 1):
+                row, column = y0 + r, x0 + c
+                ok = (row >= 0) & (row < h) & (column >= 0) & (column < w)
+                values = images[each, :, row.clamp(0, h - 1), column.clamp(0, w - 1)]
+                weight = near(x, x0, column, c) * near(y, y0, row, r) * ok
+                out = out + weight[:, None] * values.movedim(-1, 1)
+        return out
+
+    def by_distance(x, _first, column, _k):
+        return 1 - (x - column).abs()
+
+    def by_part(x, first, _column, k):
+        return x - first if k else 1 - (x - first)
+
+    for near in (by_distance, by_part):
+        assert "cut towards 0" in message("2.3", lambda *a, near=near: answer(*a, near))
+
+
+def test_clipping_the_place_is_named_as_clipping():
+    def answer(images, grid):
+        return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+    assert "a clipped place" in message("2.3", answer)
+
+
+@pytest.mark.parametrize("key", NAMED)
+def test_a_reference_that_is_shown_needs_nothing_hidden(key):
+    """`show` prints it alone: it may call only what the notebook has imported."""
+    called = set(exercises.find(key).reference.__code__.co_names)
+    assert not [name for name in called if name.startswith("_")]
+
+
+@pytest.mark.parametrize("by_area", [False, True])
+def test_the_shortcut_as_the_notebook_writes_it_is_named(by_area):
+    def answer(upstream, theta, size):
+        theta = theta[None]
+        out = sampler.warp(upstream[None, None], geometry.invert(theta), size)[0, 0]
+        return out / theta[0, :, :2].det().abs() if by_area else out
+
+    assert "with the inverse matrix" in message("2.5", answer)
+
+
+def test_a_start_that_is_ignored_is_named():
+    def answer(image, target, theta, steps, rate):
+        theta = torch.eye(2, 3, dtype=image.dtype)[None].requires_grad_()
+        optimiser = torch.optim.Adam([theta], lr=rate)
+        for _ in range(steps):
+            optimiser.zero_grad()
+            (sampler.warp(image, theta) - target).square().mean().backward()
+            optimiser.step()
+        return theta.detach()
+
+    assert "starts at the identity" in message("2.6", answer)
+
+
+@pytest.mark.parametrize("key", NAMED)
+def test_every_case_is_in_float64_and_rounding_to_float32_is_wrong(key):
+    """Tensors in, tensors out in float64; what passed through float32 is rejected."""
+    exercise = exercises.find(key)
+    for case in exercise.cases():
+        parts = [a for a in case if torch.is_tensor(a)]
+        assert parts and all(a.dtype == torch.float64 for a in parts)
+
+    def rounded(*a):
+        parts = exercise.reference(*(v.float() if torch.is_tensor(v) else v for v in a))
+        return tuple(p.double() for p in parts) if isinstance(parts, tuple) else parts.double()
+
+    if key == "2.6":  # a descent: only where it arrives is compared, and not so closely
+        assert exercise.tolerance == 0.02
+    else:
+        assert exercise.tolerance <= 1e-9
+        message(key, rounded)
 
 
 def test_a_loss_without_a_gradient_gets_the_hint():

@@ -73,6 +73,18 @@ def test_in_pixels_of_the_identity_are_the_pixels():
     torch.testing.assert_close(places, torch.stack([x, y], 2), atol=1e-5, rtol=0)
 
 
+def test_tried_says_where_is_read_and_what_comes_out():
+    two, theta = grid_lab.drawn_two(20), geometry.affine(20, 1.3)
+    found = grid_lab.tried(two, {"as it is": geometry.identity(), "turned": theta})
+    places, out = found["as it is"]
+    torch.testing.assert_close(out, two[0, 0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(places[3, 7], torch.tensor([7.0, 3.0]), atol=1e-5, rtol=0)
+    places, out = found["turned"]
+    torch.testing.assert_close(out, sampler.warp(two, theta)[0, 0])
+    wanted = grid_lab.in_pixels(sampler.affine_grid(theta, (20, 20)), (20, 20))
+    torch.testing.assert_close(places, wanted)
+
+
 # ---------------------------------------------------------------- samplers of others
 def test_reading_a_row_is_what_torch_reads():
     row = torch.rand(7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -82,10 +94,13 @@ def test_reading_a_row_is_what_torch_reads():
     np.testing.assert_allclose(grid_lab.read_row(row, x), theirs, atol=1e-12)
 
 
-def test_clipped_neighbours_lose_the_last_pixel_alone():
-    row, x = [1.0, 2, 3], [0, 0.5, 1.5, 2]
-    assert grid_lab.read_row(row, x).tolist() == [1, 1.5, 2.5, 3]
-    assert grid_lab.read_row(row, x, clipped=True).tolist() == [1, 1.5, 2.5, 0]
+def clipped(row, x):
+    left, right = (np.clip(np.floor(x) + k, 0, len(row) - 1).astype(int) for k in (0, 1))
+    return (right - x) * row[left] + (x - left) * row[right]
+
+
+def test_reading_at_the_last_pixel_keeps_it_and_half_a_pixel_on_halves_it():
+    assert grid_lab.read_row([1.0, 2, 3], [0, 0.5, 1.5, 2, 2.5]).tolist() == [1, 1.5, 2.5, 3, 1.5]
 
 
 def test_a_row_tried_tells_a_good_sampler_from_one_that_shrinks():
@@ -93,7 +108,7 @@ def test_a_row_tried_tells_a_good_sampler_from_one_that_shrinks():
     np.testing.assert_allclose(same, [1, 2, 3, 4, 5, 6])
     np.testing.assert_allclose(on, [2, 3, 4, 5, 6, 0], atol=1e-12)
     assert far.tolist() == [0] * 6
-    same, _, _ = grid_lab.try_row(linspace_by_half, clipped=True)
+    same, _, _ = grid_lab.try_row(linspace_by_half, clipped)
     np.testing.assert_allclose(same, [1, 2.2, 3.4, 4.6, 5.8, 0], atol=1e-12)
 
 

@@ -24,8 +24,8 @@ def worked(at=(1, 1)):
     small[1:3, 1:3] = torch.tensor([[4.0, 8], [2, 6]])
     theta = torch.tensor([[[1, 0, 0.25], [0, 1, 0.125]]])
     grid = F.affine_grid(theta, (1, 1, 4, 4), align_corners=False)
-    out = F.grid_sample(small[None, None], grid, align_corners=False)[0, 0]
-    return small, out, plots_02.worked_example(small, grid_lab.in_pixels(grid, (4, 4)), out, at)
+    out = F.grid_sample(small[None, None], grid, align_corners=False)
+    return small, out[0, 0], plots_02.worked_example(small, grid, out, at)
 
 
 def test_the_numbers_drawn_are_the_numbers_computed():
@@ -42,9 +42,24 @@ def test_the_weights_drawn_make_the_marked_number():
     assert len(weights) == 4
     total = 0.0
     for text in weights:
-        column, row = round(text.get_position()[0]), round(text.get_position()[1] + 0.33)
+        column, row = (round(v) for v in text.get_position())
         total += float(text.get_text()[2:]) * small[row, column].item()
     assert total == out[1, 2].item() == 3.75
+
+
+def test_the_square_around_the_place_is_cut_into_the_weights():
+    """Dashed, one pixel large, with the dot in its middle; its parts have the weights as areas."""
+    _, _, fig = worked(at=(1, 1))
+    left = fig.axes[0]
+    weights = [float(t.get_text()[2:]) for t in left.texts if t.get_text().startswith("×")]
+    parts = [p for p in left.patches if p.get_alpha()]
+    (square,) = (p for p in left.patches if p.get_linestyle() == "--")
+    assert [p.get_width() * p.get_height() for p in parts] == weights == [0.375] * 2 + [0.125] * 2
+    assert square.get_bbox().extents.tolist() == [1, 0.75, 2, 1.75]
+    for part, (row, column) in zip(parts, [(1, 1), (1, 2), (2, 1), (2, 2)], strict=True):
+        x0, y0, x1, y1 = part.get_bbox().extents
+        assert column - 0.5 <= x0 < x1 <= column + 0.5 and row - 0.5 <= y0 < y1 <= row + 0.5
+        assert 1 <= x0 < x1 <= 2 and 0.75 <= y0 < y1 <= 1.75
 
 
 def test_reading_places_draws_the_places_and_the_top_row():
@@ -107,6 +122,12 @@ def test_arrows_and_bars_are_minus_the_gradient():
     assert arrows.get_offsets().tolist() == [[2.0, 1.0]]
     assert [bar.get_width() for bar in right.patches] == [0, -1, -2, -3, -4, -5]
     labels = [t.get_text() for t in right.get_yticklabels()]
+    key = left.get_legend()
+    assert "too little ink" in key.texts[0].get_text() and "too much" in key.texts[1].get_text()
+    red, grey = (patch.get_facecolor()[:3] for patch in key.get_patches())
+    assert red[0] > red[1] + 0.3 and max(grey) - min(grey) < 0.05
+    shown = left.images[0].cmap(left.images[0].norm([-1.0, 1.0]))  # too little, too much
+    assert shown[0, 0] > shown[0, 1] + 0.3 and np.ptp(shown[1, :3]) < 0.05
     assert labels[2] == "θ13: Σ x of arrow · 1" and labels[4] == "θ22: Σ y of arrow · y"
 
 
