@@ -142,8 +142,8 @@ def mean_sd_text(values: list[float], unit: str = " %") -> str:
     return f"{mean:.2f} ± {sd:.2f}{unit}" if n > 1 else f"{mean:.2f}{unit} (one seed)"
 
 
-def markdown(table: list[dict]) -> str:
-    """``table`` (dicts with the same keys) as a Markdown table."""
-    head = list(table[0])
+def markdown(table: list[dict], columns: str = "") -> str:
+    """``table`` (dicts with the same keys) as a Markdown table; ``columns`` picks some keys."""
+    head = columns.split() or list(table[0])
     lines = [head, ["---"] * len(head)] + [[str(r[k]) for k in head] for r in table]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
