@@ -1,0 +1,128 @@
+"""What the readers of digit rows are made of, in three designs.
+
+- "sk": that of Sønderby et al. (arXiv 1509.05329), from their published code.  Unpadded
+  convolutions, no dropout.
+- "lj": LJ's later re-implementation of their FFN-SPN, with padded convolutions and dropout.  It
+  has only that network; the other two are made of the same parts here.
+- "ours": this course's, for two CPU cores and below a million parameters whatever it reads:
+  a localiser that sees a 25x25 average, a glimpse no larger than it must be, a strided stem.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from numbers import Real
+
+from torch import nn
+
+from stn_course import geometry
+from stn_course.blocks import Size, dense, glorot_, pooled, width_of
+
+Down = float | tuple[float, float]
+
+
+def three_convolutions(channels: int, padding: int) -> list[nn.Module]:
+    """The features of SK and LJ: pool, conv20 3x3, pool, conv20 3x3, pool, conv20 3x3, flat."""
+    body = [nn.MaxPool2d(2), *pooled(channels, 20, 3, padding=padding)]
+    body += [*pooled(20, 20, 3, padding=padding), nn.Conv2d(20, 20, 3, padding=padding)]
+    return [*body, nn.ReLU(), nn.Flatten()]
+
+
+def averaged(channels: int) -> list[nn.Module]:
+    """Our features: a 25x25 average, conv32 3x3, pool, conv32 3x3, pool, flat: 1152 numbers.
+
+    Where a digit stands shows in the average, and a convolution of the whole image would cost
+    16 times as much.
+    """
+    first, second = pooled(channels, 32, 3, padding=1), pooled(32, 32, 3, padding=1)
+    return [nn.AdaptiveAvgPool2d(25), *first, *second, nn.Flatten()]
+
+
+def published_reader(
+    size: Size, outputs: int, channels: int, width: int, padding: int, drop: float
+) -> nn.Sequential:
+    """The classifier of SK and LJ: conv, pool, conv, pool, conv (3x3, ``width``), Dense 400.
+
+    ``drop`` of the channels are left out after each convolution, and of the units of the
+    dense layer.
+    """
+    some = [nn.Dropout2d(drop)] if drop else []  # one for all three places: it has no weights
+    body = [*pooled(channels, width, 3, padding=padding), *some]
+    body += [*pooled(width, width, 3, padding=padding), *some]
+    body += [nn.Conv2d(width, width, 3, padding=padding), nn.ReLU(), *some, nn.Flatten()]
+    wide = dense(width_of(body, size, channels), 400, drop)
+    return nn.Sequential(*body, *wide, nn.Linear(400, outputs))
+
+
+def small_reader(size: Size, outputs: int, channels: int) -> nn.Sequential:
+    """Our classifier: a strided stem, three convolutions with batch norm, Dense 80.
+
+    At most 5x10 cells (averages) go to the dense layer, so that its size has a bound.
+    """
+
+    def block(inputs: int, out: int, *pool: nn.Module) -> list[nn.Module]:
+        conv = nn.Conv2d(inputs, out, 3, padding=1, bias=False)
+        return [conv, *pool, nn.BatchNorm2d(out), nn.ReLU()]
+
+    stem = nn.Conv2d(channels, 32, 5, stride=2, padding=2, bias=False)
+    body = [stem, nn.BatchNorm2d(32), nn.ReLU(), *block(32, 64, nn.MaxPool2d(2))]
+    body += [*block(64, 96, nn.MaxPool2d(2)), *block(96, 96)]
+    cells = tuple(max(1, min(most, n // 8)) for most, n in zip((5, 10), size, strict=True))
+    body += [nn.AdaptiveAvgPool2d(cells), nn.Flatten()]
+    wide = dense(width_of(body, size, channels), 80, drop=0.3)
+    return nn.Sequential(*body, *wide, nn.Linear(80, outputs))
+
+
+def as_made(module: nn.Module) -> nn.Module:
+    """``module`` with torch's own first weights."""
+    return module
+
+
+@dataclass(frozen=True)
+class Design:
+    """How one source builds the three networks."""
+
+    features: Callable[[int], list[nn.Module]]  # of channels: images to flat features
+    hidden: int  # units between features and theta of the FFN-SPN
+    drop: float  # of them
+    state: int  # units of the GRU
+    reader: Callable[[Size, int, int], nn.Sequential]  # of size, outputs and channels
+    step_reader: Callable[[Size, int, int], nn.Sequential]  # the same, for one digit
+    glimpses: dict[str, Size] = field(default_factory=dict)  # kind: its size, where it is fixed
+    start: Callable[[nn.Module], nn.Module] = as_made  # gives the first weights
+
+
+_LJ_READER = partial(published_reader, width=96, padding=1, drop=0.25)
+_SK_READER = partial(published_reader, padding=0, drop=0.0)
+DESIGNS = {
+    "sk": Design(
+        *(partial(three_convolutions, padding=0), 200, 0.0, 256),
+        *(partial(_SK_READER, width=96), partial(_SK_READER, width=32)),
+        start=glorot_,
+    ),
+    "lj": Design(
+        *(partial(three_convolutions, padding=1), 200, 0.25, 256, _LJ_READER, _LJ_READER),
+        start=glorot_,
+    ),
+    "ours": Design(
+        *(averaged, 128, 0.0, 96, small_reader, small_reader),
+        glimpses={"FFN-SPN": (40, 84), "RNN-SPN": (32, 32)},
+    ),
+}
+
+
+def glimpse_size(size: Size, down: Down) -> Size:
+    """(H, W) of an image of ``size`` divided by ``down``, rounded down, at least 1.
+
+    ``down`` is a number above 0, or two of them for height and width: (4, 1) is a strip of a
+    quarter of the height.  Raises TypeError or ValueError for anything else.
+    """
+    size = geometry.check_size(size)
+    pair = (down, down) if isinstance(down, Real) else down
+    if not isinstance(pair, tuple | list) or not all(isinstance(d, Real) for d in pair):
+        raise TypeError(f"down={down!r}; wanted a number, or two for height and width")
+    if len(pair) != 2 or not all(0 < d < math.inf for d in pair):
+        raise ValueError(f"down={down!r}; wanted numbers above 0, one or two (height, width)")
+    # 100 / (100 / 83) is 82.999...: the little more makes it 83.
+    return tuple(max(1, int(n / d + 1e-9)) for n, d in zip(size, pair, strict=True))
