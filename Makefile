@@ -42,7 +42,7 @@ notebooks: setup ## run the notebooks again from notebooks/src and store them
 	@$(BIN)/python tools/notebooks.py execute
 
 full: setup ## remake every record (prints the plan and the time first)
-	$(BIN)/stn-course run --all
+	$(BIN)/stn-course run --all --again
 
 lock: setup ## resolve constraints.txt anew
 	bash tools/lock.sh

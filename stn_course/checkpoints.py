@@ -12,6 +12,11 @@ from torch import nn
 from stn_course.records import write_atomically
 
 FILE = "checkpoint.pt"
+# What torch.load says of files that are cut short or damaged.
+BROKEN = (
+    *(RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError),
+    *(AssertionError, pickle.UnpicklingError, zipfile.BadZipFile),
+)
 
 
 def save_checkpoint(folder, config, seed: int, model: nn.Module, optimizer, state: dict) -> Path:
@@ -32,17 +37,35 @@ def save_checkpoint(folder, config, seed: int, model: nn.Module, optimizer, stat
     return path
 
 
-def read_checkpoint(folder) -> dict:
-    """The checkpoint in ``folder`` on the CPU.
+def keep_checkpoint(folder, epoch: int) -> None:
+    """Copy the checkpoint of ``epoch`` to ``epoch_0001.pt``, ...: later ones leave it alone."""
+    path = Path(folder)
+    write_atomically(path / f"epoch_{epoch:04d}.pt", (path / FILE).read_bytes())
+
+
+def kept_checkpoints(folder) -> list[Path]:
+    """What ``keep_checkpoint`` kept in ``folder``, by epoch."""
+    return sorted(Path(folder).glob("epoch_*.pt"))
+
+
+def checkpoint_path(where) -> Path:
+    """``where`` itself, or the latest checkpoint if it is a run's folder."""
+    where = Path(where)
+    return where / FILE if where.is_dir() or not where.suffix else where
+
+
+def read_checkpoint(where) -> dict:
+    """The checkpoint ``where`` (a file, or a run's folder) on the CPU.
 
     Raises FileNotFoundError where there is none, ValueError where it cannot be read.
     """
-    path = Path(folder) / FILE
+    path = checkpoint_path(where)
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: nothing was trained there")
+    data = path.read_bytes()  # an OSError from here on is about the content
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except BROKEN as error:
         raise ValueError(
             f"{path} is not a whole checkpoint ({type(error).__name__}); delete it and train again"
         ) from None
@@ -72,13 +95,13 @@ def load_checkpoint(folder, config, seed: int, model: nn.Module, optimizer) -> d
     return found["state"]
 
 
-def load_weights(model: nn.Module, found: dict, folder) -> None:
+def load_weights(model: nn.Module, found: dict, where) -> None:
     """Put the checkpoint's weights into ``model``; ValueError if they do not fit it."""
     try:
         model.load_state_dict(found["model"])
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
-        raise ValueError(f"{Path(folder) / FILE} does not fit this model: {first}") from None
+        raise ValueError(f"{checkpoint_path(where)} does not fit this model: {first}") from None
 
 
 def save_weights(path, model: nn.Module) -> None:

@@ -47,15 +47,12 @@ def build_parser() -> argparse.ArgumentParser:
     add("doctor", _doctor, "check this machine: one line for each thing that a reader needs")
     add("data", _data, "fetch and verify every data set, and print what was found")
     _add_train(add)
-    test = add("test", _test, "count what a trained run folder gets right")
-    test.add_argument("dir", type=Path, help="a folder that `stn-course train --out` wrote")
-    test.add_argument(
-        "--split", choices=("train", "valid", "test"), default="test", help="default: test"
-    )
+    _add_test(add)
     run = add("run", _run, "make the records of named experiments that are missing")
     run.add_argument("names", nargs="*", metavar="NAME", help="experiments; see --list")
     run.add_argument("--all", action="store_true", help="every experiment")
     run.add_argument("--list", action="store_true", help="name the experiments and stop")
+    run.add_argument("--again", action="store_true", help="also those that have a record")
     run.add_argument("--plan", action="store_true", help="say what would run and stop")
     run.add_argument("--seeds", type=_positive, help="seeds 0..N-1 (default: the experiment's own)")
     run.add_argument("--out", type=Path, help="append to this JSONL file, not to figures/records")
@@ -92,7 +89,27 @@ def _add_train(add) -> None:
     train.add_argument(
         "--save-every", type=_positive, default=0, metavar="STEPS", help="checkpoint within epochs"
     )
+    train.add_argument(
+        "--keep-every", type=_positive, default=0, metavar="EPOCHS", help="keep their checkpoints"
+    )
+    train.add_argument(
+        "--log-every", type=_positive, default=0, metavar="STEPS", help="loss and rate: steps.csv"
+    )
+    train.add_argument("--tensorboard", action="store_true", help="write event files as well")
     train.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def _add_test(add) -> None:
+    test = add("test", _test, "measure a trained run: counts, confusion matrix, a gallery")
+    test.add_argument("dir", type=Path, help="a folder that `stn-course train --out` wrote")
+    test.add_argument("--split", choices=("train", "valid", "test"), help="(default: test)")
+    which = test.add_mutually_exclusive_group()
+    which.add_argument("--checkpoint", type=Path, metavar="FILE", help="(default: the latest)")
+    which.add_argument(
+        "--all-checkpoints", action="store_true", help="learning chart of those --keep-every kept"
+    )
+    test.add_argument("--images", action="store_true", help="input and output PNG of every image")
+    test.add_argument("--limit", type=_positive, help="only the first so many images")
 
 
 def _json(text: str) -> dict:
@@ -135,33 +152,23 @@ def _data(arguments) -> int:
 def _train(arguments) -> int:
     import dataclasses
 
-    import torch
-
-    from stn_course import models, records
-    from stn_course.checkpoints import FILE, save_weights
-    from stn_course.train import Config, fit
+    from stn_course import run_folder
+    from stn_course.train import Config
 
     given = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(Config)}
     config = Config(**{k: v for k, v in given.items() if v is not None})
-    folder = arguments.out
-    if (folder / FILE).exists() and not arguments.resume:
-        raise FileExistsError(f"{folder} holds a run; add --resume to go on, or name another --out")
-    device = torch.device(arguments.device) if arguments.device else models.device()
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device='cuda' was asked for and this machine has none; wanted cpu")
-    model, record = fit(
+    record = run_folder.train(
         config,
         arguments.seed,
-        name=folder.name,
-        folder=folder,
+        arguments.out,
+        device=arguments.device,
         resume=arguments.resume,
         save_every=arguments.save_every,
+        keep_every=arguments.keep_every,
+        log_every=arguments.log_every,
+        tensorboard=arguments.tensorboard,
         progress=not arguments.quiet,
-        device=device,
     )
-    save_weights(folder / "weights.safetensors", model)
-    records.write_atomically(folder / "record.json", records.dumps(record).encode())
-    records.write_atomically(folder / "history.csv", records.history_csv(record).encode())
     print(f"digits: {record.digits}")
     for which, result in record.results.items():
         print(f"{which:<14} {result['correct']} / {result['total']}")
@@ -170,22 +177,19 @@ def _train(arguments) -> int:
 
 
 def _test(arguments) -> int:
-    from stn_course import models
-    from stn_course.checkpoints import load_weights, read_checkpoint
-    from stn_course.config import build
-    from stn_course.measure import evaluate
-    from stn_course.train import Config, test_set
+    from stn_course import assess
 
-    found = read_checkpoint(arguments.dir)
-    config = Config(**found["config"])
-    device = models.device()
-    model = build(config).to(device)
-    load_weights(model, found, arguments.dir)
-    for name in config.tests:
-        held = test_set(arguments.split, name, device, config.shape)
-        result = evaluate(model, held.images, held.labels)
-        print(f"{arguments.split}/{name:<9} {result['correct']} / {result['total']}")
-    print(f"digits: {held.source}")
+    if not arguments.all_checkpoints:
+        split = arguments.split or "test"
+        lines = assess.measure_run(
+            arguments.dir, split, arguments.checkpoint, arguments.images, arguments.limit
+        )
+    elif arguments.split or arguments.images:
+        raise ValueError("--all-checkpoints is about train and valid: no --split, no --images")
+    else:
+        lines = assess.all_checkpoints(arguments.dir, arguments.limit)
+    for line in lines:
+        print(line, flush=True)
     return 0
 
 
@@ -200,6 +204,8 @@ def _run(arguments) -> int:
     if not names:
         raise ValueError("no experiment named; name some, or use --all; --list shows them")
     done = records.in_jsonl(arguments.out) if arguments.out else None
+    if arguments.again:
+        done = set()
     runs = experiments.plan(names, arguments.seeds, done)
     minutes = experiments.expected_minutes(runs)
     print(f"{len(runs)} runs to make, about {minutes:.0f} minutes on two CPU cores", flush=True)

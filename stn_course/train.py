@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from stn_course import models
-from stn_course.checkpoints import load_checkpoint, save_checkpoint
+from stn_course.checkpoints import keep_checkpoint, load_checkpoint, save_checkpoint
 from stn_course.config import CLEAN, FREEZE, INIT, ORDER, STEP, TEST, Config, build, rate, stream
 from stn_course.data import Digits, frozen, mnist, recipes
 from stn_course.measure import evaluate, prepare
@@ -113,12 +113,16 @@ def fit(
     progress: bool = False,
     device: torch.device | None = None,
     probe: Callable[[nn.Module, torch.device], dict] | None = None,
+    keep_every: int = 0,
+    watch: "Watch | None" = None,
 ) -> tuple[nn.Module, RunRecord]:
     """Train ``config`` with ``seed``; return the model (in eval mode) and its record.
 
     With ``folder`` a checkpoint is written after each epoch, and after every
-    ``save_every`` steps; ``resume`` goes on from it if there is one.
+    ``save_every`` steps; ``resume`` goes on from it if there is one.  The checkpoint of
+    every ``keep_every``-th epoch is kept.  ``watch`` is told how the run goes.
     """
+    watch = watch or Watch()
     device = device or models.device()
     images, labels, source = training_set(config, seed, device)
     valid = test_set("valid", config.distort or CLEAN, device) if _has_valid(config) else None
@@ -129,6 +133,7 @@ def fit(
         state = RunState()
         if resume and folder and (Path(folder) / "checkpoint.pt").exists():
             state = RunState(**load_checkpoint(folder, config, seed, model, optimizer))
+        watch.start(state.step)
         steps_an_epoch = -(-len(images) // config.batch_size)
         bf16 = low_precision(config, device)
         start = time.perf_counter() - state.seconds
@@ -161,6 +166,7 @@ def fit(
                 optimizer.step()
                 state.step += 1
                 state.loss_sum += loss.item() * len(y)
+                watch.step(state.step, loss.item(), now)
                 bar.update()
                 epoch_ends = state.step % steps_an_epoch == 0  # it has a checkpoint of its own
                 if folder and save_every and state.step % save_every == 0 and not epoch_ends:
@@ -173,8 +179,11 @@ def fit(
                 state.curves["valid_accuracy"].append(100 * measured["correct"] / measured["total"])
                 bar.set_postfix(valid=f"{state.curves['valid_accuracy'][-1]:.2f} %")
             state.seconds = time.perf_counter() - start
+            watch.epoch(state.step, model, state.curves)
             if folder:
                 save_checkpoint(folder, config, seed, model, optimizer, vars(state))
+                if keep_every and (epoch + 1) % keep_every == 0:
+                    keep_checkpoint(folder, epoch + 1)
         bar.close()
     return model.eval(), RunRecord(
         experiment=name,
@@ -192,6 +201,14 @@ def fit(
         threads=torch.get_num_threads(),
         seconds=round(state.seconds, 3),
     )
+
+
+class Watch:
+    """What a run tells; this one listens to nothing.  It must leave model and seeds alone."""
+
+    def start(self, step: int) -> None: ...
+    def step(self, step: int, loss: float, rate: float) -> None: ...
+    def epoch(self, step: int, model: nn.Module, curves: dict) -> None: ...
 
 
 @dataclass

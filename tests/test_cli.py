@@ -24,7 +24,10 @@ def train(tmp_path, *more, name="run"):
 def test_train_writes_its_folder_and_test_counts_the_same(tmp_path, capsys):
     record = train(tmp_path)
     names = {p.name for p in (tmp_path / "run").iterdir()}
-    assert names == {"checkpoint.pt", "history.csv", "record.json", "weights.safetensors"}
+    assert names == {
+        *("checkpoint.pt", "config.json", "history.csv", "history.png"),
+        *("record.json", "weights.safetensors"),
+    }
     capsys.readouterr()
     for split in ("valid", "test"):
         code, out, _ = run("test", tmp_path / "run", "--split", split, capsys=capsys)
@@ -145,6 +148,8 @@ def test_run_makes_what_is_missing_and_nothing_twice(tmp_path, monkeypatch, caps
     assert (
         code == 0 and said.startswith("1 runs to make") and len(out.read_text().splitlines()) == 3
     )
+    code, said, _ = run(*words, "--seeds", 2, "--plan", "--again", capsys=capsys)
+    assert code == 0 and said.startswith("2 runs to make")
 
 
 def test_a_failing_run_is_told_and_does_not_stop_the_others(tmp_path, monkeypatch, capsys):

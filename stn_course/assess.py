@@ -1,0 +1,113 @@
+"""Measuring a trained run: counts, confusion matrix, galleries, the learning chart."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from stn_course import gallery, models
+from stn_course.checkpoints import (
+    checkpoint_path,
+    kept_checkpoints,
+    load_weights,
+    read_checkpoint,
+)
+from stn_course.config import CLEAN, Config, build
+from stn_course.looks import look
+from stn_course.measure import evaluate
+from stn_course.records import write_atomically
+from stn_course.run_folder import read_config
+from stn_course.train import test_set, training_set
+
+
+def measure_run(
+    folder: Path,
+    split: str = "test",
+    checkpoint: Path | None = None,
+    images: bool = False,
+    limit: int | None = None,
+) -> Iterator[str]:
+    """Measure a run on its ``tests``; each set's files go to ``folder/<split>-<set>/``.
+
+    They are confusion.csv and .png (rows are the truth), by_class.png and the gallery
+    index.html; with ``images`` a PNG of every input and output too.  Yields lines to print.
+    Raises FileNotFoundError or ValueError for a wrong path or checkpoint.
+    """
+    from stn_course import plots_run
+
+    config, _ = read_config(folder)
+    device = models.device()
+    model, epoch = load(config, checkpoint or folder, device)
+    if epoch < config.epochs:
+        yield f"checkpoint: {epoch} of {config.epochs} epochs are complete"
+    for name in config.tests:
+        held = test_set(split, name, device, config.shape)
+        seen = look(model, held.images[:limit], held.labels[:limit])
+        matrix = seen.confusion()
+        out = Path(folder) / f"{split}-{name}"
+        write_atomically(out / "confusion.csv", confusion_csv(matrix).encode())
+        title = f"{Path(folder).name}: {split}/{name}"
+        plots_run.save(plots_run.confusion(matrix, title), out / "confusion.png")
+        digits = plots_run.by_class(seen.inputs, seen.outputs, seen.labels, seen.read)
+        plots_run.save(digits, out / "by_class.png")
+        page = gallery.write(out, seen, title)
+        if images:
+            gallery.write_images(out, seen)
+        yield f"{split}/{name:<9} {matrix.trace()} / {matrix.sum()}   {page}"
+    yield f"digits: {held.source}"
+
+
+def all_checkpoints(folder: Path, limit: int | None = None) -> Iterator[str]:
+    """Measure every kept checkpoint on train and valid; draw learning.png beside learning.csv.
+
+    Training images are those trained on where they are frozen, else a drawing of their own.
+    Validation is left out where it was trained on.  Raises LookupError where none was kept.
+    """
+    from stn_course import plots_run
+
+    config, seed = read_config(folder)
+    paths, device = kept_checkpoints(folder), models.device()
+    if not paths:
+        raise LookupError(f"{folder} holds no epoch_*.pt; train with --keep-every N to keep some")
+    if config.frozen:
+        sets = {"train": training_set(config, seed, device)[:2]}
+    else:
+        held = test_set("train", config.distort or CLEAN, device)
+        sets = {"train": (held.images[: config.limit], held.labels[: config.limit])}
+    if "valid" not in config.train_on:
+        held = test_set("valid", config.distort or CLEAN, device)
+        sets["valid"] = (held.images, held.labels)
+    rows = []
+    for path in paths:
+        model, epoch = load(config, path, device)
+        for split, (x, y) in sets.items():
+            row = {"epoch": epoch, "split": split} | evaluate(model, x[:limit], y[:limit])
+            rows.append(row)
+            yield f"epoch {epoch:>4}  {split:<6} {row['correct']} / {row['total']}"
+    lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
+    write_atomically(Path(folder) / "learning.csv", ("\n".join(lines) + "\n").encode())
+    plots_run.save(plots_run.learning_chart(rows), Path(folder) / "learning.png")
+    yield str(Path(folder) / "learning.png")
+
+
+def load(config: Config, where: Path, device: torch.device):
+    """The network of ``config`` with the weights of a checkpoint, and its complete epochs.
+
+    Raises ValueError where the checkpoint is broken or of another network.
+    """
+    found = read_checkpoint(where)
+    theirs = found["config"].get("model")
+    if theirs != config.model:
+        raise ValueError(
+            f"{checkpoint_path(where)} is of model={theirs!r}; this run has {config.model!r}"
+        )
+    model = build(config).to(device)
+    load_weights(model, found, where)
+    return model.eval(), len(found["state"]["curves"]["train_loss"])
+
+
+def confusion_csv(matrix) -> str:
+    """Rows are the truth, columns what was read."""
+    lines = [",".join(["truth", *map(str, range(len(matrix)))])]
+    lines += [",".join(map(str, [truth, *row])) for truth, row in enumerate(matrix.tolist())]
+    return "\n".join(lines) + "\n"

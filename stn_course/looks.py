@@ -1,0 +1,105 @@
+"""What a network makes of images: its verdicts, and what its transformer looked at."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stn_course import sampler
+from stn_course.measure import prepare
+from stn_course.transformers import (
+    ParallelTransformers,
+    SequentialTransformers,
+    SpatialTransformer,
+)
+
+FRONTS = (SpatialTransformer, ParallelTransformers, SequentialTransformers)
+
+
+@dataclass
+class Looks:
+    """``inputs`` uint8 [N, h, w] (channels side by side, each w / ``channels`` wide),
+    ``outputs`` the same of what the transformer handed on, ``boxes`` float32 [N, T, K, 2]:
+    where each of T transformers read, a polygon in [-1, 1], x first.  Both are None without
+    a transformer that reads the images themselves.  ``labels`` [N]; ``probabilities``
+    float32 [N, classes]; ``losses`` float32 [N].
+    """
+
+    inputs: np.ndarray
+    outputs: np.ndarray | None
+    boxes: np.ndarray | None
+    labels: np.ndarray
+    probabilities: np.ndarray
+    losses: np.ndarray
+    channels: int = 1
+
+    @property
+    def read(self) -> np.ndarray:
+        """The class that each image was read as [N]."""
+        return self.probabilities.argmax(1)
+
+    def confusion(self) -> np.ndarray:
+        """How often each class (row) was read as each class (column)."""
+        n = self.probabilities.shape[1]
+        return np.bincount(self.labels * n + self.read, minlength=n * n).reshape(n, n)
+
+
+@torch.no_grad()
+def look(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 250) -> Looks:
+    """All that ``model``, in eval mode, makes of ``images`` uint8 [N, C, h, w] or in [0, 1]."""
+    was_training = model.training
+    model.eval()
+    front = front_of(model)
+    seen: list[tuple] = []
+    hooks = [front.register_forward_hook(lambda _, x, y: seen.append((x[0], y)))] if front else []
+    parts: list[tuple] = []
+    for x, y in zip(images.split(batch), labels.split(batch), strict=True):
+        x = prepare(x) if x.dtype == torch.uint8 else x
+        seen.clear()
+        logits = model(x.to(memory_format=torch.channels_last)).float()  # [B, classes]
+        part = [_bytes(x), y, logits.softmax(1), F.cross_entropy(logits, y, reduction="none")]
+        if seen and torch.equal(seen[0][0], x):  # it reads the images, no feature maps
+            part += [_bytes(seen[0][1]), boxes(front)]
+        parts.append(part)
+    for hook in hooks:
+        hook.remove()
+    model.train(was_training)
+    inputs, truth, p, losses, *more = (
+        torch.cat(each).cpu().numpy() for each in zip(*parts, strict=True)
+    )
+    outputs, places = more or (None, None)
+    return Looks(inputs, outputs, places, truth, p, losses, images.shape[1])
+
+
+def front_of(model: nn.Module) -> nn.Module | None:
+    """The first transformer of ``model``, the whole of it where it has parts; None without."""
+    return next((m for m in model.modules() if isinstance(m, FRONTS)), None)
+
+
+def boxes(front: nn.Module) -> Tensor:
+    """Where ``front`` read last time: the output's outline in the input.  # [B, T, K, 2]"""
+    each = front.transformers if isinstance(front, ParallelTransformers) else [front]
+    return torch.stack([outline(one.theta) for one in each], 1)
+
+
+def outline(theta: Tensor) -> Tensor:
+    """The output's edge where ``theta`` puts it in the input: 4 points, 32 for a spline.
+
+    theta as in `sampler.warp` -> [B, K, 2] in [-1, 1], clockwise from the top left.
+    """
+    side, grid = 2, sampler.affine_grid
+    if theta.shape[1:] == (3, 3):
+        grid = sampler.homography_grid
+    elif theta.shape[1:] != (2, 3):
+        side, grid = 9, sampler.tps_grid
+    g = grid(theta, (side, side), align_corners=True)  # [B, side, side, 2]
+    edges = g[:, 0, :-1], g[:, :-1, -1], g[:, -1].flip(1)[:, :-1], g[:, :, 0].flip(1)[:, :-1]
+    return torch.cat(edges, 1)
+
+
+def _bytes(images: Tensor) -> Tensor:
+    """[B, C, h, w] in [0, 1] -> uint8 [B, h, C * w], channels side by side."""
+    flat = images.float().clamp(0, 1).mul(255).round().byte()
+    return flat.permute(0, 2, 1, 3).flatten(2)

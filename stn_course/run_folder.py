@@ -1,0 +1,148 @@
+"""A run's folder: what training leaves in it, and how it is read again."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from stn_course import models, records
+from stn_course.checkpoints import FILE, kept_checkpoints, save_weights
+from stn_course.looks import look
+from stn_course.train import CLEAN, Config, Watch, fit, test_set
+
+CONFIG = "config.json"
+SHOWN = 8  # images of the validation set that TensorBoard shows
+
+
+def train(
+    config: Config,
+    seed: int,
+    folder: Path,
+    *,
+    device: str | None = None,
+    resume: bool = False,
+    log_every: int = 0,
+    tensorboard: bool = False,
+    **options,
+) -> records.RunRecord:
+    """Train into ``folder``: config.json, checkpoints, weights, record, history CSV and PNG.
+
+    ``log_every`` steps a line goes to ``steps.csv``; with ``tensorboard`` scalars and images
+    go to ``tensorboard/``.  ``options`` are `fit`'s.  Raises FileExistsError where there is
+    a run already and ``resume`` is not asked for.
+    """
+    from stn_course import plots_run
+
+    folder = Path(folder)
+    if ((folder / FILE).exists() or kept_checkpoints(folder)) and not resume:
+        raise FileExistsError(f"{folder} holds a run; add --resume to go on, or name another --out")
+    where = torch.device(device) if device else models.device()
+    if where.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device='cuda' was asked for and this machine has none; wanted cpu")
+    watch = FolderWatch(folder, config, seed, where, log_every, tensorboard)
+    try:
+        model, record = fit(
+            config,
+            seed,
+            name=folder.name,
+            folder=folder,
+            resume=resume,
+            device=where,
+            watch=watch,
+            **options,
+        )
+    finally:
+        watch.close()
+    save_weights(folder / "weights.safetensors", model)
+    records.write_atomically(folder / "record.json", records.dumps(record).encode())
+    records.write_atomically(folder / "history.csv", records.history_csv(record).encode())
+    plots_run.save(plots_run.history(record.curves, folder.name), folder / "history.png")
+    return record
+
+
+class FolderWatch(Watch):
+    """Writes down how a run goes, in its folder; a resumed run goes on where it stopped."""
+
+    def __init__(self, folder, config: Config, seed: int, device, log_every=0, tensorboard=False):
+        self.folder, self.config, self.seed, self.device = Path(folder), config, seed, device
+        self.log_every, self.tensorboard = log_every, tensorboard
+        self.steps = self.events = self.probe = None
+
+    def start(self, step: int) -> None:
+        asked = dataclasses.asdict(self.config) | {"seed": self.seed}
+        records.write_atomically(self.folder / CONFIG, json.dumps(asked, indent=1).encode())
+        if self.log_every:
+            path = self.folder / "steps.csv"
+            # What came after the checkpoint is about to happen again.
+            rows = path.read_text().splitlines()[1:] if path.exists() and step else []
+            rows = [row for row in rows if row.count(",") == 2 and int(row.split(",")[0]) <= step]
+            lines = "\n".join(["step,loss,rate", *rows]) + "\n"
+            records.write_atomically(path, lines.encode())
+            self.steps = open(path, "a", buffering=1)
+        if self.tensorboard:
+            from stn_course.event_log import EventLog
+
+            self.events = EventLog(self.folder / "tensorboard", step)
+            split = "test" if "valid" in self.config.train_on else "valid"
+            held = test_set(split, self.config.distort or CLEAN, self.device)
+            self.probe = held.images[:SHOWN], held.labels[:SHOWN]
+
+    def step(self, step: int, loss: float, rate: float) -> None:
+        if not self.log_every or step % self.log_every:
+            return
+        self.steps.write(f"{step},{loss:.6g},{rate:.6g}\n")
+        if self.events:
+            self.events.scalar("step/loss", loss, step)
+            self.events.scalar("step/rate", rate, step)
+
+    def epoch(self, step: int, model: nn.Module, curves: dict) -> None:
+        if not self.events:
+            return
+        for name, values in curves.items():
+            if values:
+                self.events.scalar(f"epoch/{name}", values[-1], step)
+        seen = look(model, *self.probe)
+        self.events.image("input", np.hstack(seen.inputs), step)
+        if seen.outputs is not None:
+            self.events.image("warped", np.hstack(seen.outputs), step)
+            self.events.image("sampled box", np.hstack([*with_boxes(seen)]), step)
+        self.events.flush()
+
+    def close(self) -> None:
+        for file in (self.steps, self.events):
+            if file:
+                file.close()
+
+
+def with_boxes(seen, zoom: int = 4):
+    """Each input, ``zoom`` times as large, with the outline of what was read in red."""
+    from PIL import Image, ImageDraw
+
+    for image, polygons in zip(seen.inputs, seen.boxes, strict=True):
+        h, w = zoom * image.shape[0], zoom * image.shape[1]
+        picture = Image.fromarray(image).resize((w, h), Image.Resampling.NEAREST).convert("RGB")
+        draw = ImageDraw.Draw(picture)
+        for channel in range(seen.channels):
+            wide = w / seen.channels
+            for polygon in polygons:
+                places = (polygon + 1) / 2 * (wide, h) + (channel * wide, 0)
+                draw.polygon([tuple(p) for p in places.tolist()], outline=(239, 68, 68), width=2)
+        yield np.asarray(picture)
+
+
+def read_config(folder: Path) -> tuple[Config, int]:
+    """Configuration and seed of the run in ``folder``.
+
+    Raises FileNotFoundError where nothing was trained, ValueError for a damaged file.
+    """
+    path = Path(folder) / CONFIG
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: nothing was trained there")
+    try:
+        found = json.loads(path.read_text())
+        return Config(**{k: v for k, v in found.items() if k != "seed"}), found["seed"]
+    except (json.JSONDecodeError, UnicodeDecodeError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{path} is not the configuration of a run: {error}") from None
