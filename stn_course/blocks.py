@@ -45,9 +45,9 @@ def width_of(layers: Iterable[nn.Module], size: Size, channels: int = 1) -> int:
     return width
 
 
-def pooled(channels: int, out: int, kernel: int, **options) -> list[nn.Module]:
+def pooled(channels: int, out: int, kernel: int, conv=nn.Conv2d, **options) -> list[nn.Module]:
     """Convolution, 2x max pooling, ReLU: pooling first is the same and cheaper."""
-    return [nn.Conv2d(channels, out, kernel, **options), nn.MaxPool2d(2), nn.ReLU()]
+    return [conv(channels, out, kernel, **options), nn.MaxPool2d(2), nn.ReLU()]
 
 
 def dense(width: int, units: int, drop: float = 0.0) -> list[nn.Module]:

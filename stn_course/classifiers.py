@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 from torch import nn
 
 from stn_course.blocks import Size, Subsample, dense, glorot_, pooled, width_of
+from stn_course.coordconv import CoordConv2d
 
 PAPER = 400_000  # parameters of every network of the STN paper, "about"
 
@@ -74,11 +76,19 @@ def _require_positive(size: Size, h: int, w: int) -> None:
         raise ValueError(f"size={size} is too small for two 3x3 convolutions and two poolings")
 
 
-def tutorial(size: Size = (28, 28), classes: int = 10, channels: int = 1) -> nn.Sequential:
-    """The PyTorch tutorial's (HY, SE): conv10 5x5, pool, conv20 5x5, dropout, pool, Dense 50."""
+def tutorial(
+    size: Size = (28, 28),
+    classes: int = 10,
+    channels: int = 1,
+    conv: type[nn.Conv2d] = nn.Conv2d,
+) -> nn.Sequential:
+    """The PyTorch tutorial's (HY, SE): conv10 5x5, pool, conv20 5x5, dropout, pool, Dense 50.
+
+    With ``conv=CoordConv2d`` both convolutions are told where they are, as in SE's.
+    """
     body = [
-        *pooled(channels, 10, 5),
-        *(nn.Conv2d(10, 20, 5), nn.Dropout2d(0.5), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten()),
+        *pooled(channels, 10, 5, conv),
+        *(conv(10, 20, 5), nn.Dropout2d(0.5), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten()),
     ]
     wide = dense(width_of(body, size, channels), 50, drop=0.5)
     return nn.Sequential(*body, *wide, nn.Linear(50, classes))
@@ -144,6 +154,7 @@ CLASSIFIERS: dict[str, Callable[..., nn.Sequential]] = {
     "cnn": cnn,
     "cnn-blog": cnn_blog,
     "tutorial-cnn": tutorial,
+    "tutorial-cnn-coord": partial(tutorial, conv=CoordConv2d),
     "hr-cnn": hr,
     "paper-fcn": paper_fcn,
     "paper-cnn": paper_cnn,

@@ -6,10 +6,12 @@ head, which `transformers.SpatialTransformer` starts at the identity.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from torch import nn
 
 from stn_course.blocks import Size, dense, glorot_, pooled, width_of
+from stn_course.coordconv import CoordConv2d
 
 
 def xq_notebook(n: int, size: Size = (28, 28), channels: int = 1) -> nn.Sequential:
@@ -37,9 +39,14 @@ def hr(n: int, size: Size = (40, 40), channels: int = 1) -> nn.Sequential:
     return glorot_(nn.Sequential(*layers))
 
 
-def tutorial(n: int, size: Size = (28, 28), channels: int = 1) -> nn.Sequential:
-    """The PyTorch tutorial's (HY, SE): conv8 7x7, pool, conv10 5x5, pool, Dense 32."""
-    body = [*pooled(channels, 8, 7), *pooled(8, 10, 5), nn.Flatten()]
+def tutorial(
+    n: int, size: Size = (28, 28), channels: int = 1, conv: type[nn.Conv2d] = nn.Conv2d
+) -> nn.Sequential:
+    """The PyTorch tutorial's (HY, SE): conv8 7x7, pool, conv10 5x5, pool, Dense 32.
+
+    With ``conv=CoordConv2d`` both convolutions are told where they are, as in SE's.
+    """
+    body = [*pooled(channels, 8, 7, conv), *pooled(8, 10, 5, conv), nn.Flatten()]
     return nn.Sequential(*body, *dense(width_of(body, size, channels), 32), nn.Linear(32, n))
 
 
@@ -75,6 +82,7 @@ LOCALISERS: dict[str, Callable[..., nn.Sequential]] = {
     "xq-script": xq_script,
     "hr": hr,
     "tutorial": tutorial,
+    "tutorial-coord": partial(tutorial, conv=CoordConv2d),
     "paper-fc": paper_fc,
     "paper-cnn": paper_cnn,
     "small": small,

@@ -113,7 +113,14 @@ MODELS: dict[str, Callable[..., nn.Module]] = CLASSIFIERS | {
     # XQ: its script's localiser and FC net; its notebook's localiser and the blog's CNN.
     "stn-fc": partial(stn, localiser="xq-script", classifier="fc"),
     "stn-cnn": partial(stn, localiser="xq-notebook", classifier="cnn-blog"),
+    # SE's seven runs: these four (the first trained twice, for 20 and for 30 epochs), and
+    # without the transformer "tutorial-cnn" and "tutorial-cnn-coord".
     "tutorial": partial(stn, localiser="tutorial", classifier="tutorial-cnn"),
+    "tutorial-coord-cls": partial(stn, localiser="tutorial", classifier="tutorial-cnn-coord"),
+    "tutorial-coord-loc": partial(stn, localiser="tutorial-coord", classifier="tutorial-cnn"),
+    "tutorial-coord-both": partial(
+        stn, localiser="tutorial-coord", classifier="tutorial-cnn-coord"
+    ),
     "hr": partial(stn, localiser="hr", classifier="hr-cnn", identity_start=False),
     "paper-st-fcn": partial(stn, localiser="paper-fc", classifier="paper-fcn", parameters=PAPER),
     "paper-st-cnn": partial(stn, localiser="paper-cnn", classifier="paper-cnn", parameters=PAPER),

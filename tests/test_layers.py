@@ -29,6 +29,7 @@ BUILT_ON = {
     "data.legacy_random": set(),
     "data.clutter_set": set(),
     "data.digits": {"data.files"},
+    "data.squares": set(),
     "sampler": {"geometry"},
     "fused": {"sampler"},
     "data.clutter": {"data.digits", "data.clutter_set", "data.legacy_random"},
@@ -38,10 +39,15 @@ BUILT_ON = {
     "data.published": {"data.clutter"},
     "data": DATA,
     "transformers": {"geometry", "sampler", "fused"},
+    "coordconv": {"geometry"},
     "blocks": set(),
-    "localisers": {"blocks"},
-    "classifiers": {"blocks"},
+    "localisers": {"blocks", "coordconv"},
+    "classifiers": {"blocks", "coordconv"},
+    "not_so_clevr": {"coordconv", "data.squares"},
     "models": {"transformers", "localisers", "classifiers"},
+    "sequence_designs": {"blocks", "geometry"},
+    "sequence": {"sequence_designs", "transformers"},
+    "sequence_measure": {"data"},
     "measure": {"geometry", "sampler"},
     "checkpoints": {"records"},
     "config": {"models", "data"},
@@ -58,11 +64,27 @@ BUILT_ON = {
     "plots_NN": {"plots"},
     "keras_twin": {"geometry"},
     "doctor": {"data"},
-    "cli": {"experiments", "scoreboard", "doctor", "plots", "widgets", "exercises", "keras_twin"},
+    "plots_run": {"plots"},
+    "event_log": set(),
+    "looks": {"transformers", "measure"},
+    "run_folder": {"train", "plots_run", "event_log", "looks"},
+    "gallery": {"looks"},
+    "assess": {"run_folder", "gallery"},
+    "cli": {
+        "assess",
+        "experiments",
+        "scoreboard",
+        "doctor",
+        "plots",
+        "widgets",
+        "exercises",
+        "keras_twin",
+    },
     "__main__": {"cli"},
     "": set(),  # stn_course/__init__.py
 }
 TRAINING = ("train", "config", "experiments", "data", "measure", "checkpoints", "records", "models")
+TRAINING += ("sequence", "sequence_measure")
 TRAINING_NEEDS = {"torch", "numpy", "tqdm"}
 
 MOST_LINES = 250

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from stn_course import models
+from stn_course.coordconv import CoordConv2d
 
 
 @pytest.mark.parametrize(
@@ -15,6 +16,12 @@ from stn_course import models
         ("stn-cnn", 143_904),  # XQ's notebook prints it
         ("tutorial", 27_360),  # the tutorial, HY and SE
         ("tutorial-cnn", 27_360 - (8 * 49 + 8 + 10 * 200 + 10 + 90 * 32 + 32 + 32 * 6 + 6)),
+        # Two more input channels for each convolution: 2 * 10 * 25 + 2 * 20 * 25 in the
+        # classifier, 2 * 8 * 49 + 2 * 10 * 25 in the localiser.
+        ("tutorial-coord-cls", 27_360 + 1500),
+        ("tutorial-coord-loc", 27_360 + 1284),
+        ("tutorial-coord-both", 27_360 + 1500 + 1284),
+        ("tutorial-cnn-coord", 21_840 + 1500),
         ("stn-fc", 101_770 + 156 + 880 + 400 * 128 + 128 + 128 * 64 + 64 + 64 * 6 + 6),
     ],
 )
@@ -28,6 +35,17 @@ def test_parameter_counts(name, parameters):
 def test_logits_at_any_size(name, size, batch):
     logits = models.build(name, size=size, classes=7)(torch.rand(batch, 1, *size))
     assert logits.shape == (batch, 7)
+
+
+@pytest.mark.parametrize("where", ["cls", "loc", "both"])
+def test_coordconv_stands_where_its_name_says(where):
+    front, classifier = models.build(f"tutorial-coord-{where}")
+
+    def told(net):
+        return [type(m) is CoordConv2d for m in net.modules() if isinstance(m, torch.nn.Conv2d)]
+
+    assert told(front) == [where in ("loc", "both")] * 2
+    assert told(classifier) == [where in ("cls", "both")] * 2
 
 
 def test_hr_has_its_own_canvas():

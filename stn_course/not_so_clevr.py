@@ -1,0 +1,218 @@
+"""Not-so-Clevr solved twice: by convolutions, and by convolutions that know where they are.
+
+Networks in the spirit of Liu et al. 2018 (arXiv 1807.03247) for the three tasks of
+`data.squares`.  ``conv``: transposed convolutions that grow a point into a picture, or strided
+ones that shrink a picture into a point.  ``coordconv``: some 1x1 convolutions after one
+`CoordConv2d`, with 24 times fewer parameters to draw and 440 times fewer to point.
+"""
+
+import time
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stn_course.coordconv import CoordConv2d
+from stn_course.data.squares import CANVAS, SIDE, TASKS, Squares, squares
+
+NETWORKS = ("conv", "coordconv")
+LOSSES = {
+    "classification": F.cross_entropy,  # one class for each pixel
+    "rendering": F.binary_cross_entropy_with_logits,
+    "regression": F.mse_loss,
+}
+# (task, network) -> steps, batch size and highest rate of Adam: minutes on two CPU cores.
+BUDGETS = {
+    ("classification", "conv"): (3000, 32, 2e-3),
+    ("classification", "coordconv"): (300, 16, 5e-3),
+    ("rendering", "conv"): (3000, 32, 2e-3),
+    ("rendering", "coordconv"): (600, 16, 5e-3),
+    ("regression", "conv"): (1500, 32, 1e-3),
+    ("regression", "coordconv"): (1000, 16, 1e-2),
+}
+
+
+class Tile(nn.Module):
+    """The same numbers at every pixel.  # [B, C] -> [B, C, n, n]"""
+
+    def __init__(self, n: int):
+        super().__init__()
+        self.n = n
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :, None, None].expand(-1, -1, self.n, self.n)
+
+
+def deconvolutions(canvas: int = CANVAS) -> nn.Sequential:
+    """From a point to a picture by doubling.  # [B, 2] -> [B, 1, canvas, canvas]"""
+    doublings = canvas.bit_length() - 1
+    widths = [2, *[64] * (doublings - 3), 32, 32]
+    layers: list[nn.Module] = [Tile(1)]
+    for inputs, out in zip(widths, widths[1:], strict=False):
+        layers.append(nn.ConvTranspose2d(inputs, out, 4, stride=2, padding=1, bias=False))
+        layers += [nn.BatchNorm2d(out), nn.ReLU()]
+    return nn.Sequential(*layers, nn.ConvTranspose2d(32, 1, 4, stride=2, padding=1))
+
+
+def coordinate_stack(canvas: int = CANVAS) -> nn.Sequential:
+    """Each pixel compares the point with its own place.  # [B, 2] -> [B, 1, canvas, canvas]"""
+    layers: list[nn.Module] = [Tile(canvas), CoordConv2d(2, 32, 1), nn.ReLU()]
+    for inputs, out in ((32, 32), (32, 64), (64, 64)):
+        layers += [nn.Conv2d(inputs, out, 1), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Conv2d(64, 1, 1))
+
+
+def shrinking_convolutions(canvas: int = CANVAS) -> nn.Sequential:
+    """From a picture to a point by halving.  # [B, 1, canvas, canvas] -> [B, 2]"""
+    halvings = canvas.bit_length() - 1
+    widths = [1, 16, 32, 32, *[64] * (halvings - 3)]
+    layers: list[nn.Module] = []
+    for inputs, out in zip(widths, widths[1:], strict=False):
+        layers += [nn.Conv2d(inputs, out, 3, stride=2, padding=1), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1], 2))
+
+
+def coordinate_maximum() -> nn.Sequential:
+    """How far what is lit reaches to each side, learnt.  # [B, 1, H, W] -> [B, 2]
+
+    It needs the *max*: a mean over the canvas would drown the square in the background.  And it
+    needs the group norm: without it the maximum stands on the background from the start, no
+    gradient ever reaches the square, and the answer stays the mean place.
+    """
+    layers = [CoordConv2d(1, 8, 1), nn.GroupNorm(1, 8), nn.ReLU()]
+    for _ in range(2):
+        layers += [nn.Conv2d(8, 8, 1), nn.GroupNorm(1, 8), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+
+
+def build(task: str, network: str, canvas: int = CANVAS) -> nn.Module:
+    """The network for a task.
+
+    "classification" gives logits [B, canvas * canvas], "rendering" logits [B, 1, canvas,
+    canvas], "regression" points [B, 2].  Raises ValueError for another task or network, and for
+    a canvas that is not a power of two from 16 on.
+    """
+    _check(task, network, canvas)
+    if task == "regression":
+        return shrinking_convolutions(canvas) if network == "conv" else coordinate_maximum()
+    net = deconvolutions(canvas) if network == "conv" else coordinate_stack(canvas)
+    return net.append(nn.Flatten()) if task == "classification" else net
+
+
+def _check(task: str, network: str, canvas: int) -> None:
+    if task not in TASKS:
+        raise ValueError(f"task={task!r}; wanted one of {TASKS}")
+    if network not in NETWORKS:
+        raise ValueError(f"network={network!r}; wanted one of {NETWORKS}")
+    if canvas < 16 or canvas & (canvas - 1):
+        raise ValueError(f"canvas={canvas}; wanted a power of two, 16 or more")
+
+
+def fit(
+    task: str,
+    network: str,
+    train: Squares,
+    seed: int = 0,
+    *,
+    steps: int,
+    batch_size: int,
+    lr: float,
+) -> tuple[nn.Module, list[float]]:
+    """Train a network on ``train``; return it (in eval mode) and the loss of each step.
+
+    Adam; the rate rises over 20 steps and then falls linearly to 0.  The start and the order
+    of the squares follow from ``seed``.
+    """
+    inputs, targets = train.task(task)
+    device = inputs.device
+    with torch.random.fork_rng(devices=[]):  # made on the CPU: the same start on every device
+        torch.manual_seed(seed)
+        model = build(task, network, train.canvas).to(device, memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(model.parameters(), lr)
+    shuffle = torch.Generator().manual_seed(seed)
+    waiting: list[Tensor] = []
+    losses = []
+    for step in range(steps):
+        if not waiting:
+            waiting = list(torch.randperm(len(train), generator=shuffle).split(batch_size))
+        index = waiting.pop().to(device)
+        optimizer.param_groups[0]["lr"] = lr * min((step + 1) / 20, 1.0) * (1 - step / steps)
+        loss = LOSSES[task](model(inputs[index]), targets[index])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.detach())
+    return model.eval(), torch.stack(losses).tolist()
+
+
+@torch.no_grad()
+def score(model: nn.Module, task: str, asked: Squares) -> dict:
+    """How ``model`` does on ``asked``: ``correct`` of ``total``, and which were ``missed`` (x, y).
+
+    Correct is the right middle pixel (regression: after rounding), or a picture with every
+    pixel right.  Beside it the mean ``distance`` from the right place in pixels, or for
+    rendering the mean ``iou`` (intersection over union) of the squares.
+    """
+    inputs, targets = asked.task(task)
+    made = torch.cat([model(some) for some in inputs.split(64)])
+    if task == "rendering":
+        drawn, wanted = made > 0, targets > 0  # [N, 1, H, W]
+        right = (drawn == wanted).flatten(1).all(1)
+        shared = (drawn & wanted).flatten(1).sum(1) / (drawn | wanted).flatten(1).sum(1)
+        measured = {"iou": shared.mean().item()}
+    else:
+        if task == "classification":
+            cell = made.argmax(1)
+            place = torch.stack([cell % asked.canvas, cell // asked.canvas], 1).float()  # [N, 2]
+        else:
+            place = ((made + 1) * asked.canvas - 1) / 2  # pixels, counted from 0
+        right = (place.round() == asked.centres).all(1)
+        measured = {"distance": (place - asked.centres).norm(dim=1).mean().item()}
+    missed = asked.centres[~right].tolist()
+    return {"correct": int(right.sum()), "total": len(asked), **measured, "missed": missed}
+
+
+def solve(
+    task: str,
+    network: str,
+    split: str = "uniform",
+    seed: int = 0,
+    *,
+    steps: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    canvas: int = CANVAS,
+    side: int = SIDE,
+    device: torch.device | str | None = None,
+) -> dict:
+    """Train ``network`` for ``task`` on one split of the squares and measure it on both sides.
+
+    Steps, batch size and rate are those of `BUDGETS` unless given.  The result can be written
+    as JSON: what was asked, ``parameters``, ``losses`` of each step, ``train`` and ``test`` as
+    in `score`, and ``seconds`` of training.
+
+    Raises ValueError for names, sizes and budgets with which nothing can be trained.
+    """
+    _check(task, network, canvas)
+    usual = BUDGETS[task, network]
+    steps, batch_size, lr = (
+        known if given is None else given
+        for known, given in zip(usual, (steps, batch_size, lr), strict=True)
+    )
+    if steps < 1 or batch_size < 1 or not lr > 0:
+        raise ValueError(f"steps={steps}, batch_size={batch_size}, lr={lr}; wanted all above 0")
+    train, test = squares(split, seed, canvas=canvas, side=side, device=device)
+    begun = time.perf_counter()
+    budget = {"steps": steps, "batch_size": batch_size, "lr": lr}
+    model, losses = fit(task, network, train, seed, **budget)
+    seconds = time.perf_counter() - begun
+    asked = {"task": task, "network": network, "split": split, "seed": seed, "canvas": canvas}
+    return {
+        **asked,
+        **budget,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "losses": losses,
+        "train": score(model, task, train),
+        "test": score(model, task, test),
+        "seconds": round(seconds, 3),
+    }
