@@ -4,13 +4,13 @@ The sliders of single notebooks stand in modules of their own (`theta_explorer`)
 """
 
 import base64
-import struct
-import zlib
+import io
 from pathlib import Path
 
 import anywidget
 import numpy as np
 import traitlets as tr
+from PIL import Image
 
 STATIC = Path(__file__).parent / "static"
 THETA = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -39,18 +39,10 @@ def to_bytes_list(image) -> list[int]:
 
 def png_base64(image) -> str:
     """A grey image (see `to_bytes_list`) as the base64 text of an 8-bit PNG."""
-    values = to_bytes_list(image)
-    height, width = np.shape(image)[-2:]
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
-    rows = b"".join(b"\0" + bytes(values[k : k + width]) for k in range(0, len(values), width))
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-    png = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    return base64.b64encode(png).decode()
+    pixels = np.array(to_bytes_list(image), np.uint8).reshape(np.shape(image)[-2:])
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
 
 
 def grid_picture(size: tuple[int, int] = (28, 28)) -> np.ndarray:
