@@ -17,7 +17,7 @@ from stn_course.looks import look
 from stn_course.measure import evaluate
 from stn_course.records import write_atomically
 from stn_course.run_folder import read_config
-from stn_course.train import test_set, training_set
+from stn_course.sets import test_set, training_set
 
 
 def measure_run(

@@ -20,6 +20,25 @@ def glorot_(module: nn.Module) -> nn.Module:
     return module
 
 
+class Normalise(nn.Module):
+    """(x - mean) / sd of images in [0, 1]; the network's own, so no caller can forget it.
+
+    (.5, .5) gives [-1, 1] as in HY; SE has (.1307, .3081), the mean and deviation of MNIST.
+    """
+
+    def __init__(self, mean: float, sd: float):
+        super().__init__()
+        if not sd > 0:
+            raise ValueError(f"sd={sd}; wanted a positive number")
+        self.mean, self.sd = float(mean), float(sd)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images - self.mean) / self.sd
+
+    def extra_repr(self) -> str:
+        return f"mean={self.mean:g}, sd={self.sd:g}"
+
+
 class Subsample(nn.Module):
     """Keep every second pixel: halves the size as pooling does, without looking around."""
 

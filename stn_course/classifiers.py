@@ -136,17 +136,23 @@ def _require_room(width: int, parameters: int) -> None:
         raise ValueError(f"parameters={parameters} leave nothing for a hidden layer; wanted more")
 
 
-def small(size: Size = (28, 28), classes: int = 10, channels: int = 1) -> nn.Sequential:
-    """This course's: a strided stem, two convolutions with batch norm and pooling, Dense 64."""
+def small(
+    size: Size = (28, 28), classes: int = 10, channels: int = 1, width: float = 1.0
+) -> nn.Sequential:
+    """This course's: a strided stem, two convolutions with batch norm and pooling, Dense 56.
+
+    ``width`` scales the channels of the convolutions and the dense layer.
+    """
+    a, b, c, hidden = (max(1, round(n * width)) for n in (32, 64, 80, 56))
 
     def block(inputs: int, out: int) -> list[nn.Module]:
         conv = nn.Conv2d(inputs, out, 3, padding=1, bias=False)
         return [conv, nn.MaxPool2d(2), nn.BatchNorm2d(out), nn.ReLU()]
 
-    stem = nn.Conv2d(channels, 32, 5, stride=2, padding=2, bias=False)
-    body = [stem, nn.BatchNorm2d(32), nn.ReLU(), *block(32, 64), *block(64, 80), nn.Flatten()]
-    wide = dense(width_of(body, size, channels), 56, drop=0.3)
-    return nn.Sequential(*body, *wide, nn.Linear(56, classes))
+    stem = nn.Conv2d(channels, a, 5, stride=2, padding=2, bias=False)
+    body = [stem, nn.BatchNorm2d(a), nn.ReLU(), *block(a, b), *block(b, c), nn.Flatten()]
+    wide = dense(width_of(body, size, channels), hidden, drop=0.3)
+    return nn.Sequential(*body, *wide, nn.Linear(hidden, classes))
 
 
 CLASSIFIERS: dict[str, Callable[..., nn.Sequential]] = {

@@ -82,6 +82,9 @@ def _add_train(add) -> None:
     train.add_argument("--weight-decay", type=float, help="(default: 0)")
     train.add_argument("--schedule", help="constant, linear, step, cosine or onecycle")
     train.add_argument("--precision", help="float32, bf16 or auto (default: auto)")
+    train.add_argument(
+        "--pose-weight", type=float, help="weight of the true pose in the loss (default: 0)"
+    )
     train.add_argument("--seed", type=int, default=0, help="(default: 0)")
     train.add_argument("--device", help="cpu or cuda (default: cuda if there is one)")
     train.add_argument("--out", type=Path, required=True, help="folder for everything of this run")
@@ -208,7 +211,7 @@ def _run(arguments) -> int:
         done = set()
     runs = experiments.plan(names, arguments.seeds, done)
     minutes = experiments.expected_minutes(runs)
-    print(f"{len(runs)} runs to make, about {minutes:.0f} minutes on two CPU cores", flush=True)
+    print(f"{len(runs)} runs to make, about {minutes:.0f} minutes on one CPU core", flush=True)
     if arguments.plan:
         return 0
 

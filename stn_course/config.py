@@ -44,6 +44,7 @@ class Config:
     weight_decay: float = 0.0
     schedule: str = "constant"
     precision: str = "auto"
+    pose_weight: float = 0.0  # of `pose.pose_error` in the loss: the true motion is known
 
     def __post_init__(self):
         object.__setattr__(self, "tests", tuple(self.tests))  # JSON gives a list
@@ -70,6 +71,11 @@ class Config:
             raise ValueError(f"lr_localiser={self.lr_localiser}; wanted a rate, 0 or None")
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit={self.limit}; wanted at least 1 image, or None")
+        if self.pose_weight < 0 or (self.pose_weight and (self.frozen or not self.distort)):
+            raise ValueError(
+                f"pose_weight={self.pose_weight}; wanted 0, or more with a fresh distort: its "
+                "true motion is what the pose is compared with"
+            )
         if (self.frozen or self.with_clean) and not self.distort:
             raise ValueError("frozen and with_clean need distort, which is None")
         if self.with_clean and not self.frozen:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stn_course import sampler
+from stn_course.blocks import Normalise
 from stn_course.measure import prepare
 from stn_course.transformers import (
     ParallelTransformers,
@@ -52,6 +53,7 @@ def look(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 250) -> 
     was_training = model.training
     model.eval()
     front = front_of(model)
+    scale = next((m for m in model.modules() if isinstance(m, Normalise)), None)
     seen: list[tuple] = []
     hooks = [front.register_forward_hook(lambda _, x, y: seen.append((x[0], y)))] if front else []
     parts: list[tuple] = []
@@ -60,8 +62,10 @@ def look(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 250) -> 
         seen.clear()
         logits = model(x.to(memory_format=torch.channels_last)).float()  # [B, classes]
         part = [_bytes(x), y, logits.softmax(1), F.cross_entropy(logits, y, reduction="none")]
-        if seen and torch.equal(seen[0][0], x):  # it reads the images, no feature maps
-            part += [_bytes(seen[0][1]), boxes(front)]
+        # It reads the images (as the network normalises them), no feature maps.
+        if seen and torch.equal(seen[0][0], scale(x) if scale else x):
+            shown = seen[0][1] * scale.sd + scale.mean if scale else seen[0][1]
+            part += [_bytes(shown), boxes(front)]
         parts.append(part)
     for hook in hooks:
         hook.remove()

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stn_course import geometry, sampler
+from stn_course.sequence_measure import sequence_loss
 
 Warp = Callable[[Tensor, float], Tensor]  # images [B,C,H,W], amount -> moved images
 
@@ -21,19 +22,31 @@ def prepare(images: Tensor) -> Tensor:
 def evaluate(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 250) -> dict:
     """``{"correct", "total", "loss"}`` of ``model`` in eval mode and float32.
 
-    ``images`` [N, C, H, W] are uint8, or float in [0, 1]; ``labels`` int64 [N].  The batch
-    is small enough for a CPU's cache: 1000 images at once take three times as long each.
+    ``images`` [N, C, H, W] are uint8, or float in [0, 1]; ``labels`` int64 [N].  For rows of
+    digits, ``labels`` [N, D], digits are counted, and ``words`` says how many of the N rows
+    are right as a whole.  The batch is small enough for a CPU's cache: 1000 images at once
+    take three times as long each.
     """
     was_training = model.training
     model.eval()
-    correct, loss = 0, 0.0
+    correct, words, loss = 0, 0, 0.0
     for x, y in zip(images.split(batch), labels.split(batch), strict=True):
         x = prepare(x) if x.dtype == torch.uint8 else x
         logits = model(x.to(memory_format=torch.channels_last))  # [B, classes]
-        correct += int((logits.argmax(1) == y).sum())
-        loss += F.cross_entropy(logits, y, reduction="sum").item()
+        right = logits.argmax(-1) == y  # [B], or [B, D] of rows
+        correct += int(right.sum())
+        words += int(right.flatten(1).all(1).sum()) if y.ndim == 2 else 0
+        loss += mean_loss(logits, y).item() * len(y)
     model.train(was_training)
-    return {"correct": correct, "total": len(labels), "loss": loss / max(1, len(labels))}
+    found = {"correct": correct, "total": labels.numel(), "loss": loss / max(1, len(labels))}
+    return found | ({"words": words} if labels.ndim == 2 else {})
+
+
+def mean_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy of logits [B, classes]; of rows, [B, D, classes], the sum over D."""
+    if labels.ndim == 2:
+        return sequence_loss(logits, labels)
+    return F.cross_entropy(logits.float(), labels)
 
 
 def rotate(images: Tensor, degrees: float) -> Tensor:

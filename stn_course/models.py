@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from stn_course import geometry
-from stn_course.blocks import Size, Subsample, glorot_
+from stn_course.blocks import Normalise, Size, Subsample, glorot_
 from stn_course.classifiers import CLASSIFIERS, PAPER, cnn, cnn_blog, fc
 from stn_course.localisers import LOCALISERS
+from stn_course.sequence import SEQUENCE_MODELS
 from stn_course.transformers import ParallelTransformers, SpatialTransformer
 
 __all__ = [
@@ -80,18 +81,21 @@ def stn(
     classifier: str = "small",
     transformers: int = 1,
     parameters: int | None = None,
+    width: float | None = None,
     **options,
 ) -> nn.Sequential:
     """A transformer before a classifier; ``options`` as in `transformer`.
 
     ``transformers`` above 1 stand side by side (`ParallelTransformers`).  ``parameters`` is
-    the size of the whole, for classifiers that fit themselves to one.
+    the size of the whole, for classifiers that fit themselves to one; ``width`` goes to those
+    that have it.
     """
     made = [transformer(size, channels, **options) for _ in range(transformers)]
     front = made[0] if transformers == 1 else ParallelTransformers(*made)
     seen = made[0].output_size(tuple(size))
     seen = tuple(n // 2 for n in seen) if made[0].pool else seen
     fit = {} if parameters is None else {"parameters": parameters - count_parameters(front)}
+    fit |= {} if width is None else {"width": width}
     net = _known("classifier", classifier, CLASSIFIERS)
     return nn.Sequential(front, net(seen, classes, channels=channels * transformers, **fit))
 
@@ -127,17 +131,25 @@ MODELS: dict[str, Callable[..., nn.Module]] = CLASSIFIERS | {
     # This course's: about 150 000 parameters whatever the canvas, for it reads 28x28 of it.
     "stn-small": partial(stn, glimpse=(28, 28)),
     "stn-features": stn_features,
+    # For rows of digits: SK's three and LJ's FFN-SPN (``design``), and ours.
+    **SEQUENCE_MODELS,
 }
 
 
-def build(name: str, **options) -> nn.Module:
+def build(name: str, normalise: tuple[float, float] | None = None, **options) -> nn.Module:
     """The network called ``name``; ``options`` go to its builder.
+
+    ``normalise`` (mean, deviation) puts `Normalise` before it: what lies outside the image is
+    then black as well only for a transformer that pads with the background.
 
     Raises ValueError for an unknown name, TypeError for an option it does not have.
     """
     if name not in MODELS:
         raise ValueError(f"model={name!r} is unknown; wanted one of {', '.join(MODELS)}")
-    return MODELS[name](**options).to(memory_format=torch.channels_last)
+    net = MODELS[name](**options)
+    if normalise is not None:
+        net = nn.Sequential(Normalise(*normalise), net)
+    return net.to(memory_format=torch.channels_last)
 
 
 def count_parameters(model: nn.Module) -> int:

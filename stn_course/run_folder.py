@@ -11,7 +11,8 @@ from torch import nn
 from stn_course import models, records
 from stn_course.checkpoints import FILE, kept_checkpoints, save_weights
 from stn_course.looks import look
-from stn_course.train import CLEAN, Config, Watch, fit, test_set
+from stn_course.sets import test_set
+from stn_course.train import CLEAN, Config, Watch, fit
 
 CONFIG = "config.json"
 SHOWN = 8  # images of the validation set that TensorBoard shows

@@ -15,53 +15,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from stn_course import models
 from stn_course.checkpoints import keep_checkpoint, load_checkpoint, save_checkpoint
-from stn_course.config import CLEAN, FREEZE, INIT, ORDER, STEP, TEST, Config, build, rate, stream
-from stn_course.data import Digits, frozen, mnist, recipes
-from stn_course.measure import evaluate, prepare
+from stn_course.config import CLEAN, INIT, ORDER, STEP, Config, build, rate, stream
+from stn_course.data import recipes
+from stn_course.geometry import Affine
+from stn_course.looks import front_of
+from stn_course.measure import evaluate, mean_loss, prepare
+from stn_course.pose import pose_error
 from stn_course.records import RunRecord, current_commit
-from stn_course.transformers import localiser_parameters
-
-
-def training_set(config: Config, seed: int, device: torch.device) -> tuple[Tensor, Tensor, str]:
-    """(images uint8 [N,C,H,W], labels [N], source of the digits), resident on ``device``."""
-    parts = [mnist(split) for split in config.train_on.split("+")]
-    images = torch.cat([p.images for p in parts])[: config.limit].to(device)
-    labels = torch.cat([p.labels for p in parts])[: config.limit].to(device)
-    if config.frozen:
-        made, its_labels = frozen(config.distort, images, labels, stream(FREEZE, seed))
-        if config.with_clean:
-            images = torch.cat([made.images, framed(images, config.shape)])
-            labels = torch.cat([its_labels, labels])
-        else:
-            images, labels = made.images, its_labels
-    return images, labels, parts[0].source
-
-
-def framed(images: Tensor, shape: tuple[int, int, int]) -> Tensor:
-    """``images`` [N, C, h, w] in the middle of a black frame: [N, C, H, W] of ``shape``."""
-    y, x = shape[1] - images.shape[2], shape[2] - images.shape[3]
-    return F.pad(images, (x // 2, x - x // 2, y // 2, y - y // 2))
-
-
-def test_set(
-    split: str, name: str, device: torch.device, shape: tuple[int, int, int] | None = None
-) -> Digits:
-    """``split`` under the recipe ``name``, each digit distorted once, the same for every run.
-
-    With the ``shape`` of a configuration's images, smaller ones get a black frame.
-    """
-    digits = mnist(split)
-    images, labels = digits.images.to(device), digits.labels.to(device)
-    if name != CLEAN:
-        seed = stream(TEST, ("train", "valid", "test").index(split))
-        made, labels = frozen(name, images, labels, seed)
-        images = made.images
-    return Digits(framed(images, shape) if shape else images, labels, digits.source)
+from stn_course.sets import test_set, training_set
+from stn_course.transformers import SpatialTransformer, localiser_parameters
 
 
 def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
@@ -94,6 +60,17 @@ def low_precision(config: Config, device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def posed(config: Config, model: nn.Module) -> nn.Module | None:
+    """The transformer whose pose is part of the loss, told to keep it; None without one."""
+    if not config.pose_weight:
+        return None
+    front = front_of(model)
+    if not isinstance(front, SpatialTransformer) or not isinstance(front.transform, Affine):
+        raise ValueError(f"pose_weight needs an affine transformer; {config.model!r} has none")
+    front.keep_live = True
+    return front
 
 
 def batches(n: int, size: int, seed: int, epoch: int, device: torch.device) -> Iterator[Tensor]:
@@ -130,6 +107,7 @@ def fit(
         torch.manual_seed(stream(INIT, seed))
         model = build(config).to(device)
         optimizer = make_optimizer(config, model)
+        front = posed(config, model)
         state = RunState()
         if resume and folder and (Path(folder) / "checkpoint.pt").exists():
             state = RunState(**load_checkpoint(folder, config, seed, model, optimizer))
@@ -160,7 +138,9 @@ def fit(
                     group["lr"] = now * group.get("scale", 1.0)
                 with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                     logits = model(x.to(memory_format=torch.channels_last))  # [B, classes]
-                    loss = F.cross_entropy(logits.float(), y)
+                    loss = mean_loss(logits, y)
+                if front is not None:
+                    loss = loss + config.pose_weight * pose_error(made.theta, front.live)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()

@@ -27,6 +27,7 @@ class SpatialTransformer(nn.Module):
         untrained it hands on what it gets.  False leaves them as the localiser has them.
 
     ``theta`` is the transform of the last call (detached): [B, 2, 3], [B, 3, 3] or offsets.
+    With ``keep_live``, ``live`` is the same with its gradient, for losses of the pose itself.
 
     On feature maps it works just as well, but it only moves them: it cannot give what the
     earlier layers *would have computed* on a straightened image.  A filter that looks for
@@ -64,6 +65,7 @@ class SpatialTransformer(nn.Module):
         self.size = None if size is None else geometry.check_size(size)
         self.pool, self.down = pool, down
         self.theta: Tensor | None = None
+        self.keep_live, self.live = False, None
         if identity_start:
             nn.init.zeros_(self.head[0].weight)
             with torch.no_grad():
@@ -81,7 +83,7 @@ class SpatialTransformer(nn.Module):
 
     def read(self, images: Tensor, theta: Tensor) -> Tensor:
         """``images`` where ``theta`` says, pooled if this transformer pools."""
-        self.theta = theta.detach()
+        self.theta, self.live = theta.detach(), theta if self.keep_live else None
         size = self.output_size(tuple(images.shape[2:]))
         out = sampler.warp(images, theta, size, self.padding)
         return F.avg_pool2d(out, 2) if self.pool else out

@@ -12,7 +12,7 @@ from support import ROOT
 PACKAGE = ROOT / "stn_course"
 PATHS = sorted(PACKAGE.rglob("*.py"))
 DATA = {f"data.{n}" for n in "clutter clutter_set digits distort files published".split()}
-DATA |= {"data.scenes", "data.recipes"}
+DATA |= {"data.augment", "data.scenes", "data.rows", "data.recipes"}
 GEOMETRY = {f"geometry.{n}" for n in "checks corners heads matrices pixels splines".split()}
 
 # What a module is built on. It may import these and whatever they are built on: never upwards.
@@ -34,8 +34,10 @@ BUILT_ON = {
     "fused": {"sampler"},
     "data.clutter": {"data.digits", "data.clutter_set", "data.legacy_random"},
     "data.distort": {"geometry", "sampler", "fused"},
+    "data.augment": {"data.distort"},
     "data.scenes": {"data.distort"},
-    "data.recipes": {"data.scenes", "sampler"},
+    "data.rows": {"data.scenes", "data.clutter"},
+    "data.recipes": {"data.augment", "data.rows", "sampler"},
     "data.published": {"data.clutter"},
     "data": DATA,
     "transformers": {"geometry", "sampler", "fused"},
@@ -44,15 +46,19 @@ BUILT_ON = {
     "localisers": {"blocks", "coordconv"},
     "classifiers": {"blocks", "coordconv"},
     "not_so_clevr": {"coordconv", "data.squares"},
-    "models": {"transformers", "localisers", "classifiers"},
+    "models": {"transformers", "localisers", "classifiers", "sequence"},
     "sequence_designs": {"blocks", "geometry"},
     "sequence": {"sequence_designs", "transformers"},
     "sequence_measure": {"data"},
-    "measure": {"geometry", "sampler"},
+    "measure": {"geometry", "sampler", "sequence_measure"},
     "checkpoints": {"records"},
     "config": {"models", "data"},
-    "train": {"config", "records", "measure", "checkpoints"},
-    "experiments": {"train"},
+    "pose": {"data", "looks"},
+    "sets": {"config", "data"},
+    "train": {"sets", "records", "pose", "checkpoints"},
+    "experiment": {"config", "records", "measure"},
+    "catalogue_NN": {"experiment", "pose"},
+    "experiments": {"train", "catalogue_NN"},
     "scoreboard": {"records"},
     "plots": {"records", "geometry"},
     "widgets": {"plots", "sampler"},
@@ -66,7 +72,7 @@ BUILT_ON = {
     "doctor": {"data"},
     "plots_run": {"plots"},
     "event_log": set(),
-    "looks": {"transformers", "measure"},
+    "looks": {"transformers", "blocks", "measure"},
     "run_folder": {"train", "plots_run", "event_log", "looks"},
     "gallery": {"looks"},
     "assess": {"run_folder", "gallery"},
@@ -98,7 +104,7 @@ def module_name(path):
     return ".".join(part for part in parts if part != "__init__")
 
 
-OF_A_NOTEBOOK = re.compile(r"(exercises|plots)_\d\d")
+OF_A_NOTEBOOK = re.compile(r"(exercises|plots|catalogue)_\d\d")
 MODULES = {module_name(path): path for path in PATHS}
 
 

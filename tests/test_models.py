@@ -5,6 +5,7 @@ import torch
 
 from stn_course import models
 from stn_course.coordconv import CoordConv2d
+from stn_course.sequence import SEQUENCE_MODELS
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,10 @@ def test_parameter_counts(name, parameters):
     assert models.count_parameters(models.build(name)) == parameters
 
 
-@pytest.mark.parametrize("name", models.MODELS)
+SINGLE = [name for name in models.MODELS if name not in SEQUENCE_MODELS]  # one digit an image
+
+
+@pytest.mark.parametrize("name", SINGLE)
 @pytest.mark.parametrize("size", [(28, 28), (40, 40), (33, 41)])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_logits_at_any_size(name, size, batch):
@@ -85,7 +89,7 @@ def test_hr_starts_anywhere_and_its_tanh_cannot_say_identity():
     assert torch.allclose(cured.theta[0], torch.eye(2, 3).tanh())
 
 
-@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("name", SINGLE)
 def test_two_channels_and_nineteen_classes(name):
     model = models.build(name, size=(42, 42), classes=19, channels=2)
     assert model(torch.rand(2, 2, 42, 42)).shape == (2, 19)
@@ -143,3 +147,18 @@ def test_bad_names_and_sizes_are_named():
         models.build("paper-fcn", parameters=100)
     with pytest.raises(TypeError, match="depth"):
         models.build("stn", depth=3)
+
+
+def test_a_width_scales_our_classifier():
+    narrow, wide = (models.count_parameters(models.build("stn-small", width=w)) for w in (1.0, 1.5))
+    assert (narrow, wide) == (145_832, 277_756)
+
+
+def test_normalise_stands_before_the_network_and_changes_what_it_sees():
+    images = torch.rand(2, 1, 28, 28)
+    plain = models.build("fc").eval()
+    net = models.build("fc", normalise=(0.5, 0.5)).eval()
+    net[1].load_state_dict(plain.state_dict())
+    assert torch.allclose(net(images), plain(2 * images - 1), atol=1e-6)
+    with pytest.raises(ValueError, match="sd=0"):
+        models.build("fc", normalise=(0.5, 0))

@@ -187,6 +187,7 @@ def test_frozen_is_drawn_once_with_its_truth():
 @pytest.mark.parametrize("name", [*data.DISTORTIONS, *data.TASKS])
 def test_shape_by_name_and_an_empty_batch(name):
     wanted = {"hr": (1, 40, 40), "rts": (1, 42, 42), "tc": (1, 60, 60), "addition": (2, 42, 42)}
+    wanted |= {"cluttered": (1, 40, 40), "sequences": (1, 100, 100)}
     assert recipes.shape(name) == wanted.get(name, (1, SIDE, SIDE))
     none = torch.zeros(0, 1, SIDE, SIDE, dtype=torch.uint8)
     made, labels = data.frozen(name, none, torch.zeros(0, dtype=torch.long), seed=0)
@@ -210,3 +211,12 @@ def test_each_kind_alone_does_that_and_nothing_else():
     assert theta["elastic"].std().item() * SIDE / 2 == pytest.approx(1.5, rel=0.05)
     for one in made.values():
         assert one.images.shape == (n, 1, SIDE, SIDE)
+
+
+def test_gentle_is_small_and_its_spline_is_the_motion_of_the_picture():
+    images = blobs(200)
+    made = data.DISTORTIONS["gentle"](images, seeded())
+    again = sampler.warp(images, made.theta, padding="zeros")
+    assert torch.equal(made.images, again)
+    moved = made.theta.norm(dim=2).mean() * SIDE / 2  # pixels
+    assert 1 < moved < 4

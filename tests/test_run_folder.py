@@ -12,8 +12,7 @@ import pytest
 import torch
 from matplotlib import image as mpimg
 
-from stn_course import assess, checkpoints, cli, run_folder
-from stn_course import train as loop
+from stn_course import assess, checkpoints, cli, run_folder, sets
 from stn_course.data import Digits
 from stn_course.train import Config
 
@@ -25,11 +24,11 @@ FC = dataclasses.replace(STN, model="fc")
 def few_digits(monkeypatch):
     """300 digits a split: these tests are not about how well a network reads them."""
 
-    def few(split, whole=loop.mnist):
+    def few(split, whole=sets.mnist):
         digits = whole(split)
         return Digits(digits.images[:300], digits.labels[:300], digits.source)
 
-    monkeypatch.setattr(loop, "mnist", few)
+    monkeypatch.setattr(sets, "mnist", few)
 
 
 def command(*words, capsys):
@@ -157,12 +156,12 @@ def test_test_counts_confusions_with_the_truth_in_rows(tmp_path, config, capsys)
     assert code == 0 and "/ 200" in out and "index.html" in out
     folder = tmp_path / "test-clean"
     rows = table(folder / "confusion.csv")
-    truth = torch.bincount(loop.mnist("test").labels[:200], minlength=10).tolist()
+    truth = torch.bincount(sets.mnist("test").labels[:200], minlength=10).tolist()
     assert [sum(int(r[str(k)]) for k in range(10)) for r in rows] == truth
     assert all(mpimg.imread(folder / n).ndim == 3 for n in ("confusion.png", "by_class.png"))
     assert len(list((folder / "input").iterdir())) == 200
     first = mpimg.imread(folder / "input" / "00000.png")
-    assert np.array_equal(np.rint(first * 255), loop.mnist("test").images[0, 0].numpy())
+    assert np.array_equal(np.rint(first * 255), sets.mnist("test").images[0, 0].numpy())
     assert (folder / "output").is_dir() == (config is STN)
     code, out, _ = command("test", tmp_path, capsys=capsys)
     result = record.results["test/clean"]

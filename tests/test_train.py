@@ -11,7 +11,7 @@ import time
 import pytest
 import torch
 
-from stn_course import checkpoints, config, train
+from stn_course import checkpoints, config, sets, train
 from stn_course.data import Digits
 from stn_course.train import Config, fit
 
@@ -22,11 +22,11 @@ TINY = Config(model="fc", limit=300, epochs=2, batch_size=50, precision="float32
 def few_digits(monkeypatch):
     """300 digits a split, for tests that are not about how well a network reads them."""
 
-    def few(split, whole=train.mnist):
+    def few(split, whole=sets.mnist):
         digits = whole(split)
         return Digits(digits.images[:300], digits.labels[:300], digits.source)
 
-    monkeypatch.setattr(train, "mnist", few)
+    monkeypatch.setattr(sets, "mnist", few)
 
 
 def test_same_seed_same_record_bit_for_bit():

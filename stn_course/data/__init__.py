@@ -21,6 +21,7 @@ from stn_course.data.distort import Distorted
 from stn_course.data.files import CorruptFileError, DownloadError
 from stn_course.data.published import PUBLISHED_SHA256, Row, fetch_all
 from stn_course.data.recipes import DISTORTIONS, TASKS, freeze, frozen, kinds
+from stn_course.data.rows import Rows, published_rows
 from stn_course.data.scenes import Placed, Sums, addition, colocalisation, glimpse_boxes, iou
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "FullMnistNeededError",
     "Placed",
     "Row",
+    "Rows",
     "Sums",
     "TASKS",
     "addition",
@@ -52,6 +54,7 @@ __all__ = [
     "is_sample",
     "kinds",
     "mnist",
+    "published_rows",
     "sequences",
     "source",
 ]

@@ -102,8 +102,6 @@ MILD = (
     Ranges(angle=60),
     Ranges(shear=40),
 )
-# This course's augmentation of notebook 01: as far as its robustness curves go.
-POSE = Ranges((0.5, 1.5), (0.5, 1.5), shift=0.25, angle=90, one_scale=True)
 
 
 def hard(images: Tensor, generator: Generator) -> Distorted:
@@ -114,12 +112,6 @@ def hard(images: Tensor, generator: Generator) -> Distorted:
 def mild(images: Tensor, generator: Generator) -> Distorted:
     """XQ's MILD: the gentler mixture of its notebook."""
     return mixture(MILD, images, generator)
-
-
-def pose(images: Tensor, generator: Generator) -> Distorted:
-    """Angle within 90 degrees, scale .5-1.5, shift within a quarter of the side, all at once."""
-    theta = draw_affine(POSE, len(images), generator)
-    return Distorted(sampler.warp(images, theta), theta)
 
 
 def _affine(images: Tensor, ranges: Ranges, generator: Generator, canvas: int) -> Distorted:

@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from stn_course import sampler
+from stn_course.data.augment import gentle, pose
 from stn_course.data.distort import (
     HR,
     Distorted,
@@ -19,11 +20,11 @@ from stn_course.data.distort import (
     hard,
     hr,
     mild,
-    pose,
     projective,
     rotated,
     rts,
 )
+from stn_course.data.rows import Rows, cluttered_rows, sequence_rows
 from stn_course.data.scenes import Sums, addition, tc
 
 SIDE = 28  # of an MNIST digit
@@ -32,6 +33,7 @@ DISTORTIONS: dict[str, Callable[[Tensor, Generator], Distorted]] = {
     "hard": hard,
     "mild": mild,
     "pose": pose,
+    "gentle": gentle,
     "hr": hr,
     "r": rotated,
     "rts": rts,
@@ -40,7 +42,11 @@ DISTORTIONS: dict[str, Callable[[Tensor, Generator], Distorted]] = {
     "tc": tc,
 }
 # Recipes that change the labels as well.
-TASKS: dict[str, Callable[[Tensor, Tensor, Generator], Sums]] = {"addition": addition}
+TASKS: dict[str, Callable[[Tensor, Tensor, Generator], Sums | Rows]] = {
+    "addition": addition,
+    "cluttered": cluttered_rows,
+    "sequences": sequence_rows,
+}
 CLASSES = {"addition": 19}  # where they are not the ten digits
 
 
@@ -51,8 +57,8 @@ def _check(name: str, known) -> None:
 
 def make(
     name: str, images: Tensor, labels: Tensor, generator: Generator
-) -> tuple[Distorted | Sums, Tensor]:
-    """What the recipe ``name`` makes of float ``images`` [B, 1, H, W], and its labels [B].
+) -> tuple[Distorted | Sums | Rows, Tensor]:
+    """What the recipe ``name`` makes of float ``images`` [B, 1, H, W], and its labels.
 
     Raises ValueError for an unknown name.
     """
@@ -72,7 +78,7 @@ def shape(name: str) -> tuple[int, int, int]:
 
 def frozen(
     name: str, images: Tensor, labels: Tensor, seed: int, batch: int = 2000
-) -> tuple[Distorted | Sums, Tensor]:
+) -> tuple[Distorted | Sums | Rows, Tensor]:
     """As `make`, once for all of uint8 ``images`` [N, 1, H, W]; its images are uint8 too.
 
     Raises ValueError for an unknown name, TypeError for images that are not uint8.

@@ -80,14 +80,14 @@ def place(
     scraps = windows[other, top, left]  # [B, P, S, S]
     clutter, digits = (images.new_zeros(n, canvas, canvas) for _ in "cd")
     for k in range(patches):
-        _paste(clutter, scraps[:, k], at_x[:, k], at_y[:, k])
-    _paste(digits, images[:, 0], x, y)
+        paste(clutter, scraps[:, k], at_x[:, k], at_y[:, k])
+    paste(digits, images[:, 0], x, y)
     scene = (clutter + digits).clamp(0, 1)[:, None]  # [B, 1, canvas, canvas]
     boxes = torch.stack([x, y, x + w, y + h], 1)
     return Placed(scene, box_to_theta(boxes, canvas), boxes)
 
 
-def _paste(canvas: Tensor, parts: Tensor, x: Tensor, y: Tensor) -> None:
+def paste(canvas: Tensor, parts: Tensor, x: Tensor, y: Tensor) -> None:
     """Write ``parts`` [B, h, w] into ``canvas`` [B, H, W] with their corners at x, y [B]."""
     h, w = parts.shape[1:]
     rows = y[:, None, None] + torch.arange(h, device=y.device)[:, None]

@@ -1,0 +1,103 @@
+"""The experiments of notebook 03: HY's, HR's, XQ's and the STN paper's tables, and ours."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from stn_course.config import Config
+from stn_course.experiment import Experiment
+from stn_course.pose import measure_pose
+
+# This course's recipe for its own small net: distortions drawn afresh at every visit.
+OURS = Config(model="stn-small", batch_size=128, lr=4e-3, schedule="onecycle", epochs=30)
+
+
+def _hr_pose(model, device) -> dict:
+    return measure_pose(model, "hr", device)
+
+
+def hy() -> Iterator[tuple[str, Experiment]]:
+    # Adam 1e-3 for both parts, batch 64, 10 epochs, inputs in [-1, 1], grey outside.
+    base = Config(train_on="train+valid", epochs=10, precision="float32")
+    grey = {"normalise": (0.5, 0.5), "padding": "zeros"}
+    stn = replace(base, model="tutorial", options=grey)
+    cnn = replace(base, model="tutorial-cnn", options={"normalise": (0.5, 0.5)})
+    yield "hy-stn", Experiment(stn, "as published: the tutorial net on clean digits", minutes=1.5)
+    yield "hy-cnn", Experiment(cnn, "as published: the same without its transformer", minutes=0.8)
+    ours = replace(OURS, distort="gentle", tests=("clean",), epochs=40)
+    yield "clean-stn", Experiment(ours, "ours on clean digits, gently distorted afresh", minutes=9)
+
+
+def hr() -> Iterator[tuple[str, Experiment]]:
+    published = Config(
+        model="hr", distort="hr", frozen=True, tests=("hr",), epochs=20, batch_size=500
+    )
+    about = "as published: tanh on theta and no identity start"
+    yield "hr-published", Experiment(published, about, minutes=2, probe=_hr_pose)
+    ours = replace(OURS, distort="hr", tests=("hr",))
+    yield "hr-stn", Experiment(ours, "ours, from the identity", minutes=8, probe=_hr_pose)
+    about = "ours, and the pose is part of the loss: upright and centred"
+    upright = replace(ours, pose_weight=1.0)
+    yield "hr-upright", Experiment(upright, about, minutes=8, probe=_hr_pose)
+
+
+def xq() -> Iterator[tuple[str, Experiment]]:
+    hard = replace(OURS, distort="hard", tests=("clean", "hard"))
+    fc = replace(hard, model="stn", options={"classifier": "fc"}, lr=2e-3)
+    yield "hard-fc-stn", Experiment(fc, "ours: a transformer before XQ's FC net", 3, 6)
+    yield "hard-stn", Experiment(hard, "ours on the hard mixture", 3, 7)
+    mild = replace(OURS, distort="mild", tests=("clean", "mild"))
+    yield "mild-stn", Experiment(mild, "ours on the mild mixture", 5, 7)
+    base = Config(distort="cluttered", frozen=True, tests=("cluttered",), batch_size=32, epochs=20)
+    for name, model in (("fc", "fc"), ("stn-fc", "stn-fc"), ("stn-cnn", "stn-cnn")):
+        config = replace(base, model=model, precision="float32")
+        about = "XQ's network on the published 40x40 clutter"
+        yield f"xq-{name}-cluttered", Experiment(config, about, 3, 2)
+    ours = replace(OURS, distort="cluttered", tests=("cluttered",))
+    alone = replace(ours, frozen=True, epochs=120, batch_size=64, lr=2e-3)
+    yield "cluttered-stn", Experiment(alone, "ours, the published 10 000 images alone", 3, 7)
+    yield "cluttered-stn-fresh", Experiment(ours, "ours, fresh clutter", 3, 8)
+
+
+KINDS = ("r", "rts", "p", "e")
+TRANSFORMS = {"aff": "affine", "proj": "homography", "tps": "tps"}
+
+
+def stn_paper() -> Iterator[tuple[str, Experiment]]:
+    # The paper's networks and sets, at a budget for CPUs: 10 epochs of fresh distortion with
+    # Adam instead of 640 epochs of SGD.  Batch 256 as there.
+    base = Config(batch_size=256, epochs=10, lr=2e-3, schedule="onecycle")
+    for kind in KINDS:
+        # "2x average pooling after the transformer" where the canvas is large.
+        pool = {"pool": True} if kind == "rts" else {}
+        on = replace(base, distort=kind, tests=(kind,))
+        about = f"the STN paper's net on {kind.upper()}, CPU budget"
+        for net in ("fcn", "cnn"):
+            yield f"paper-{net}-{kind}", Experiment(replace(on, model=f"paper-{net}"), about, 3, 4)
+            for short, transform in TRANSFORMS.items():
+                options = {"transform": transform, **pool}
+                config = replace(on, model=f"paper-st-{net}", options=options, lr_localiser=5e-4)
+                yield f"paper-st-{net}-{short}-{kind}", Experiment(config, about, 3, 6)
+        ours = replace(OURS, distort=kind, tests=(kind,))
+        yield f"ours-{kind}", Experiment(ours, f"ours on {kind.upper()}", 3, 8)
+    for task, name, extra in (
+        ("tc", "TC", {"pool": True}),
+        ("addition", "addition", {"pool": True}),
+    ):
+        on = replace(base, distort=task, tests=(task,))
+        about = f"the STN paper's net on {name}, CPU budget"
+        for net in ("fcn", "cnn"):
+            yield f"paper-{net}-{task}", Experiment(replace(on, model=f"paper-{net}"), about, 3, 8)
+        st_fcn = replace(on, model="paper-st-fcn", options=extra, lr_localiser=5e-4)
+        yield f"paper-st-fcn-{task}", Experiment(st_fcn, about, 3, 6)
+        if task == "tc":
+            st_cnn = replace(st_fcn, model="paper-st-cnn")
+            yield f"paper-st-cnn-{task}", Experiment(st_cnn, about, 3, 10)
+        else:
+            two = replace(st_fcn, options={"transformers": 2, **extra})
+            yield f"paper-2st-fcn-{task}", Experiment(two, about, 3, 8)
+    yield "ours-tc", Experiment(replace(OURS, distort="tc", tests=("tc",)), "ours on TC", 3, 10)
+    two = replace(OURS, distort="addition", tests=("addition",), options={"transformers": 2})
+    yield "ours-addition", Experiment(two, "ours: two transformers, two digits", 3, 20)
+
+
+EXPERIMENTS = dict([*hy(), *hr(), *xq(), *stn_paper()])

@@ -1,0 +1,35 @@
+"""What a named experiment is: its configuration, its seeds, and what is measured beside it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from stn_course import measure
+from stn_course.config import Config
+from stn_course.data import mnist
+from stn_course.records import RunRecord
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A configuration with the number of seeds that the protocol asks for.
+
+    ``minutes``: expected minutes for one seed on one CPU core.  ``probe`` measures more than
+    accuracy, once, after training.  An experiment that is no training run of `train.fit` has
+    its own ``run`` (experiment's name, seed) -> record, and a dict of settings for ``config``.
+    """
+
+    config: Config | dict
+    about: str
+    seeds: int = 5
+    minutes: float = 1.0
+    probe: Callable[[nn.Module, torch.device], dict] | None = None
+    run: Callable[[str, int], RunRecord] | None = None
+
+
+def robustness_on_test(model: nn.Module, device: torch.device) -> dict:
+    """Accuracy against angle, shift and scale on the test digits, read once after training."""
+    digits = mnist("test")
+    return measure.robustness(model, digits.images.to(device), digits.labels.to(device))
