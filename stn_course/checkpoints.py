@@ -113,5 +113,23 @@ def save_weights(path, model: nn.Module) -> None:
     write_atomically(Path(path), save(weights))
 
 
+def read_weights(path, model: nn.Module) -> nn.Module:
+    """``model`` with the weights that `save_weights` wrote to ``path``.
+
+    Raises FileNotFoundError without the file, ValueError where it is damaged or of another net.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: no weights were kept there")
+    try:
+        model.load_state_dict(load(path.read_bytes()))
+    except (SafetensorError, RuntimeError) as error:
+        raise ValueError(f"{path} does not fit this network: {error}") from None
+    return model
+
+
 def _plain(value):
     return list(value) if isinstance(value, tuple) else value

@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from stn_course.cli_train import add_test, add_train, positive
+
 PROBLEMS = (ValueError, TypeError, OSError, LookupError, RuntimeError)
 
 
@@ -40,99 +42,45 @@ def build_parser() -> argparse.ArgumentParser:
 
     def add(name, run, help_, **more):
         sub = commands.add_parser(name, help=help_, description=help_, **more)
-        sub.add_argument("--threads", type=_positive, default=0, help="CPU threads (default: all)")
+        sub.add_argument("--threads", type=positive, default=0, help="CPU threads (default: all)")
         sub.set_defaults(run=run)
         return sub
 
     add("doctor", _doctor, "check this machine: one line for each thing that a reader needs")
     add("data", _data, "fetch and verify every data set, and print what was found")
-    _add_train(add)
-    _add_test(add)
+    add_train(add)
+    add_test(add)
     run = add("run", _run, "make the records of named experiments that are missing")
     run.add_argument("names", nargs="*", metavar="NAME", help="experiments; see --list")
     run.add_argument("--all", action="store_true", help="every experiment")
     run.add_argument("--list", action="store_true", help="name the experiments and stop")
     run.add_argument("--again", action="store_true", help="also those that have a record")
     run.add_argument("--plan", action="store_true", help="say what would run and stop")
-    run.add_argument("--seeds", type=_positive, help="seeds 0..N-1 (default: the experiment's own)")
+    run.add_argument("--seeds", type=positive, help="seeds 0..N-1 (default: the experiment's own)")
     run.add_argument("--out", type=Path, help="append to this JSONL file, not to figures/records")
+    run.add_argument("--weights", type=Path, metavar="DIR", help="keep what each run learned there")
     run.add_argument("--allow-sample", action="store_true", help="with --out: on the 5 000 digits")
+    where = run.add_mutually_exclusive_group()
+    where.add_argument("--jobs", type=positive, default=1, help="processes at once (default: 1)")
+    where.add_argument("--cluster", metavar="ADDRESS", help="of a Dask scheduler: on its workers")
+    filed = add("records", _records, "file the records that another machine made")
+    filed.add_argument("action", choices=("import",), help="read a JSONL of `run --out`")
+    filed.add_argument("file", type=Path, metavar="FILE", help="one record a line")
+    filed.add_argument("--again", action="store_true", help="replace those that are there")
     table = add("table", _table, "print the scoreboard, or the rows of one task")
     table.add_argument("names", nargs="*", metavar="ROW", help="S1 ... S16 or an experiment")
+    formats = ("md", "csv", "html", "latex")
+    table.add_argument("--format", choices=formats, default="md", help="(default: md)")
+    drawn = add("figures", _figures, "draw every comparison that the records allow")
+    drawn.add_argument("names", nargs="*", metavar="ROW", help="S1 ... S16 (default: all)")
+    drawn.add_argument(
+        "--out",
+        type=Path,
+        default=Path("build/figures"),
+        metavar="DIR",
+        help="(default: build/figures)",
+    )
     return parser
-
-
-def _add_train(add) -> None:
-    train = add("train", _train, "train one network; the folder holds all that it takes to resume")
-    # Defaults and the check of each value are Config's; None means "as Config has it".
-    train.add_argument("--model", help="fc, cnn, stn-small, ...; any other word lists them all")
-    train.add_argument("--options", type=_json, help="of the model, as JSON: '{\"width\": 2}'")
-    train.add_argument("--distort", help="hard, mild, rts, ...: drawn afresh at every visit")
-    train.add_argument("--frozen", action="store_true", default=None, help="distort once an image")
-    train.add_argument("--with-clean", action="store_true", default=None, help="add clean images")
-    train.add_argument("--tests", nargs="+", metavar="SET", help="sets measured at the end")
-    train.add_argument("--train-on", help="train or train+valid (default: train)")
-    train.add_argument("--limit", type=_positive, help="only the first so many training images")
-    train.add_argument("--epochs", type=_positive, help="(default: 5)")
-    train.add_argument("--batch-size", type=_positive, help="(default: 64)")
-    train.add_argument("--lr", type=float, help="highest learning rate (default: 0.001)")
-    train.add_argument("--lr-localiser", type=float, help="of transformers (default: as --lr)")
-    train.add_argument("--optimizer", help="adam, sgd or rmsprop (default: adam)")
-    train.add_argument("--momentum", type=float, help="of sgd and rmsprop (default: 0)")
-    train.add_argument("--weight-decay", type=float, help="(default: 0)")
-    train.add_argument("--schedule", help="constant, linear, step, cosine or onecycle")
-    train.add_argument("--precision", help="float32, bf16 or auto (default: auto)")
-    train.add_argument(
-        "--pose-weight", type=float, help="weight of the true pose in the loss (default: 0)"
-    )
-    train.add_argument("--seed", type=int, default=0, help="(default: 0)")
-    train.add_argument("--device", help="cpu or cuda (default: cuda if there is one)")
-    train.add_argument("--out", type=Path, required=True, help="folder for everything of this run")
-    train.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint")
-    train.add_argument(
-        "--save-every", type=_positive, default=0, metavar="STEPS", help="checkpoint within epochs"
-    )
-    train.add_argument(
-        "--keep-every", type=_positive, default=0, metavar="EPOCHS", help="keep their checkpoints"
-    )
-    train.add_argument(
-        "--log-every", type=_positive, default=0, metavar="STEPS", help="loss and rate: steps.csv"
-    )
-    train.add_argument("--tensorboard", action="store_true", help="write event files as well")
-    train.add_argument("--quiet", action="store_true", help="no progress bar")
-
-
-def _add_test(add) -> None:
-    test = add("test", _test, "measure a trained run: counts, confusion matrix, a gallery")
-    test.add_argument("dir", type=Path, help="a folder that `stn-course train --out` wrote")
-    test.add_argument("--split", choices=("train", "valid", "test"), help="(default: test)")
-    which = test.add_mutually_exclusive_group()
-    which.add_argument("--checkpoint", type=Path, metavar="FILE", help="(default: the latest)")
-    which.add_argument(
-        "--all-checkpoints", action="store_true", help="learning chart of those --keep-every kept"
-    )
-    test.add_argument("--images", action="store_true", help="input and output PNG of every image")
-    test.add_argument("--limit", type=_positive, help="only the first so many images")
-
-
-def _json(text: str) -> dict:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a JSON object")
-    return value
-
-
-def _positive(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return number
 
 
 def _doctor(arguments) -> int:
@@ -152,52 +100,8 @@ def _data(arguments) -> int:
     return 0 if all(row.ok for row in rows) else 1
 
 
-def _train(arguments) -> int:
-    import dataclasses
-
-    from stn_course import run_folder
-    from stn_course.train import Config
-
-    given = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(Config)}
-    config = Config(**{k: v for k, v in given.items() if v is not None})
-    record = run_folder.train(
-        config,
-        arguments.seed,
-        arguments.out,
-        device=arguments.device,
-        resume=arguments.resume,
-        save_every=arguments.save_every,
-        keep_every=arguments.keep_every,
-        log_every=arguments.log_every,
-        tensorboard=arguments.tensorboard,
-        progress=not arguments.quiet,
-    )
-    print(f"digits: {record.digits}")
-    for which, result in record.results.items():
-        print(f"{which:<14} {result['correct']} / {result['total']}")
-    print(f"weights {record.hashes['weights']}")
-    return 0
-
-
-def _test(arguments) -> int:
-    from stn_course import assess
-
-    if not arguments.all_checkpoints:
-        split = arguments.split or "test"
-        lines = assess.measure_run(
-            arguments.dir, split, arguments.checkpoint, arguments.images, arguments.limit
-        )
-    elif arguments.split or arguments.images:
-        raise ValueError("--all-checkpoints is about train and valid: no --split, no --images")
-    else:
-        lines = assess.all_checkpoints(arguments.dir, arguments.limit)
-    for line in lines:
-        print(line, flush=True)
-    return 0
-
-
 def _run(arguments) -> int:
-    from stn_course import experiments, records
+    from stn_course import experiments, records, sweep
 
     if arguments.list:
         for name, experiment in experiments.EXPERIMENTS.items():
@@ -222,13 +126,24 @@ def _run(arguments) -> int:
     if arguments.allow_sample and not arguments.out:
         raise ValueError("--allow-sample needs --out: committed records are of the full MNIST")
     save = to_file if arguments.out else records.save
-    failed = experiments.run_all(runs, save, allow_sample=arguments.allow_sample)
+    passed = {k: getattr(arguments, k) for k in "jobs cluster threads allow_sample weights".split()}
+    failed = sweep.run_all(runs, save, **passed)
     print(f"{len(runs) - len(failed)} records made" + (f", failed: {failed}" if failed else ""))
     return 1 if failed else 0
 
 
+def _records(arguments) -> int:
+    from stn_course import experiments, records
+
+    for experiment, _ in sorted(records.in_jsonl(arguments.file, must_exist=True)):
+        experiments.find(experiment)
+    count = records.import_jsonl(arguments.file, again=arguments.again)
+    print(", ".join(f"{n} {what}" for what, n in count.items()))
+    return 0
+
+
 def _table(arguments) -> int:
-    from stn_course import scoreboard
+    from stn_course import scoreboard, tables
 
     table = scoreboard.rows()
     known = {r["row"] for r in table} | {r["command"].split()[-1] for r in table}
@@ -238,5 +153,16 @@ def _table(arguments) -> int:
     if arguments.names:
         wanted = set(arguments.names)
         table = [r for r in table if r["row"] in wanted or r["command"].split()[-1] in wanted]
-    print(scoreboard.markdown(table))
+    print(tables.FORMATS[arguments.format](table))
+    return 0
+
+
+def _figures(arguments) -> int:
+    import matplotlib
+
+    matplotlib.use("agg")
+    from stn_course import figures
+
+    for line in figures.draw_all(arguments.out, arguments.names):
+        print(line, flush=True)
     return 0

@@ -4,10 +4,13 @@
 names them all.  What each is stands in the ``catalogue_NN`` of its notebook.
 """
 
-import traceback
-from collections.abc import Callable
+from pathlib import Path
+
+from torch import nn
 
 from stn_course import catalogue_01, catalogue_03, records
+from stn_course.checkpoints import read_weights, save_weights
+from stn_course.config import build
 from stn_course.data import is_sample
 from stn_course.experiment import Experiment
 from stn_course.train import fit
@@ -42,37 +45,49 @@ def expected_minutes(runs: list[tuple[str, int]]) -> float:
     return sum(find(name).minutes for name, _ in runs)
 
 
-def run_one(name: str, seed: int, progress: bool = False) -> records.RunRecord:
-    """Make the run ``seed`` of the experiment ``name``; ValueError for an unknown name."""
-    experiment = find(name)
+def run_one(
+    name: str,
+    seed: int,
+    progress: bool = False,
+    weights: Path | None = None,
+    experiment: Experiment | None = None,
+) -> records.RunRecord:
+    """Make the run ``seed`` of the experiment ``name``; ValueError for an unknown name.
+
+    ``weights``: a folder for what was learned, as ``NAME-SEED.safetensors``.  ``experiment``:
+    what the name stands for, by default as in `EXPERIMENTS`.
+    """
+    experiment = experiment or find(name)
     if experiment.run is not None:
         return experiment.run(name, seed)
-    return fit(experiment.config, seed, name=name, probe=experiment.probe, progress=progress)[1]
+    config, probe = experiment.config, experiment.probe
+    model, record = fit(config, seed, name=name, probe=probe, progress=progress)
+    if weights:
+        save_weights(Path(weights) / f"{name}-{seed}.safetensors", model)
+    return record
 
 
-def run_all(
-    runs: list[tuple[str, int]],
-    save: Callable[[records.RunRecord], object],
-    progress: bool = True,
-    allow_sample: bool = False,
-) -> list[str]:
-    """Make each run and ``save`` its record at once; return the names of runs that failed.
+def trained(name: str, seed: int = 0) -> nn.Module:
+    """The network of the committed run, with what it learned, in eval mode.
 
-    A failing run is reported with its traceback and does not stop the others.  Records are
-    of the full MNIST: on the offline sample this is a ValueError unless ``allow_sample``.
+    Raises FileNotFoundError where its weights are not kept.
     """
+    path = weights_dir() / f"{name}-{seed}.safetensors"
+    model = build(find(name).config)
+    read_weights(path, model)
+    return model.eval()
+
+
+def weights_dir() -> Path:
+    """Where the committed weights are, beside the records: ``figures/weights``."""
+    folder = records.records_dir()
+    return folder.parent / ("_weights" if folder.name == "_records" else "weights")
+
+
+def check_digits(allow_sample: bool = False) -> None:
+    """Records are of the full MNIST: ValueError on the offline sample unless ``allow_sample``."""
     if is_sample() and not allow_sample:
         raise ValueError(
             "records are made from the full MNIST and this machine has only the offline sample; "
             "run `stn-course data` where there is a network"
         )
-    failed = []
-    for name, seed in runs:
-        try:
-            record = run_one(name, seed, progress)
-        except Exception:  # one broken run must not cost the night's others
-            traceback.print_exc()
-            failed.append(f"{name}/{seed}")
-            continue
-        save(record)
-    return failed

@@ -95,13 +95,47 @@ def load(experiment: str, folder: Path | None = None) -> list[RunRecord]:
     return sorted(records, key=lambda r: r.seed)
 
 
-def in_jsonl(path: Path) -> set[tuple[str, int]]:
-    """The (experiment, seed) pairs already in a JSONL of records; none if it is not there."""
-    if not Path(path).exists():
+def in_jsonl(path: Path, must_exist: bool = False) -> set[tuple[str, int]]:
+    """The (experiment, seed) pairs already in a JSONL of records; none if it is not there.
+
+    With ``must_exist`` a missing file is a FileNotFoundError.
+    """
+    if not must_exist and not Path(path).exists():
         return set()
     lines = Path(path).read_text().splitlines()
     runs = [loads(line, f"{path}, line {k}") for k, line in enumerate(lines, 1)]
     return {(r.experiment, r.seed) for r in runs}
+
+
+def import_jsonl(path: Path, folder: Path | None = None, again: bool = False) -> dict[str, int]:
+    """File the records of a JSONL (as ``stn-course run --out`` writes it) below ``folder``.
+
+    Returns how many were ``filed``, were there already (``same``), or ``replaced`` another of
+    the same experiment and seed, which only ``again`` allows.  Everything is checked before
+    anything is written.  Raises ValueError that names the line for what is no record, comes
+    from the offline sample or from a changed checkout, or would replace another.
+    """
+    path, folder = Path(path), Path(folder or records_dir())
+    todo, count = [], {"filed": 0, "same": 0, "replaced": 0}
+    for k, line in enumerate(path.read_text().splitlines(), 1):
+        where = f"{path}, line {k}"
+        record = loads(line, where)
+        if not record.digits.startswith("full MNIST"):
+            raise ValueError(f"{where}: made from the {record.digits}; wanted the full MNIST")
+        if record.commit == "unknown" or record.commit.endswith("-dirty"):
+            raise ValueError(f"{where}: commit={record.commit!r}; wanted one that can be found")
+        target = folder / record.experiment / f"{record.seed}.json"
+        old = loads(target.read_text(), str(target)) if target.exists() else None
+        if old == record:
+            count["same"] += 1
+            continue
+        if old and not again:
+            raise ValueError(f"{where}: {target} holds another record; again=True replaces it")
+        count["replaced" if old else "filed"] += 1
+        todo.append(record)
+    for record in todo:
+        save(record, folder)
+    return count
 
 
 def history_csv(record: RunRecord) -> str:

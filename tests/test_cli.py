@@ -178,3 +178,18 @@ def test_list_and_table(capsys):
     assert code == 0 and len(out.splitlines()) == len(experiments.EXPERIMENTS)
     code, out, _ = run("table", "S4", capsys=capsys)
     assert code == 0 and "75.69 %" in out and "S5" not in out
+
+
+def test_records_of_another_machine_are_filed(tmp_path, monkeypatch, capsys):
+    out, folder = tmp_path / "made.jsonl", tmp_path / "records"
+    made = records.RunRecord(
+        *("xq-fc-clean", 7, {}, "full MNIST", 1, {}, {}, {}), commit="abc", device="a GPU"
+    )
+    out.write_text(json.dumps(json.loads(records.dumps(made))) + "\n")
+    monkeypatch.setattr(records, "records_dir", lambda: folder)
+    assert run("records", "import", out, capsys=capsys)[1] == "1 filed, 0 same, 0 replaced\n"
+    assert records.load("xq-fc-clean", folder) == [made]
+    out.write_text(out.read_text().replace("xq-fc-clean", "xq-of-nobody"))
+    code, _, err = run("records", "import", out, capsys=capsys)
+    assert code == 2 and "xq-of-nobody" in err
+    assert run("records", "import", tmp_path / "absent", capsys=capsys)[0] == 2

@@ -76,8 +76,9 @@ BUILT_ON = {
     "run_folder": {"train", "plots_run", "event_log", "looks"},
     "gallery": {"looks"},
     "assess": {"run_folder", "gallery"},
+    "cli_train": {"assess"},
     "cli": {
-        "assess",
+        "cli_train",
         "experiments",
         "scoreboard",
         "doctor",

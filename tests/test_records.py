@@ -1,5 +1,6 @@
 """Run records: round trip, statistics, clear errors, and those committed."""
 
+import dataclasses
 import json
 import math
 
@@ -81,6 +82,47 @@ def test_jsonl_of_runs(tmp_path):
     lines = [json.dumps(json.loads(records.dumps(make(seed=s)))) for s in (0, 3)]
     path.write_text("\n".join(lines) + "\n")
     assert records.in_jsonl(path) == {("toy", 0), ("toy", 3)}
+
+
+# ---------------------------------------------------------------- from another machine
+def jsonl(path, *made):
+    lines = [json.dumps(json.loads(records.dumps(r))) + "\n" for r in made]
+    path.write_text("".join(lines))
+    return path
+
+
+def one(**changes):
+    good = {"commit": "abc", "digits": "full MNIST (70 000 digits)"}
+    return dataclasses.replace(make(), **(good | changes))
+
+
+def test_import_files_each_record_once(tmp_path):
+    path = jsonl(tmp_path / "made.jsonl", one(seed=0), one(seed=1))
+    folder = tmp_path / "records"
+    assert records.import_jsonl(path, folder) == {"filed": 2, "same": 0, "replaced": 0}
+    assert records.import_jsonl(path, folder) == {"filed": 0, "same": 2, "replaced": 0}
+    assert [r.seed for r in records.load(one().experiment, folder)] == [0, 1]
+
+
+def test_import_replaces_only_when_asked(tmp_path):
+    folder = tmp_path / "records"
+    records.save(one(), folder)
+    path = jsonl(tmp_path / "made.jsonl", one(seed=1), one(seconds=77.0))
+    with pytest.raises(ValueError, match="line 2: .*0.json holds another record"):
+        records.import_jsonl(path, folder)
+    assert len(records.load(one().experiment, folder)) == 1, "nothing is written on an error"
+    assert records.import_jsonl(path, folder, again=True)["replaced"] == 1
+    assert records.load(one().experiment, folder)[0].seconds == 77.0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"digits": "offline sample"}, "full MNIST"), ({"commit": "abc-dirty"}, "abc-dirty")],
+)
+def test_import_refuses_what_cannot_be_committed(tmp_path, change, message):
+    path = jsonl(tmp_path / "made.jsonl", one(**change))
+    with pytest.raises(ValueError, match=f"line 1: .*{message}"):
+        records.import_jsonl(path, tmp_path / "records")
 
 
 # ---------------------------------------------------------------- the committed ones
