@@ -8,7 +8,14 @@ from stn_course.experiment import Experiment
 from stn_course.pose import measure_pose
 
 # This course's recipe for its own small net: distortions drawn afresh at every visit.
-OURS = Config(model="stn-small", batch_size=128, lr=4e-3, schedule="onecycle", epochs=30)
+OURS = Config(
+    model="stn-small",
+    options={"width": 1.5},
+    batch_size=128,
+    lr=4e-3,
+    schedule="onecycle",
+    epochs=40,
+)
 
 
 def _hr_pose(model, device) -> dict:
@@ -23,7 +30,7 @@ def hy() -> Iterator[tuple[str, Experiment]]:
     cnn = replace(base, model="tutorial-cnn", options={"normalise": (0.5, 0.5)})
     yield "hy-stn", Experiment(stn, "as published: the tutorial net on clean digits", minutes=1.5)
     yield "hy-cnn", Experiment(cnn, "as published: the same without its transformer", minutes=0.8)
-    ours = replace(OURS, distort="gentle", tests=("clean",), epochs=40)
+    ours = replace(OURS, distort="gentle", tests=("clean",), options={}, epochs=30)
     yield "clean-stn", Experiment(ours, "ours on clean digits, gently distorted afresh", minutes=9)
 
 
@@ -34,7 +41,7 @@ def hr() -> Iterator[tuple[str, Experiment]]:
     about = "as published: tanh on theta and no identity start"
     yield "hr-published", Experiment(published, about, minutes=2, probe=_hr_pose)
     ours = replace(OURS, distort="hr", tests=("hr",))
-    yield "hr-stn", Experiment(ours, "ours, from the identity", minutes=8, probe=_hr_pose)
+    yield "hr-stn", Experiment(ours, "ours, from the identity", 3, minutes=9, probe=_hr_pose)
     about = "ours, and the pose is part of the loss: upright and centred"
     upright = replace(ours, pose_weight=1.0)
     yield "hr-upright", Experiment(upright, about, minutes=8, probe=_hr_pose)
@@ -42,7 +49,7 @@ def hr() -> Iterator[tuple[str, Experiment]]:
 
 def xq() -> Iterator[tuple[str, Experiment]]:
     hard = replace(OURS, distort="hard", tests=("clean", "hard"))
-    fc = replace(hard, model="stn", options={"classifier": "fc"}, lr=2e-3)
+    fc = replace(hard, model="stn", options={"classifier": "fc"}, lr=2e-3, epochs=30)
     yield "hard-fc-stn", Experiment(fc, "ours: a transformer before XQ's FC net", 3, 6)
     yield "hard-stn", Experiment(hard, "ours on the hard mixture", 3, 7)
     mild = replace(OURS, distort="mild", tests=("clean", "mild"))
@@ -53,7 +60,7 @@ def xq() -> Iterator[tuple[str, Experiment]]:
         about = "XQ's network on the published 40x40 clutter"
         yield f"xq-{name}-cluttered", Experiment(config, about, 3, 2)
     ours = replace(OURS, distort="cluttered", tests=("cluttered",))
-    alone = replace(ours, frozen=True, epochs=120, batch_size=64, lr=2e-3)
+    alone = replace(ours, frozen=True, epochs=80, batch_size=64, lr=2e-3)
     yield "cluttered-stn", Experiment(alone, "ours, the published 10 000 images alone", 3, 7)
     yield "cluttered-stn-fresh", Experiment(ours, "ours, fresh clutter", 3, 8)
 
@@ -96,7 +103,9 @@ def stn_paper() -> Iterator[tuple[str, Experiment]]:
             two = replace(st_fcn, options={"transformers": 2, **extra})
             yield f"paper-2st-fcn-{task}", Experiment(two, about, 3, 8)
     yield "ours-tc", Experiment(replace(OURS, distort="tc", tests=("tc",)), "ours on TC", 3, 10)
-    two = replace(OURS, distort="addition", tests=("addition",), options={"transformers": 2})
+    two = replace(
+        OURS, distort="addition", tests=("addition",), options=OURS.options | {"transformers": 2}
+    )
     yield "ours-addition", Experiment(two, "ours: two transformers, two digits", 3, 20)
 
 

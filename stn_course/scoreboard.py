@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stn_course import records
+from stn_course.tables import markdown
+
+__all__ = ["NOT_YET", "ROWS", "SOURCES", "Row", "markdown", "mean_sd_text", "rows"]
 
 NOT_YET = "not yet run"
 
@@ -140,10 +143,3 @@ def mean_sd_text(values: list[float], unit: str = " %") -> str:
         return NOT_YET
     mean, sd, n = records.mean_sd(values)
     return f"{mean:.2f} ± {sd:.2f}{unit}" if n > 1 else f"{mean:.2f}{unit} (one seed)"
-
-
-def markdown(table: list[dict], columns: str = "") -> str:
-    """``table`` (dicts with the same keys) as a Markdown table; ``columns`` picks some keys."""
-    head = columns.split() or list(table[0])
-    lines = [head, ["---"] * len(head)] + [[str(r[k]) for k in head] for r in table]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)

@@ -1,0 +1,176 @@
+"""Many runs: one after the other, in processes of this machine, or on a Dask cluster.
+
+Each way calls `attempt` for each run and hands what came of it home as soon as it is there, so a
+sweep that is stopped has the records of all runs that had ended and goes on from them.  A run is
+made in one process and follows from its seed alone: where it was made changes nothing.
+"""
+
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from stn_course.experiment import Experiment
+from stn_course.experiments import check_digits, find, run_one
+from stn_course.records import RunRecord, current_commit
+
+Run = tuple[str, int]  # experiment, seed
+POOLS = 3  # of processes, before runs that bring them down are given up
+PATIENCE = 30  # seconds that a cluster has to show a worker
+
+_one_at_a_time = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one run: its record, or None and why."""
+
+    name: str
+    seed: int
+    record: RunRecord | None
+    trace: str = ""
+
+
+def run_all(
+    runs: list[Run],
+    save: Callable[[RunRecord], object],
+    *,
+    jobs: int = 1,
+    cluster: str | None = None,
+    threads: int = 0,
+    progress: bool = True,
+    allow_sample: bool = False,
+    weights: Path | None = None,
+) -> list[str]:
+    """Make each of ``runs`` and ``save`` its record at once; return the names of those that failed.
+
+    A failing run is reported with its traceback and does not stop the others.  With ``jobs``
+    above 1 as many processes share the runs; with ``cluster``, the address of a Dask scheduler,
+    its workers do, and runs that a worker took with it when it died are made again by another.
+    Both take one thread for each run unless ``threads`` says otherwise.  ``weights`` as in
+    `experiments.run_one`.
+
+    Records are of the full MNIST: on the offline sample this is a ValueError unless
+    ``allow_sample``.  ValueError too for ``weights`` with ``cluster`` (they would stay on its
+    workers) and for a cluster whose workers cannot make these runs.
+    """
+    if jobs < 1 or (jobs > 1 and cluster):
+        raise ValueError(
+            f"jobs={jobs}, cluster={cluster!r}; wanted jobs of 1 or more, or a cluster"
+        )
+    if cluster and weights:
+        raise ValueError("weights would stay on the cluster's workers; wanted jobs of this machine")
+    check_digits(allow_sample)
+    options = {"threads": threads, "allow_sample": allow_sample, "weights": weights}
+    if cluster:
+        options |= {"threads": threads or 1, "commit": current_commit()}
+        outcomes = _on_cluster(cluster, longest_first(runs), options)
+    elif jobs > 1:
+        options["threads"] = threads or 1
+        outcomes = _in_processes(jobs, longest_first(runs), options)
+    else:
+        options["progress"] = progress
+        outcomes = (attempt(*run, find(run[0]), **options) for run in runs)
+    failed = []
+    for k, done in enumerate(outcomes, 1):
+        if done.record is None:
+            print(done.trace, file=sys.stderr, flush=True)
+            failed.append(f"{done.name}/{done.seed}")
+            continue
+        save(done.record)
+        if cluster or jobs > 1:
+            seconds = done.record.seconds
+            print(f"{k}/{len(runs)} {done.name}/{done.seed}: {seconds:.0f} s", flush=True)
+    return failed
+
+
+def attempt(
+    name: str,
+    seed: int,
+    experiment: Experiment,
+    *,
+    threads: int = 0,
+    allow_sample: bool = False,
+    commit: str | None = None,
+    progress: bool = False,
+    weights: Path | None = None,
+) -> Outcome:
+    """Make one run, in whatever process this is called; what goes wrong is in the outcome.
+
+    The experiment itself travels, not only its name.  ``threads``: 0 leaves them alone.  A
+    worker with several threads makes one run at a time all the same: a run seeds torch's global
+    stream, which its process has only once.
+    """
+    with _one_at_a_time:
+        before = torch.get_num_threads()
+        try:
+            check_process(allow_sample, commit)
+            torch.set_num_threads(threads or before)
+            return Outcome(name, seed, run_one(name, seed, progress, weights, experiment))
+        except Exception:  # one broken run must not cost the night's others
+            return Outcome(name, seed, None, f"{name}/{seed}: {traceback.format_exc()}")
+        finally:
+            torch.set_num_threads(before)
+
+
+def check_process(allow_sample: bool, commit: str | None) -> None:
+    """ValueError unless this process has the digits, and the code of ``commit`` (None: any)."""
+    check_digits(allow_sample)
+    if commit is not None and current_commit() != commit:
+        raise ValueError(f"a worker has commit {current_commit()}; wanted the sweep's {commit}")
+
+
+def longest_first(runs: Iterable[Run]) -> list[Run]:
+    """``runs`` with the longest ones first, so that none is left alone at the end."""
+    return sorted(runs, key=lambda run: -find(run[0]).minutes)
+
+
+def _calls(runs: Iterable[Run], options: dict) -> Iterator:
+    from joblib import delayed
+
+    return (delayed(attempt)(name, seed, find(name), **options) for name, seed in runs)
+
+
+def _in_processes(jobs: int, runs: list[Run], options: dict) -> Iterator[Outcome]:
+    from joblib import Parallel
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    left = dict.fromkeys(runs)
+    for _ in range(POOLS):
+        pool = Parallel(jobs, batch_size=1, return_as="generator_unordered")
+        try:
+            for done in pool(_calls(list(left), options)):
+                del left[done.name, done.seed]
+                yield done
+            return
+        except TerminatedWorkerError as error:  # killed, for memory perhaps: all go with it
+            trace = f"a process was killed: {error}"
+    for name, seed in left:
+        yield Outcome(name, seed, None, f"{name}/{seed}: {trace}")
+
+
+def _on_cluster(address: str, runs: list[Run], options: dict) -> Iterator[Outcome]:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ValueError("cluster needs Dask: pip install 'stn-course[cluster]'") from None
+    from joblib import Parallel, parallel_config
+
+    with Client(address, timeout=PATIENCE, set_as_default=False) as client:
+        try:
+            client.wait_for_workers(1, timeout=PATIENCE)
+        except TimeoutError:
+            raise ValueError(
+                f"cluster={address!r} has no worker after {PATIENCE} s; "
+                f"start some: dask worker {address} --nthreads 1"
+            ) from None
+        # What no worker can do is said at once; one that joins later is asked in `attempt`.
+        client.run(check_process, options["allow_sample"], options["commit"])
+        with parallel_config("dask", client=client):
+            # All are handed over at the start, or workers that join later would stay idle.
+            pool = Parallel(batch_size=1, pre_dispatch="all", return_as="generator_unordered")
+            yield from pool(_calls(runs, options))
