@@ -51,7 +51,7 @@ def test_every_row_of_the_scoreboard_is_on_its_page(book):
     found = cells_of(book / "scoreboard.html")
     words = text_of(book / "scoreboard.html")
     for row in rows():
-        keys = ("variant", "published", "ours", "n", "params", "command")
+        keys = ("variant", "kind", "published", "target", "ours", "n", "params", "command")
         assert [str(row[key]) for key in keys] in found, row
         assert f"{row['row']}:" in words and row["task"] in words
     assert len([cells for cells in found if cells]) == len(rows())

@@ -160,7 +160,7 @@ def test_every_scoreboard_row_has_its_record_or_says_not_yet_run():
 
 
 def test_scoreboard_of_an_empty_folder_is_all_not_yet_run(tmp_path):
-    assert {r["ours"] for r in scoreboard.rows(tmp_path)} == {scoreboard.NOT_YET}
+    assert {r["ours"] for r in scoreboard.rows(folder=tmp_path)} == {scoreboard.NOT_YET}
 
 
 def test_scoreboard_shows_errors_where_errors_were_published():

@@ -79,7 +79,7 @@ def stage(options: argparse.Namespace) -> dict[str, str]:
         "hero.md": f'<figure class="hero-figure">\n{hero}\n</figure>\n',
         "map.md": book_pages.course_map(titles),
         "toc.md": book_pages.toctree(list(titles)),
-        "scoreboard.md": book_pages.scoreboard(rows(options.records)),
+        "scoreboard.md": book_pages.scoreboard(rows(folder=options.records)),
         "status.md": book_pages.status(course, measured, commit, built),
     }.items():
         (generated / name).write_text(text, encoding="utf-8")

@@ -9,7 +9,7 @@ from stn_course import scoreboard
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 START, END = "<!-- scoreboard -->\n", "<!-- /scoreboard -->"
-COLUMNS = ("row", "task", "variant", "source", "published", "ours", "n", "params", "command")
+COLUMNS = "row task variant kind source published target ours n params command".split()
 
 
 def around(text: str) -> tuple[str, str]:
