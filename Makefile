@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "Install one, or name it: make $(or $(MAKECMDGOALS),setup) PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "Setting up .venv: some minutes the first time, nothing to do the next."
-	$(BIN)/python -m pip install $(PIP_ARGS) -q -c constraints.txt -e '.[tf,book,test]'
+	$(BIN)/python -m pip install $(PIP_ARGS) -q -c constraints.txt -e '.[tf,book,cluster,test]'
 	@touch $@
 
 course: setup ## digits, every notebook (quick profile), the book: build/html

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from stn_course import gallery, models
@@ -38,7 +39,9 @@ def measure_run(
     config, _ = read_config(folder)
     device = models.device()
     model, epoch = load(config, checkpoint or folder, device)
-    if epoch < config.epochs:
+    if config.patience and checkpoint is None:
+        yield f"checkpoint: the best of {epoch} epochs"
+    elif epoch < config.epochs:
         yield f"checkpoint: {epoch} of {config.epochs} epochs are complete"
     for name in config.tests:
         held = test_set(split, name, device, config.shape)
@@ -48,7 +51,10 @@ def measure_run(
         write_atomically(out / "confusion.csv", confusion_csv(matrix).encode())
         title = f"{Path(folder).name}: {split}/{name}"
         plots_run.save(plots_run.confusion(matrix, title), out / "confusion.png")
-        digits = plots_run.by_class(seen.inputs, seen.outputs, seen.labels, seen.read)
+        truth, read = seen.labels, seen.read
+        if truth.ndim == 2:  # rows of digits: by their first, and read as none if any is wrong
+            truth, read = truth[:, 0], np.where((truth == read).all(1), truth[:, 0], -1)
+        digits = plots_run.by_class(seen.inputs, seen.outputs, truth, read)
         plots_run.save(digits, out / "by_class.png")
         page = gallery.write(out, seen, title)
         if images:
@@ -93,6 +99,7 @@ def all_checkpoints(folder: Path, limit: int | None = None) -> Iterator[str]:
 def load(config: Config, where: Path, device: torch.device):
     """The network of ``config`` with the weights of a checkpoint, and its complete epochs.
 
+    Of a run's folder the weights that its record is about: of a run with patience its best.
     Raises ValueError where the checkpoint is broken or of another network.
     """
     found = read_checkpoint(where)
@@ -102,6 +109,9 @@ def load(config: Config, where: Path, device: torch.device):
             f"{checkpoint_path(where)} is of model={theirs!r}; this run has {config.model!r}"
         )
     model = build(config).to(device)
+    best = found["state"].get("best")
+    if best is not None and Path(where).is_dir():
+        found = found | {"model": best}
     load_weights(model, found, where)
     return model.eval(), len(found["state"]["curves"]["train_loss"])
 

@@ -25,9 +25,9 @@ def _hr_pose(model, device) -> dict:
 def hy() -> Iterator[tuple[str, Experiment]]:
     # Adam 1e-3 for both parts, batch 64, 10 epochs, inputs in [-1, 1], grey outside.
     base = Config(train_on="train+valid", epochs=10, precision="float32")
-    grey = {"normalise": (0.5, 0.5), "padding": "zeros"}
+    grey = {"normalise": [0.5, 0.5], "padding": "zeros"}
     stn = replace(base, model="tutorial", options=grey)
-    cnn = replace(base, model="tutorial-cnn", options={"normalise": (0.5, 0.5)})
+    cnn = replace(base, model="tutorial-cnn", options={"normalise": [0.5, 0.5]})
     yield "hy-stn", Experiment(stn, "as published: the tutorial net on clean digits", minutes=1.5)
     yield "hy-cnn", Experiment(cnn, "as published: the same without its transformer", minutes=0.8)
     ours = replace(OURS, distort="gentle", tests=("clean",), options={}, epochs=30)

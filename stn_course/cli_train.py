@@ -23,10 +23,14 @@ def add_train(add) -> None:
     train.add_argument("--optimizer", help="adam, sgd or rmsprop (default: adam)")
     train.add_argument("--momentum", type=float, help="of sgd and rmsprop (default: 0)")
     train.add_argument("--weight-decay", type=float, help="(default: 0)")
-    train.add_argument("--schedule", help="constant, linear, step, cosine or onecycle")
+    train.add_argument("--schedule", help="constant, onecycle, ...; any other word lists them")
     train.add_argument("--precision", help="float32, bf16 or auto (default: auto)")
     train.add_argument(
         "--pose-weight", type=float, help="weight of the true pose in the loss (default: 0)"
+    )
+    train.add_argument("--clip", type=float, help="longest gradient (default: any length)")
+    train.add_argument(
+        "--patience", type=positive, help="stop after so many epochs without a better one"
     )
     train.add_argument("--seed", type=int, default=0, help="(default: 0)")
     train.add_argument("--device", help="cpu or cuda (default: cuda if there is one)")

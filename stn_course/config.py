@@ -10,7 +10,7 @@ from stn_course import models
 from stn_course.data import DISTORTIONS, TASKS, recipes
 
 OPTIMIZERS = ("adam", "sgd", "rmsprop")
-SCHEDULES = ("constant", "linear", "step", "cosine", "onecycle")
+SCHEDULES = ("constant", "linear", "step", "cosine", "onecycle", "two-phase", "late-decay")
 PRECISIONS = ("float32", "bf16", "auto")
 CLEAN = "clean"
 
@@ -24,7 +24,9 @@ class Config:
     clean images to the frozen ones.  ``tests`` lists the sets (``clean`` or a recipe)
     measured at the end; images smaller than those trained on get a black frame.  ``lr`` is
     the highest rate of the schedule, ``lr_localiser`` that of spatial transformers (None:
-    the same; 0: they stay as they start).
+    the same; 0: they stay as they start).  Gradients longer than ``clip`` are shortened to it
+    (None: none are).  With ``patience`` a run stops after so many epochs without a better
+    validation accuracy, and the weights of its best epoch are what is measured and saved.
     """
 
     model: str = "cnn"
@@ -45,6 +47,8 @@ class Config:
     schedule: str = "constant"
     precision: str = "auto"
     pose_weight: float = 0.0  # of `pose.pose_error` in the loss: the true motion is known
+    clip: float | None = None
+    patience: int | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "tests", tuple(self.tests))  # JSON gives a list
@@ -69,6 +73,13 @@ class Config:
             raise ValueError(f"lr={self.lr}; wanted a positive rate")
         if self.lr_localiser is not None and not 0 <= self.lr_localiser < float("inf"):
             raise ValueError(f"lr_localiser={self.lr_localiser}; wanted a rate, 0 or None")
+        if self.clip is not None and not self.clip > 0:
+            raise ValueError(f"clip={self.clip}; wanted a positive length, or None")
+        if self.patience is not None and (self.patience < 1 or "valid" in self.train_on):
+            raise ValueError(
+                f"patience={self.patience}, train_on={self.train_on!r}; wanted None, or at least "
+                "1 epoch and train_on='train', so that validation images are left to judge by"
+            )
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit={self.limit}; wanted at least 1 image, or None")
         if self.pose_weight < 0 or (self.pose_weight and (self.frozen or not self.distort)):
@@ -129,6 +140,12 @@ def rate(config: Config, progress: float) -> float:
     elif config.schedule == "onecycle":
         factor = progress / 0.3 if progress < 0.3 else (1 - progress) / 0.7
         factor = max(float(factor), 1e-2)
+    elif config.schedule == "two-phase":
+        factor = 1.0 if progress < 0.75 else 0.1  # LJ: 60 epochs, then 20
+    elif config.schedule == "late-decay":
+        # SK: nothing for 32 epochs, then divided by 1.5 after every 12th.
+        epoch = int(progress * config.epochs + 1e-9)  # (step / steps) * epochs is just below it
+        factor = 1.5 ** -(max(0, epoch - 20) // 12)
     else:
         factor = 1.0
     return config.lr * float(factor)

@@ -17,7 +17,8 @@ class Experiment:
     """A configuration with the number of seeds that the protocol asks for.
 
     ``minutes``: expected minutes for one seed on one CPU core.  ``probe`` measures more than
-    accuracy, once, after training.  An experiment that is no training run of `train.fit` has
+    accuracy, once, after training, and ``each_epoch`` after each epoch: they join the record's
+    probes and curves.  An experiment that is no training run of `train.fit` has
     its own ``run`` (experiment's name, seed) -> record, and a dict of settings for ``config``.
     """
 
@@ -26,6 +27,7 @@ class Experiment:
     seeds: int = 5
     minutes: float = 1.0
     probe: Callable[[nn.Module, torch.device], dict] | None = None
+    each_epoch: Callable[[nn.Module, torch.device], dict[str, float]] | None = None
     run: Callable[[str, int], RunRecord] | None = None
 
 

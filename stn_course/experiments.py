@@ -8,14 +8,27 @@ from pathlib import Path
 
 from torch import nn
 
-from stn_course import catalogue_01, catalogue_03, records
+from stn_course import (
+    catalogue_01,
+    catalogue_03,
+    catalogue_03_museum,
+    catalogue_04,
+    catalogue_05,
+    records,
+)
 from stn_course.checkpoints import read_weights, save_weights
 from stn_course.config import build
 from stn_course.data import is_sample
 from stn_course.experiment import Experiment
 from stn_course.train import fit
 
-EXPERIMENTS: dict[str, Experiment] = catalogue_01.EXPERIMENTS | catalogue_03.EXPERIMENTS
+EXPERIMENTS: dict[str, Experiment] = (
+    catalogue_01.EXPERIMENTS
+    | catalogue_03.EXPERIMENTS
+    | catalogue_03_museum.EXPERIMENTS
+    | catalogue_04.EXPERIMENTS
+    | catalogue_05.EXPERIMENTS
+)
 
 
 def find(name: str) -> Experiment:
@@ -60,8 +73,8 @@ def run_one(
     experiment = experiment or find(name)
     if experiment.run is not None:
         return experiment.run(name, seed)
-    config, probe = experiment.config, experiment.probe
-    model, record = fit(config, seed, name=name, probe=probe, progress=progress)
+    measured = {"probe": experiment.probe, "each_epoch": experiment.each_epoch}
+    model, record = fit(experiment.config, seed, name=name, progress=progress, **measured)
     if weights:
         save_weights(Path(weights) / f"{name}-{seed}.safetensors", model)
     return record

@@ -29,9 +29,10 @@ def write(folder: Path, seen: Looks, title: str) -> Path:
         "channels": seen.channels,
         "input": _sheets(folder, "input", seen.inputs),
         "output": None if seen.outputs is None else _sheets(folder, "output", seen.outputs),
-        "truth": seen.labels.tolist(),
-        "read": seen.read.tolist(),
-        "confidence": _rounded(seen.probabilities.max(1)),
+        "truth": _names(seen.labels),
+        "read": _names(seen.read),
+        # Of a row, that every digit is right.
+        "confidence": _rounded(seen.probabilities.max(-1).reshape(len(seen.labels), -1).prod(1)),
         "error": _rounded(seen.losses),
         "boxes": None if seen.boxes is None else _rounded(seen.boxes, 3),
     }
@@ -65,6 +66,13 @@ def _sheets(folder: Path, kind: str, images: np.ndarray) -> dict:
         sheet = sheet.reshape(rows, ACROSS, h, w).swapaxes(1, 2).reshape(rows * h, ACROSS * w)
         _png(folder / f"sheet_{kind}_{first // ACROSS**2}.png", sheet)
     return {"height": h, "width": w}
+
+
+def _names(labels: np.ndarray) -> list:
+    """Labels [N] as numbers, rows of them [N, D] as words such as "757"."""
+    if labels.ndim == 1:
+        return labels.tolist()
+    return ["".join(map(str, row)) for row in labels.tolist()]
 
 
 def _png(path: Path, image: np.ndarray) -> None:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from stn_course import sampler
 from stn_course.blocks import Normalise
 from stn_course.measure import prepare
+from stn_course.sequence import RecurrentTransformer
 from stn_course.transformers import (
     ParallelTransformers,
     SequentialTransformers,
@@ -25,7 +26,9 @@ class Looks:
     ``outputs`` the same of what the transformer handed on, ``boxes`` float32 [N, T, K, 2]:
     where each of T transformers read, a polygon in [-1, 1], x first.  Both are None without
     a transformer that reads the images themselves.  ``labels`` [N]; ``probabilities``
-    float32 [N, classes]; ``losses`` float32 [N].
+    float32 [N, classes]; ``losses`` float32 [N].  Of rows of D digits ``labels`` [N, D],
+    ``probabilities`` [N, D, classes], and ``losses`` are sums over a row; T glimpses of the same
+    image stand side by side in ``outputs``.
     """
 
     inputs: np.ndarray
@@ -38,13 +41,14 @@ class Looks:
 
     @property
     def read(self) -> np.ndarray:
-        """The class that each image was read as [N]."""
-        return self.probabilities.argmax(1)
+        """The class that each image, or each digit of a row, was read as [N] or [N, D]."""
+        return self.probabilities.argmax(-1)
 
     def confusion(self) -> np.ndarray:
         """How often each class (row) was read as each class (column)."""
-        n = self.probabilities.shape[1]
-        return np.bincount(self.labels * n + self.read, minlength=n * n).reshape(n, n)
+        n = self.probabilities.shape[-1]
+        pairs = (self.labels * n + self.read).ravel()
+        return np.bincount(pairs, minlength=n * n).reshape(n, n)
 
 
 @torch.no_grad()
@@ -61,11 +65,14 @@ def look(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 250) -> 
         x = prepare(x) if x.dtype == torch.uint8 else x
         seen.clear()
         logits = model(x.to(memory_format=torch.channels_last)).float()  # [B, classes]
-        part = [_bytes(x), y, logits.softmax(1), F.cross_entropy(logits, y, reduction="none")]
+        each = F.cross_entropy(logits.flatten(0, -2), y.flatten(), reduction="none")
+        losses = each.view(len(y), -1).sum(1)  # [B]
+        part = [_bytes(x), y, logits.softmax(-1), losses]
         # It reads the images (as the network normalises them), no feature maps.
         if seen and torch.equal(seen[0][0], scale(x) if scale else x):
             shown = seen[0][1] * scale.sd + scale.mean if scale else seen[0][1]
-            part += [_bytes(shown), boxes(front)]
+            steps = shown.unflatten(0, (len(x), -1))  # [B, steps, C, H, W]; mostly one step
+            part += [_bytes(steps.movedim(1, 3).flatten(3)), boxes(front)]
         parts.append(part)
     for hook in hooks:
         hook.remove()
@@ -84,6 +91,8 @@ def front_of(model: nn.Module) -> nn.Module | None:
 
 def boxes(front: nn.Module) -> Tensor:
     """Where ``front`` read last time: the output's outline in the input.  # [B, T, K, 2]"""
+    if isinstance(front, RecurrentTransformer):  # theta [B, T, 2, 3]
+        return outline(front.theta.flatten(0, 1)).unflatten(0, front.theta.shape[:2])
     each = front.transformers if isinstance(front, ParallelTransformers) else [front]
     return torch.stack([outline(one.theta) for one in each], 1)
 

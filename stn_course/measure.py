@@ -23,9 +23,9 @@ def evaluate(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 250)
     """``{"correct", "total", "loss"}`` of ``model`` in eval mode and float32.
 
     ``images`` [N, C, H, W] are uint8, or float in [0, 1]; ``labels`` int64 [N].  For rows of
-    digits, ``labels`` [N, D], digits are counted, and ``words`` says how many of the N rows
-    are right as a whole.  The batch is small enough for a CPU's cache: 1000 images at once
-    take three times as long each.
+    digits, ``labels`` [N, D], digits are counted, and ``words`` says how many of the N
+    ``rows`` are right as a whole.  The batch is small enough for a CPU's cache: 1000 images at
+    once take three times as long each.
     """
     was_training = model.training
     model.eval()
@@ -39,7 +39,7 @@ def evaluate(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 250)
         loss += mean_loss(logits, y).item() * len(y)
     model.train(was_training)
     found = {"correct": correct, "total": labels.numel(), "loss": loss / max(1, len(labels))}
-    return found | ({"words": words} if labels.ndim == 2 else {})
+    return found | ({"words": words, "rows": len(labels)} if labels.ndim == 2 else {})
 
 
 def mean_loss(logits: Tensor, labels: Tensor) -> Tensor:

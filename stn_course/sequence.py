@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from stn_course import geometry, sampler
 from stn_course.blocks import Size, dense, width_of
-from stn_course.sequence_designs import DESIGNS, Down, glimpse_size
+from stn_course.sequence_designs import DESIGNS, Down, glimpse_size, strips
 from stn_course.transformers import SpatialTransformer
 
 
@@ -22,9 +22,9 @@ class RecurrentTransformer(SpatialTransformer):
     features are computed once; a GRU sees them at every step and remembers what it has done;
     one linear layer, in float32 like the GRU, makes each step's transform of its state.
 
-    features: from images to ``width`` numbers; state: units of the GRU; ``transform``, ``size``
-    and ``padding`` as in `SpatialTransformer`.  ``detach_state`` stops the gradient between
-    steps: what a step does is then never learned for the sake of a later one, though the
+    features: from images to ``width`` numbers; state: units of the GRU; ``transform`` (an affine
+    one), ``size`` and ``padding`` as in `SpatialTransformer`.  ``detach_state`` stops the gradient
+    between steps: what a step does is then never learned for the sake of a later one, though the
     features still learn from all.  ``theta`` of the last call is [B, steps, 2, 3].
     """
 
@@ -44,23 +44,38 @@ class RecurrentTransformer(SpatialTransformer):
         )
         self.cell = nn.GRUCell(width, state)
         self.steps, self.detach_state = steps, detach_state
+        self.starts: nn.Parameter | None = None
+
+    def begin(self, starts: Tensor) -> None:
+        """Let each step begin elsewhere: ``starts`` [steps, n], learned, join the head's."""
+        wanted = (self.steps, self.transform.n)
+        if starts.shape != wanted:
+            raise ValueError(f"starts has shape {list(starts.shape)}; wanted {list(wanted)}")
+        self.starts = nn.Parameter(starts.clone())
+        nn.init.zeros_(self.head[0].bias)
 
     def locate(self, images: Tensor) -> Tensor:
         """The transforms of each image, in float32: [B, steps, 2, 3]."""
         features, state, thetas = self.body(images), None, []  # [B, width]
         with torch.autocast(images.device.type, enabled=False):
             features = features.float()
-            for _ in range(self.steps):
+            for step in range(self.steps):
                 if state is not None and self.detach_state:
                     state = state.detach()
                 state = self.cell(features, state)  # [B, state]
-                thetas.append(self.transform(self.head(state)))  # [B, 2, 3]
+                raw = self.head(state)  # [B, n]
+                raw = raw if self.starts is None else raw + self.starts[step]
+                thetas.append(self.transform(raw))  # [B, 2, 3]
         return torch.stack(thetas, 1)
 
     def read(self, images: Tensor, theta: Tensor) -> Tensor:
-        glimpses = super().read(images.repeat_interleave(self.steps, 0), theta.flatten(0, 1))
-        self.theta = theta.detach()
-        return glimpses
+        self.theta, self.live = theta.detach(), theta if self.keep_live else None
+        height, width = self.output_size(tuple(images.shape[2:]))
+        # One grid for all glimpses of an image, one below the other: it is padded only once.
+        grid = sampler.affine_grid(theta.flatten(0, 1), (height, width))
+        grid = grid.reshape(len(images), self.steps * height, width, 2)
+        stacked = sampler.bilinear_sample(images, grid, self.padding)  # [B, C, steps * H, W]
+        return stacked.unflatten(2, (self.steps, height)).transpose(1, 2).flatten(0, 1)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, steps={self.steps}, detach_state={self.detach_state}"
@@ -184,11 +199,22 @@ class RNNSPN(SequenceNet):
     The RNN-SPN of arXiv 1509.05329: one pass over the features, a GRU, and three transforms of
     the *same* image (`RecurrentTransformer`, which also says what ``detach_state`` does).
     ``bound`` as in `FFNSPN`.
+
+    first_look: what the glimpses of an untrained network are.  "image": all of them the whole
+    image, as in the paper, and the order of reading is still to be found.  "strips": upright
+    strips side by side (`sequence_designs.strips`), which the classifier can read from the start.
     """
 
     kind, usual_down = "RNN-SPN", 3.0
 
-    def __init__(self, *args, bound: float | None = None, detach_state: bool = False, **options):
+    def __init__(
+        self,
+        *args,
+        bound: float | None = None,
+        detach_state: bool = False,
+        first_look: str = "image",
+        **options,
+    ):
         super().__init__(*args, **options)
         plan, body = self.plan, self.plan.start(nn.Sequential(*self.plan.features(self.channels)))
         width = width_of(body, self.size, self.channels)
@@ -196,6 +222,12 @@ class RNNSPN(SequenceNet):
             *(body, width, plan.state, self.digits, geometry.Affine(bound)),
             *(self.glimpse, self.padding, detach_state),
         )
+        if first_look not in ("image", "strips"):
+            raise ValueError(f"first_look={first_look!r}; wanted 'image' or 'strips'")
+        if first_look == "strips":
+            if bound is not None:
+                raise ValueError(f"first_look='strips', bound={bound}; wanted one of them")
+            self.transformer.begin(strips(self.digits))
         self.reader = plan.start(plan.step_reader(self.glimpse, self.classes, self.channels))
 
     def look(self, images: Tensor) -> Tensor:

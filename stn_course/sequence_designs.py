@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from numbers import Real
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from stn_course import geometry
 from stn_course.blocks import Size, dense, glorot_, pooled, width_of
@@ -55,23 +56,35 @@ def published_reader(
     return nn.Sequential(*body, *wide, nn.Linear(400, outputs))
 
 
-def small_reader(size: Size, outputs: int, channels: int) -> nn.Sequential:
-    """Our classifier: a strided stem, three convolutions with batch norm, Dense 80.
+class HighestRow(nn.Module):
+    """The largest value of each column: [B, C, H, W] -> [B, C, W]."""
 
-    At most 5x10 cells (averages) go to the dense layer, so that its size has a bound.
+    def forward(self, x: Tensor) -> Tensor:
+        return x.amax(2)
+
+
+def strided(channels: int) -> list[nn.Module]:
+    """Our convolutions: three halve the size, a fourth does not; 96 channels, batch norm.
+
+    Strides, for on a CPU pooling costs as much as the convolution before it.
     """
+    body, inputs = [], channels
+    for out, kernel, stride in ((16, 5, 2), (64, 3, 2), (96, 3, 2), (96, 3, 1)):
+        conv = nn.Conv2d(inputs, out, kernel, stride, kernel // 2, bias=False)
+        body += [conv, nn.BatchNorm2d(out), nn.ReLU()]
+        inputs = out
+    return body
 
-    def block(inputs: int, out: int, *pool: nn.Module) -> list[nn.Module]:
-        conv = nn.Conv2d(inputs, out, 3, padding=1, bias=False)
-        return [conv, *pool, nn.BatchNorm2d(out), nn.ReLU()]
 
-    stem = nn.Conv2d(channels, 32, 5, stride=2, padding=2, bias=False)
-    body = [stem, nn.BatchNorm2d(32), nn.ReLU(), *block(32, 64, nn.MaxPool2d(2))]
-    body += [*block(64, 96, nn.MaxPool2d(2)), *block(96, 96)]
-    cells = tuple(max(1, min(most, n // 8)) for most, n in zip((5, 10), size, strict=True))
-    body += [nn.AdaptiveAvgPool2d(cells), nn.Flatten()]
-    wide = dense(width_of(body, size, channels), 80, drop=0.3)
-    return nn.Sequential(*body, *wide, nn.Linear(80, outputs))
+def row_reader(size: Size, outputs: int, channels: int) -> nn.Sequential:
+    """Our classifier, of a row or a digit: convolutions, each column's highest value, Dense 128.
+
+    Digits stand at any height but almost at a fixed distance from left to right: a column's
+    largest value keeps what is there and forgets how high it stands.
+    """
+    body = [*strided(channels), HighestRow(), nn.Flatten()]
+    wide = dense(width_of(body, size, channels), 128, drop=0.3)
+    return nn.Sequential(*body, *wide, nn.Linear(128, outputs))
 
 
 def as_made(module: nn.Module) -> nn.Module:
@@ -106,8 +119,8 @@ DESIGNS = {
         start=glorot_,
     ),
     "ours": Design(
-        *(averaged, 128, 0.0, 96, small_reader, small_reader),
-        glimpses={"FFN-SPN": (40, 84), "RNN-SPN": (32, 32)},
+        *(averaged, 128, 0.0, 96, row_reader, row_reader),
+        glimpses={"FFN-SPN": (50, 84), "RNN-SPN": (32, 32)},
     ),
 }
 
@@ -126,3 +139,14 @@ def glimpse_size(size: Size, down: Down) -> Size:
         raise ValueError(f"down={down!r}; wanted numbers above 0, one or two (height, width)")
     # 100 / (100 / 83) is 82.999...: the little more makes it 83.
     return tuple(max(1, int(n / d + 1e-9)) for n, d in zip(size, pair, strict=True))
+
+
+STRIP = 0.45  # of the image's width: every digit of the published rows fits into its own
+
+
+def strips(steps: int) -> Tensor:
+    """Affine numbers of upright strips side by side, the outer ones at the edges: [steps, 6]."""
+    raw = torch.zeros(steps, 6)
+    raw[:, 0], raw[:, 4] = STRIP, 1.0
+    raw[:, 2] = torch.linspace(STRIP - 1, 1 - STRIP, steps) if steps > 1 else 0.0
+    return raw

@@ -1,7 +1,7 @@
 """What a reader of digit rows is trained by and measured by: loss, counts, where it looked."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stn_course.data.scenes import glimpse_boxes, iou
@@ -64,3 +64,22 @@ def glimpse_iou(theta: Tensor, boxes: Tensor, canvas: int) -> Tensor:
         raise ValueError(f"theta has {steps} steps; wanted 1 or {digits}, as many as boxes")
     found = iou(glimpse_boxes(theta.flatten(0, 1), canvas), boxes.flatten(0, 1).to(theta))
     return found.unflatten(0, (len(theta), -1)) if len(theta) else found.view(0, steps)
+
+
+@torch.no_grad()
+def mean_iou(model: nn.Module, images: Tensor, boxes: Tensor, batch: int = 250) -> list[float]:
+    """The mean `glimpse_iou` of each step of ``model``, in eval mode.
+
+    images uint8 [N, C, H, H] or float in [0, 1], boxes [N, D, 4].  The model is left as it was,
+    but for the ``theta`` of its last call.  Raises ValueError without images.
+    """
+    if not len(images):
+        raise ValueError("images is empty; wanted at least one")
+    was_training, found = model.training, []
+    model.eval()
+    for x, b in zip(images.split(batch), boxes.split(batch), strict=True):
+        x = x.float() / 255 if x.dtype == torch.uint8 else x
+        model.look(x.to(memory_format=torch.channels_last))
+        found.append(glimpse_iou(model.theta, b.to(x.device), x.shape[-1]))
+    model.train(was_training)
+    return torch.cat(found).mean(0).tolist()

@@ -159,6 +159,22 @@ def _on_cluster(address: str, runs: list[Run], options: dict) -> Iterator[Outcom
     except ImportError:
         raise ValueError("cluster needs Dask: pip install 'stn-course[cluster]'") from None
     from joblib import Parallel, parallel_config
+    from joblib._dask import DaskDistributedBackend
+
+    class Backend(DaskDistributedBackend):
+        """Joblib's own waits for ever for a run that brought down several workers."""
+
+        def submit(self, batch, callback=None):
+            (_, (name, seed, *_), _), *_ = batch.items
+
+            def tell(ended):
+                if error := ended.exception():
+                    trace = f"{name}/{seed}: {type(error).__name__}: {error}"
+                    callback([Outcome(name, seed, None, trace)])
+
+            future = super().submit(batch, callback)
+            future.add_done_callback(tell)
+            return future
 
     with Client(address, timeout=PATIENCE, set_as_default=False) as client:
         try:
@@ -170,7 +186,7 @@ def _on_cluster(address: str, runs: list[Run], options: dict) -> Iterator[Outcom
             ) from None
         # What no worker can do is said at once; one that joins later is asked in `attempt`.
         client.run(check_process, options["allow_sample"], options["commit"])
-        with parallel_config("dask", client=client):
+        with parallel_config(Backend(client=client)):
             # All are handed over at the start, or workers that join later would stay idle.
             pool = Parallel(batch_size=1, pre_dispatch="all", return_as="generator_unordered")
             yield from pool(_calls(runs, options))

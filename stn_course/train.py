@@ -9,7 +9,6 @@ import dataclasses
 import hashlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +25,7 @@ from stn_course.looks import front_of
 from stn_course.measure import evaluate, mean_loss, prepare
 from stn_course.pose import pose_error
 from stn_course.records import RunRecord, current_commit
+from stn_course.run_state import RunState, Watch
 from stn_course.sets import test_set, training_set
 from stn_course.transformers import SpatialTransformer, localiser_parameters
 
@@ -90,14 +90,17 @@ def fit(
     progress: bool = False,
     device: torch.device | None = None,
     probe: Callable[[nn.Module, torch.device], dict] | None = None,
+    each_epoch: Callable[[nn.Module, torch.device], dict[str, float]] | None = None,
     keep_every: int = 0,
-    watch: "Watch | None" = None,
+    watch: Watch | None = None,
 ) -> tuple[nn.Module, RunRecord]:
     """Train ``config`` with ``seed``; return the model (in eval mode) and its record.
 
     With ``folder`` a checkpoint is written after each epoch, and after every
     ``save_every`` steps; ``resume`` goes on from it if there is one.  The checkpoint of
-    every ``keep_every``-th epoch is kept.  ``watch`` is told how the run goes.
+    every ``keep_every``-th epoch is kept.  ``watch`` is told how the run goes.  What ``probe``
+    measures after training is the record's ``probes``; what ``each_epoch`` measures joins
+    its ``curves``.  Both must leave the model as it was.
     """
     watch = watch or Watch()
     device = device or models.device()
@@ -121,7 +124,7 @@ def fit(
             disable=not progress,
             desc=name,
         )
-        while state.step < config.epochs * steps_an_epoch:
+        while state.step < config.epochs * steps_an_epoch and not state.waited(config.patience):
             epoch, done = divmod(state.step, steps_an_epoch)
             model.train()
             for index in list(batches(len(images), config.batch_size, seed, epoch, device))[done:]:
@@ -143,6 +146,8 @@ def fit(
                     loss = loss + config.pose_weight * pose_error(made.theta, front.live)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
+                if config.clip is not None:
+                    nn.utils.clip_grad_norm_(model.parameters(), config.clip)
                 optimizer.step()
                 state.step += 1
                 state.loss_sum += loss.item() * len(y)
@@ -158,6 +163,10 @@ def fit(
                 measured = evaluate(model, valid.images, valid.labels)
                 state.curves["valid_accuracy"].append(100 * measured["correct"] / measured["total"])
                 bar.set_postfix(valid=f"{state.curves['valid_accuracy'][-1]:.2f} %")
+            for curve, value in (each_epoch(model, device) if each_epoch else {}).items():
+                state.curves.setdefault(curve, []).append(value)
+            if config.patience:
+                state.keep_best(model)
             state.seconds = time.perf_counter() - start
             watch.epoch(state.step, model, state.curves)
             if folder:
@@ -165,6 +174,8 @@ def fit(
                 if keep_every and (epoch + 1) % keep_every == 0:
                     keep_checkpoint(folder, epoch + 1)
         bar.close()
+    if state.best is not None:
+        model.load_state_dict(state.best)
     return model.eval(), RunRecord(
         experiment=name,
         seed=seed,
@@ -180,27 +191,6 @@ def fit(
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         threads=torch.get_num_threads(),
         seconds=round(state.seconds, 3),
-    )
-
-
-class Watch:
-    """What a run tells; this one listens to nothing.  It must leave model and seeds alone."""
-
-    def start(self, step: int) -> None: ...
-    def step(self, step: int, loss: float, rate: float) -> None: ...
-    def epoch(self, step: int, model: nn.Module, curves: dict) -> None: ...
-
-
-@dataclass
-class RunState:
-    """Where a run is: what a checkpoint keeps beside weights and optimiser."""
-
-    step: int = 0
-    loss_sum: float = 0.0
-    seconds: float = 0.0
-    first_batch: str = ""
-    curves: dict = dataclasses.field(
-        default_factory=lambda: {"train_loss": [], "valid_accuracy": []}
     )
 
 

@@ -53,6 +53,8 @@ def test_train_writes_its_folder_and_test_counts_the_same(tmp_path, capsys):
         ["--optimizer", "sgd", "--momentum", "0.9"],
         ["--weight-decay", "0.1"],
         ["--schedule", "linear"],
+        ["--schedule", "two-phase", "--epochs", "4"],
+        ["--clip", "0.001"],
         ["--precision", "bf16"],
         ["--seed", "1"],
     ],
@@ -63,6 +65,18 @@ def test_every_flag_changes_the_outcome(tmp_path, flags, capsys):
     changed = train(tmp_path, *flags, name="changed")
     assert changed.config | {"seed": changed.seed} != plain.config | {"seed": plain.seed}
     assert changed.hashes["weights"] != plain.hashes["weights"] or "train-on" in flags[0]
+
+
+def test_patience_stops_a_run_that_gets_no_better(tmp_path, capsys):
+    still = ["--epochs", "6", "--lr", "1e-9"]
+    assert len(train(tmp_path, *still, name="plain").curves["train_loss"]) == 6
+    record = train(tmp_path, *still, "--patience", "2", name="patient")
+    assert len(record.curves["train_loss"]) == 3  # the first was the best
+    capsys.readouterr()
+    code, out, _ = run("test", tmp_path / "patient", capsys=capsys)
+    result = record.results["test/clean"]
+    assert code == 0 and "the best of 3 epochs" in out
+    assert f"{result['correct']} / {result['total']}" in out
 
 
 def test_the_localiser_rate_changes_the_outcome(tmp_path):

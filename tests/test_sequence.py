@@ -16,6 +16,7 @@ from stn_course.sequence_designs import DESIGNS, glimpse_size
 from stn_course.sequence_measure import (
     digit_accuracy,
     glimpse_iou,
+    mean_iou,
     sequence_loss,
     word_accuracy,
 )
@@ -272,7 +273,9 @@ def test_a_few_steps_on_cluttered_sequences_reduce_the_loss(kind):
     losses = []
     for step in range(24):
         rows = torch.arange(50) + 50 * (step % 4)
-        loss = sequence_loss(net(x[rows]), y[rows])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(step)  # dropout
+            loss = sequence_loss(net(x[rows]), y[rows])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -366,3 +369,56 @@ def test_glimpses_and_boxes_must_belong_together():
 
 def test_the_plain_cnn_has_no_localiser():
     assert localiser_parameters(PlainCNN()) == []
+
+
+def test_all_glimpses_are_read_at_once_as_if_one_by_one():
+    net = made(RNNSPN, moved=0.05, channels=2)
+    x = images(3, channels=2)
+    x[:, :, 0] = x[:, :, -1] = 0.3  # a background that is not black
+    seen = net.look(x).unflatten(0, (3, 3))  # [B, steps, C, H, W]
+    assert net.theta.shape == (3, 3, 2, 3) and net.theta.std(1).amax() > 1e-3
+    for step in range(3):
+        alone = sampler.warp(x, net.theta[:, step], net.glimpse)
+        torch.testing.assert_close(seen[:, step], alone, rtol=0, atol=1e-6)
+
+
+def test_mean_iou_is_that_of_every_image_and_leaves_the_model_alone():
+    class Fixed(torch.nn.Module):
+        """Looks at the left half of all but the first image of a batch."""
+
+        def look(self, x):
+            assert not self.training and x.dtype == torch.float32 and x.max() <= 1
+            self.theta = torch.tensor([[[[0.5, 0, -0.5], [0, 1, 0]]]]).repeat(len(x), 1, 1, 1)
+            self.theta[0, 0] = torch.eye(2, 3)
+
+    net, boxes = Fixed(), torch.tensor([0, 0, 50, 100]).repeat(5, 1, 1)
+    pixels = torch.full((5, 1, 100, 100), 255, dtype=torch.uint8)
+    assert mean_iou(net, pixels, boxes) == pytest.approx([(0.5 + 4) / 5])
+    assert mean_iou(net, pixels, boxes, batch=2) == pytest.approx([(3 * 0.5 + 2) / 5])
+    assert net.training
+    with pytest.raises(ValueError, match="images is empty"):
+        mean_iou(net, pixels[:0], boxes[:0])
+
+
+def test_the_first_look_is_the_image_or_strips_of_it():
+    x = images(2)
+    whole = made(RNNSPN)
+    whole.look(x)
+    assert torch.equal(whole.theta, torch.eye(2, 3).expand(2, 3, 2, 3))
+    net = made(RNNSPN, first_look="strips")
+    seen = net.look(x).unflatten(0, (2, 3))  # [B, 3, 1, H, W]
+    wanted = torch.tensor([[[0.45, 0, tx], [0, 1, 0]] for tx in (-0.55, 0, 0.55)])
+    torch.testing.assert_close(net.theta, wanted.expand(2, 3, 2, 3))
+    left = x.clone()
+    left[..., 45:] = 0  # all but the first strip
+    assert torch.equal(net.look(left).unflatten(0, (2, 3))[:, 0, :, :, :-1], seen[:, 0, :, :, :-1])
+    assert not torch.equal(net.look(left).unflatten(0, (2, 3))[:, 1], seen[:, 1])
+    net(x).sum().backward()
+    assert net.transformer.starts.grad.abs().amax(1).min() > 0
+    assert any(p is net.transformer.starts for p in localiser_parameters(net))
+    with pytest.raises(ValueError, match="first_look='middle'; wanted 'image' or 'strips'"):
+        RNNSPN(first_look="middle")
+    with pytest.raises(ValueError, match="first_look='strips', bound=0.5; wanted one"):
+        RNNSPN(first_look="strips", bound=0.5)
+    with pytest.raises(ValueError, match="starts has shape .2, 6.; wanted .3, 6."):
+        net.transformer.begin(torch.zeros(2, 6))

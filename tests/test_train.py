@@ -149,12 +149,115 @@ def test_a_finished_run_can_be_made_longer(tmp_path):
         ("step", 1, 0.1, 0.01),
         ("cosine", 1, 0.5, 0),
         ("onecycle", 0.01, 0.5 / 0.7, 0.01),
+        ("two-phase", 1, 1, 0.1),
     ],
 )
 def test_schedules(schedule, start, middle, end):
     chosen = dataclasses.replace(TINY, schedule=schedule, lr=2.0)
     got = [config.rate(chosen, p) for p in (0, 0.5, 1 - 1e-9)]
     assert got == pytest.approx([2 * start, 2 * middle, 2 * end], abs=1e-6)
+
+
+def test_late_decay_divides_after_32_epochs_and_every_12_more():
+    chosen = dataclasses.replace(TINY, schedule="late-decay", lr=3.0, epochs=80)
+    steps = 80 * 7  # of 7 an epoch: 3 / 7 and the like are not exact
+    got = [config.rate(chosen, step / steps) for step in range(steps)]
+    drops = [k for k in range(1, steps) if got[k] != got[k - 1]]
+    assert drops == [7 * epoch for epoch in (32, 44, 56, 68)]
+    assert got[0] == 3.0 and got[-1] == pytest.approx(3.0 / 1.5**4)
+
+
+def test_two_phases_change_where_an_epoch_ends():
+    chosen = dataclasses.replace(TINY, schedule="two-phase", epochs=80)
+    got = [config.rate(chosen, step / (80 * 7)) for step in range(80 * 7)]
+    assert got.count(1e-3) == 60 * 7 and got.index(pytest.approx(1e-4)) == 60 * 7
+
+
+def test_clipping_shortens_the_gradient_and_nothing_else(few_digits):
+    sgd = dataclasses.replace(TINY, optimizer="sgd", lr=1.0, limit=50, epochs=1)  # one step
+    start = config.build(sgd)
+
+    def step(clip):
+        trained, _ = fit(dataclasses.replace(sgd, clip=clip))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.stream(config.INIT, 0))
+            start = config.build(sgd)
+        pairs = zip(trained.parameters(), start.parameters(), strict=True)
+        return torch.cat([(a - b).flatten() for a, b in pairs]).detach()
+
+    whole, clipped = step(None), step(0.125)
+    assert whole.norm() > 0.5 and len(whole) == sum(p.numel() for p in start.parameters())
+    torch.testing.assert_close(clipped.norm(), torch.tensor(0.125), rtol=1e-4, atol=0)
+    torch.testing.assert_close(clipped / 0.125, whole / whole.norm(), rtol=1e-3, atol=1e-4)
+    assert torch.equal(step(1e6), whole)
+
+
+def scripted(monkeypatch, *correct):
+    """Validation counts as they are wanted, an epoch each; the last measuring is as it is."""
+    counts = iter(correct)
+
+    def told(model, images, labels, real=train.evaluate):
+        found = real(model, images, labels)
+        return found | {"correct": next(counts, found["correct"])}
+
+    monkeypatch.setattr(train, "evaluate", told)
+
+
+def weights_after(epochs):
+    return fit(dataclasses.replace(TINY, epochs=epochs))[1].hashes["weights"]
+
+
+def test_patience_stops_and_the_best_epoch_is_what_counts(monkeypatch, few_digits):
+    patient = dataclasses.replace(TINY, epochs=9, patience=2)
+    second = weights_after(2)
+    scripted(monkeypatch, 10, 30, 30, 20, 40, 50)  # the second 30 is no better
+    model, record = fit(patient)
+    assert record.curves["valid_accuracy"] == pytest.approx(
+        [100 * n / 300 for n in (10, 30, 30, 20)]
+    )
+    assert record.hashes["weights"] == second == train.weights_sha256(model)
+
+
+def test_patience_without_need_changes_nothing_but_the_epoch_that_is_kept(few_digits, monkeypatch):
+    rising = dataclasses.replace(TINY, epochs=3, patience=1)
+    plain = weights_after(3)
+    scripted(monkeypatch, 1, 2, 3)
+    assert fit(rising)[1].hashes["weights"] == plain
+
+
+@pytest.mark.parametrize("stop_after", [6, 12, 15, 18, 22])
+def test_a_patient_run_resumes_with_the_same_bits(stop_after, tmp_path, monkeypatch, few_digits):
+    patient = dataclasses.replace(TINY, epochs=9, patience=2)
+    counts = (10, 30, 25, 20, 40)  # it stops after four epochs of six steps
+
+    def interrupt(*arguments, save=checkpoints.save_checkpoint):
+        save(*arguments)
+        if arguments[-1]["step"] >= stop_after:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        scripted(patch, *counts)
+        _, whole = fit(patient)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        scripted(patch, *counts)
+        patch.setattr(train, "save_checkpoint", interrupt)
+        fit(patient, folder=tmp_path, save_every=1)
+    scripted(monkeypatch, *counts[stop_after // 6 :])
+    _, resumed = fit(patient, folder=tmp_path, resume=True)
+    assert resumed.repeatable() == whole.repeatable() and len(whole.curves["train_loss"]) == 4
+    _, again = fit(patient, folder=tmp_path, resume=True)  # it has waited: nothing is trained
+    assert again.hashes == whole.hashes and again.curves == whole.curves
+
+
+def test_what_each_epoch_measures_joins_the_curves_and_resumes(tmp_path, few_digits):
+    def seen(model, device):
+        return {"bias": sum(p.sum().item() for p in model.parameters()), "mode": model.training}
+
+    _, whole = fit(TINY, each_epoch=seen)
+    assert len(set(whole.curves["bias"])) == 2 and whole.curves["mode"] == [True, True]
+    fit(dataclasses.replace(TINY, epochs=1), folder=tmp_path, each_epoch=seen)
+    _, resumed = fit(TINY, folder=tmp_path, resume=True, each_epoch=seen)
+    assert resumed.repeatable() == whole.repeatable()
 
 
 def test_frozen_mixture_is_twice_as_long_and_differs_by_seed():
@@ -273,6 +376,10 @@ def test_low_precision_trains_with_float32_weights():
         ({"lr": 0.0}, "lr=0.0; wanted a positive rate"),
         ({"lr": float("nan")}, "lr=nan; wanted a positive rate"),
         ({"limit": 0}, "limit=0; wanted at least 1"),
+        ({"clip": 0.0}, "clip=0.0; wanted a positive length, or None"),
+        ({"clip": float("nan")}, "clip=nan; wanted a positive length"),
+        ({"patience": 0}, "patience=0, train_on='train'; wanted None, or at least 1 epoch"),
+        ({"patience": 3, "train_on": "train+valid"}, "train_on='train.valid'; wanted None"),
         ({"lr_localiser": -1.0}, "lr_localiser=-1.0; wanted a rate, 0 or None"),
         ({"lr_localiser": float("nan")}, "lr_localiser=nan; wanted a rate"),
         ({"tests": ["rts"]}, "tests='rts' is 1x42x42; wanted what fits 1x28x28"),

@@ -1,0 +1,170 @@
+"""The warp beside what one would use otherwise: `python benchmarks/warp.py [--device cuda]`.
+
+Prints one line for each target. On a machine that is not quiet, `--clock thread` counts the time
+that this thread had a core (one thread, CPU only).
+"""
+
+import argparse
+import functools
+import inspect
+import time
+
+import torch
+import torch.nn.functional as F
+from side_by_side import compare
+
+from stn_course import fused, geometry
+
+TORCH = "F.affine_grid + F.grid_sample"
+
+
+def rand(*shape, seed=0, device="cpu"):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed)).to(device)
+
+
+def affines(batch, device):
+    """Turned, zoomed and shifted by a little."""
+    return (geometry.identity(batch) + 0.4 * (rand(batch, 2, 3, seed=1) - 0.5)).to(device)
+
+
+def homographies(batch, device):
+    row = torch.cat([0.3 * (rand(batch, 1, 2, seed=2) - 0.5), torch.ones(batch, 1, 1)], 2)
+    return torch.cat([affines(batch, device), row.to(device)], 1)
+
+
+@functools.cache
+def ones(height, width, device):
+    """(x, y, 1) at every pixel's centre: the grid that a homography starts from.  # [H*W, 3]"""
+    x = geometry.pixel_centres(width, device=device).expand(height, width)
+    y = geometry.pixel_centres(height, device=device)[:, None].expand(height, width)
+    return torch.stack([x, y, torch.ones_like(x)], 2).view(-1, 3)
+
+
+def torch_warp(images, theta):
+    """The same with torch's own operators; a homography's grid is one matrix product."""
+    if theta.shape[1] == 2:
+        grid = F.affine_grid(theta, images.shape, align_corners=False)
+    else:
+        places = ones(*images.shape[2:], images.device) @ theta.transpose(1, 2)
+        grid = (places[..., :2] / places[..., 2:]).view(len(images), *images.shape[2:], 2)
+    return F.grid_sample(images, grid, align_corners=False)
+
+
+def our_warp(images, theta):
+    return fused.warp(images, theta, padding="zeros")
+
+
+def with_gradients(warp, images, theta, grad, wanted):
+    def run():
+        return torch.autograd.grad(warp(images, theta), wanted, grad)
+
+    return run
+
+
+def target_1(device):
+    for kind, draw in (("affine", affines), ("homography", homographies)):
+        for batch in (256, 60_000):
+            images, theta = rand(batch, 1, 28, 28, device=device), draw(batch, device)
+            yield {
+                "name": f"1 forward, {kind}, {batch} x 1x28x28",
+                "ours": functools.partial(our_warp, images, theta),
+                "peer": functools.partial(torch_warp, images, theta),
+                "peer_name": TORCH if kind == "affine" else "matmul + F.grid_sample",
+                "target": 8 if device == "cuda" else 3,
+                "tolerance": 1e-5,
+                "rounds": 31 if batch == 256 else 9,
+            }
+
+
+def target_2(device):
+    for batch in (256, 60_000):
+        images, theta = rand(batch, 1, 28, 28, device=device), affines(batch, device)
+        theta, grad = theta.requires_grad_(), rand(batch, 1, 28, 28, seed=3, device=device)
+        yield {
+            "name": f"2 forward and gradient to theta, affine, {batch} x 1x28x28",
+            "ours": with_gradients(our_warp, images, theta, grad, (theta,)),
+            "peer": with_gradients(torch_warp, images, theta, grad, (theta,)),
+            "peer_name": TORCH,
+            "target": 10 if device == "cuda" else 3,
+            **ON_LATTICE,
+            "rounds": 31 if batch == 256 else 9,
+        }
+
+
+def target_3(device):
+    images, theta = rand(1024, 32, 28, 28, device=device), affines(1024, device)
+    grad = rand(*images.shape, seed=3, device=device)
+    leaves = images.requires_grad_(), theta.requires_grad_()
+    yield {
+        "name": "3 forward and both gradients, affine, 1024 x 32x28x28",
+        "ours": with_gradients(our_warp, *leaves, grad, leaves),
+        "peer": with_gradients(torch_warp, *leaves, grad, leaves),
+        "peer_name": TORCH,
+        "target": 1 if device == "cuda" else 1.5,
+        **ON_LATTICE,
+        "rounds": 9,
+    }
+
+
+def target_4(device):
+    """kornia gets its weights for nothing, and centred on the fixed points, where it agrees."""
+    import kornia.geometry.transform as kornia
+
+    images = rand(256, 1, 64, 64, device=device)
+    offsets = (0.3 * (rand(256, 16, 2, seed=3) - 0.5)).to(device)
+    centres = geometry.control_points((4, 4), device=device)
+    module = inspect.getmodule(kornia.get_tps_transform)
+    distance = module._pair_square_euclidean
+    module._pair_square_euclidean = lambda fixed, _: distance(fixed, fixed)
+    try:
+        many = centres.expand(256, 16, 2)
+        weights, affine = kornia.get_tps_transform(many, many + offsets)
+    finally:
+        module._pair_square_euclidean = distance
+    yield {
+        "name": "4 thin-plate spline, 16 points, 256 x 1x64x64",
+        "ours": lambda: fused.warp(images, offsets, padding="zeros", align_corners=True),
+        "peer": lambda: kornia.warp_image_tps(images, many, weights, affine, align_corners=True),
+        "peer_name": "kornia.warp_image_tps",
+        "target": 15 if device == "cuda" else 8,
+        "tolerance": 5e-4,  # kornia solves for its weights in float32
+        "rounds": 9,
+    }
+
+
+# Among millions of places some fall on the lattice for one of the two and just beside it for the
+# other, where the gradient to theta jumps. Tests hold every number to 1e-5 off the lattice; here
+# all but one in a hundred must agree.
+ON_LATTICE = {"tolerance": 1e-5, "share": 0.99}
+TARGETS = {1: target_1, 2: target_2, 3: target_3, 4: target_4}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--only", type=int, choices=TARGETS, nargs="*", default=list(TARGETS))
+    parser.add_argument("--threads", type=int, help="of torch and of ours; default: torch's")
+    parser.add_argument("--clock", choices=("wall", "thread"), default="wall")
+    options = parser.parse_args()
+    if options.clock == "thread" and (options.device != "cpu" or options.threads != 1):
+        parser.error("--clock thread measures one thread on the CPU: add --threads 1")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    clock = time.thread_time if options.clock == "thread" else time.perf_counter
+    print(f"# torch {torch.__version__}, {options.device}, {torch.get_num_threads()} threads, "
+          f"{options.clock} clock")  # fmt: skip
+    void = 0
+    for number in options.only:
+        try:
+            jobs = TARGETS[number](options.device)
+            for job in jobs:
+                result = compare(**job, device=options.device, clock=clock)
+                void += result.void
+                print(result.line(), flush=True)
+        except ImportError as error:
+            print(f"{number} not measured: {error}", flush=True)
+    return 1 if void else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,65 @@
+"""Experiments beside the scoreboard's: what the museum of notebook 03 claims, over many seeds.
+
+And co-localisation, which is no classifier (row S15).
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+from stn_course import colocalise
+from stn_course.config import Config
+from stn_course.experiment import Experiment
+from stn_course.museum import glimpses
+from stn_course.pose import measure_pose
+
+
+def _hr_pose(model, device) -> dict:
+    return measure_pose(model, "hr", device)
+
+
+def museum() -> Iterator[tuple[str, Experiment]]:
+    # HR's net on a fifth of the digits in batches a fifth as large: as many steps as published.
+    short = Config(
+        model="hr",
+        distort="hr",
+        frozen=True,
+        tests=("hr",),
+        train_on="train+valid",
+        limit=10_000,
+        epochs=20,
+        batch_size=100,
+    )
+    about = "museum: HR's net as published, tanh on theta and no identity start"
+    yield "museum-hr-start", Experiment(short, about, seeds=20, minutes=0.6, probe=_hr_pose)
+    # The same classifier; the identity is out of reach of HR's tanh, so the localiser is ours.
+    options = {"localiser": "paper-fc", "classifier": "hr-cnn"}
+    ours = replace(short, model="stn", options=options)
+    about = "museum: HR's classifier behind a transformer that starts at the identity"
+    yield "museum-hr-identity", Experiment(ours, about, seeds=20, minutes=0.6, probe=_hr_pose)
+    # The tutorial's net on turned digits, [-1, 1] as in HY: what is outside, grey or background.
+    turned = Config(
+        model="tutorial",
+        distort="r",
+        tests=("r",),
+        train_on="train+valid",
+        limit=10_000,
+        epochs=10,
+        batch_size=64,
+    )
+    for padding in ("zeros", "background"):
+        grey = replace(turned, options={"normalise": (0.5, 0.5), "padding": padding})
+        about = f"museum: the tutorial's net, inputs in [-1, 1], outside {padding}"
+        probe = partial(glimpses, name="r")
+        yield f"museum-{padding}", Experiment(grey, about, minutes=0.4, probe=probe)
+
+
+def colocalisation() -> Iterator[tuple[str, Experiment]]:
+    for which in colocalise.PATCHES:
+        config = {"which": which, "patches": colocalise.PATCHES[which]}
+        about = f"co-localisation, {which}: one finder a class, IoU > .5"
+        run = partial(colocalise.record, which=which)
+        yield f"coloc-{which}", Experiment(config, about, seeds=3, minutes=2.6, run=run)
+
+
+EXPERIMENTS = dict([*museum(), *colocalisation()])

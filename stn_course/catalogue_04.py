@@ -1,0 +1,86 @@
+"""The experiments of notebook 04: LJ's and SK's readers of digit rows, and ours."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from stn_course.config import Config
+from stn_course.data import PUBLISHED_100, generate, published_rows
+from stn_course.experiment import Experiment
+from stn_course.sequence_measure import mean_iou
+
+WATCHED = 500  # validation images on which the glimpses are followed through training
+
+# The published 60 000 images; with frozen=False 50 000 fresh ones every epoch.
+ROWS = Config(distort="sequences", tests=("sequences",), frozen=True, batch_size=128)
+OURS = replace(ROWS, lr=4e-3, schedule="onecycle", epochs=30, clip=5.0)
+# Networks by what the paper calls them.
+MODELS = {"cnn": "sequence-cnn", "ffn": "ffn-spn", "rnn": "rnn-spn"}
+
+
+def where_it_looks(model, device, limit: int | None = None) -> list[float]:
+    """The mean IoU of each step's glimpse with the true boxes, on validation images."""
+    boxes = generate(PUBLISHED_100, allow_sample=True)["valid"].boxes[:limit]
+    images = published_rows("sequences", "valid").images[:limit]
+    return mean_iou(model, images.to(device), boxes)
+
+
+def _glimpses(model, device) -> dict:
+    total = PUBLISHED_100.sizes[1]
+    return {"glimpses": {"valid_iou": where_it_looks(model, device), "images": total}}
+
+
+def _glimpses_so_far(model, device) -> dict[str, float]:
+    steps = where_it_looks(model, device, WATCHED)
+    return {"glimpse_iou": sum(steps) / len(steps)}
+
+
+def sequence(config: Config, about: str, seeds: int, minutes: float) -> Experiment:
+    """An experiment on rows of digits, its glimpses measured."""
+    watching = {"probe": _glimpses, "each_epoch": _glimpses_so_far}
+    return Experiment(config, about, seeds, minutes, **watching)
+
+
+def ours() -> Iterator[tuple[str, Experiment]]:
+    # The localiser of the three glimpses runs away from its strips at the classifier's rate.
+    rnn = {"options": {"first_look": "strips"}, "lr_localiser": 8e-4}
+    nets = {  # what the network has, its settings, minutes on the published set and on fresh ones
+        "cnn": ("the plain CNN", {"epochs": 20}, 25, 22),
+        "ffn": ("one glimpse", {}, 27, 24),
+        "rnn": ("a glimpse a digit", rnn, 26, 23),
+    }
+    for short, (what, settings, minutes, on_fresh) in nets.items():
+        config = replace(OURS, model=MODELS[short], **settings)
+        about = f"ours, {what}: the published set alone"
+        yield f"seq-{short}", sequence(config, about, 3, minutes)
+        fresh = replace(config, frozen=False)
+        about = f"ours, {what}: fresh sequences"
+        yield f"seq-{short}-fresh", sequence(fresh, about, 3, on_fresh)
+
+
+def published() -> Iterator[tuple[str, Experiment]]:
+    # LJ: 60 epochs at 1e-3 and 20 at 1e-4, batches of 100.
+    lj = replace(ROWS, model="ffn-spn", options={"design": "lj"}, batch_size=100, epochs=80)
+    lj = replace(lj, lr=1e-3, schedule="two-phase", weight_decay=1e-4)
+    yield "lj-ffn", sequence(lj, "as published: LJ's FFN-SPN, 60 + 20 epochs", 1, 215)
+    # SK: at most 300 epochs, stopped after 50 without a better one.
+    sk = replace(ROWS, options={"design": "sk"}, batch_size=100, epochs=300, patience=50)
+    sk = replace(sk, optimizer="rmsprop", lr=5e-4, schedule="late-decay", clip=5.0)
+    for short, minutes in (("ffn", 670), ("rnn", 415)):
+        about = f"as published: SK's {short.upper()}-SPN, at most 300 epochs"
+        yield f"sk-{short}", sequence(replace(sk, model=MODELS[short]), about, 1, minutes)
+
+
+def downsampling() -> Iterator[tuple[str, Experiment]]:
+    # How much of the image is enough: our FFN-SPN at a budget for CPUs.
+    base = replace(OURS, model="ffn-spn", epochs=8)
+    minutes = {1: 19, 2: 6, 3: 5, 4: 4}
+    for down in (1, 2, 3, 4):
+        side = 100 // down
+        about = f"one glimpse of {side}x{side}, 8 epochs"
+        config = replace(base, options={"down": down})
+        yield f"seq-down-{down}", sequence(config, about, 3, minutes[down])
+    strip = replace(base, options={"down": [4, 1]})
+    yield "seq-strip", sequence(strip, "one glimpse of 25x100: a quarter of the height", 3, 6)
+
+
+EXPERIMENTS = dict([*ours(), *published(), *downsampling()])

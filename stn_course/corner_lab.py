@@ -1,0 +1,97 @@
+"""Drag four corners: the homography, its condition number and its smallest w (notebook 05)."""
+
+import base64
+
+import anywidget
+import numpy as np
+import traitlets as tr
+
+from stn_course.widgets import CORNERS, STATIC, grid_picture, is_convex, to_bytes_list
+
+FIGURE = "// ---------------------------------------------------------------- the figure"
+
+
+def module_text() -> str:
+    """The lab's ES module: the pure functions of the warp playground, then its own text.
+
+    One text, because a widget on a page without a kernel has no address to import from.
+    """
+    pure, mark, _ = (STATIC / "warp_playground.js").read_text("utf-8").partition(FIGURE)
+    if not mark:
+        raise ValueError(f"warp_playground.js has no line {FIGURE!r} to be cut at")
+    return pure + (STATIC / "corner_lab.js").read_text("utf-8")
+
+
+def style_text() -> str:
+    """The playground's style, which the lab shares, then its own."""
+    names = ("warp_playground.css", "corner_lab.css")
+    return "\n".join((STATIC / name).read_text("utf-8") for name in names)
+
+
+def measures(corners) -> dict:
+    """What four corners (x, y each, clockwise from the top left) make of a homography.
+
+    ``H`` [3, 3] takes the output's corners to ``corners``, h33 = 1; ``condition`` is its largest
+    over its smallest singular value; ``smallest_w`` is the smallest w on the output, which lies
+    in a corner, because w is linear.  Raises ValueError for corners that are not convex.
+    """
+    quad = np.asarray(corners, float).reshape(-1)
+    if quad.shape != (8,) or not np.isfinite(quad).all() or not is_convex(quad):
+        raise ValueError(f"corners must make a convex quadrilateral of 8 numbers, got {corners}")
+    a, b = [], quad
+    for (x, y), (u, v) in zip(np.reshape(CORNERS, (4, 2)), quad.reshape(4, 2), strict=True):
+        a += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
+    h = np.append(np.linalg.solve(a, b), 1).reshape(3, 3)
+    w = np.reshape(CORNERS, (4, 2)) @ h[2, :2] + 1  # [4]
+    return {"H": h, "condition": float(np.linalg.cond(h)), "smallest_w": float(w.min())}
+
+
+class CornerLab(anywidget.AnyWidget):
+    """Four corners to drag over a picture; H, its condition number and its smallest w follow.
+
+    digit: one image as for `to_bytes_list`, or None for the test grid alone.  ``corners``, where
+    the output's corners are read (x, y clockwise from the top left), is in step with the page
+    both ways.  Raises TraitError for corners that are not a convex quadrilateral of 8 numbers.
+    """
+
+    _esm = module_text()
+    _css = style_text()
+
+    corners = tr.List(tr.Float(), list(CORNERS)).tag(sync=True)
+    size = tr.List(tr.Int(), read_only=True).tag(sync=True)
+    names = tr.List(tr.Unicode(), read_only=True).tag(sync=True)
+    pictures = tr.List(tr.Unicode(), read_only=True).tag(sync=True)
+    picture = tr.Int(0).tag(sync=True)
+
+    def __init__(self, digit=None, **values):
+        size = (28, 28) if digit is None else tuple(np.shape(digit)[-2:])
+        images = {} if digit is None else {"digit": to_bytes_list(digit)}
+        images["test grid"] = to_bytes_list(grid_picture(size))
+        self.set_trait("size", list(size))
+        self.set_trait("names", list(images))
+        self.set_trait("pictures", [base64.b64encode(bytes(v)).decode() for v in images.values()])
+        super().__init__(**values)
+
+    @tr.validate("corners")
+    def _convex(self, proposal):
+        try:
+            measures(proposal["value"])
+        except ValueError as error:
+            raise tr.TraitError(str(error)) from None
+        return proposal["value"]
+
+    @tr.validate("picture")
+    def _picture(self, proposal):
+        if not 0 <= proposal["value"] < len(self.names):
+            raise tr.TraitError(
+                f"picture must be 0..{len(self.names) - 1}, got {proposal['value']}"
+            )
+        return proposal["value"]
+
+    @property
+    def measured(self) -> dict:
+        """`measures` of the corners as they are now."""
+        return measures(self.corners)
+
+    def __repr__(self) -> str:
+        return f"CornerLab(corners={self.corners})"

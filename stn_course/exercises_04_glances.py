@@ -1,0 +1,230 @@
+"""Exercises 4.3 to 4.5, glance after glance: references, cases, known bugs."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from stn_course.exercises import Exercise
+
+
+def uniform(seed: int, *shape: int) -> torch.Tensor:
+    """Numbers in [0, 1), the same on every machine.  # float64 [*shape]"""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(*shape, generator=generator, dtype=torch.float64)
+
+
+# ---------------------------------------------------------------- 4.3 one glance to many
+def glance(images, thetas, size):
+    """images [B, C, h, w], thetas [B, T, 2, 3] -> glimpses [B * T, C, *size]."""
+    batch, steps = thetas.shape[:2]
+    repeated = images.repeat_interleave(steps, 0)  # [B * T, C, h, w]
+    shape = (batch * steps, images.shape[1], *size)
+    grid = F.affine_grid(thetas.flatten(0, 1), shape, align_corners=False)
+    return F.grid_sample(repeated, grid, align_corners=False)
+
+
+def _thetas(seed: int, batch: int, steps: int) -> torch.Tensor:
+    unit = torch.tensor([[1.0, 0, 0], [0, 1, 0]], dtype=torch.float64)
+    return 0.5 * unit + 0.4 * uniform(seed, batch, steps, 2, 3) - 0.2
+
+
+def _cases_43():
+    yield uniform(1, 2, 1, 12, 15), _thetas(2, 2, 3), (4, 5)
+    yield uniform(3, 3, 2, 9, 9), _thetas(4, 3, 2), (6, 6)
+
+
+def _tiled(images, thetas, size):
+    batch, steps = thetas.shape[:2]
+    tiled = images.repeat(steps, 1, 1, 1)
+    shape = (batch * steps, images.shape[1], *size)
+    grid = F.affine_grid(thetas.flatten(0, 1), shape, align_corners=False)
+    return F.grid_sample(tiled, grid, align_corners=False)
+
+
+def _step_by_step(images, thetas, size):
+    shape = (*images.shape[:2], *size)
+    parts = [F.affine_grid(theta, shape, align_corners=False) for theta in thetas.unbind(1)]
+    return torch.cat([F.grid_sample(images, grid, align_corners=False) for grid in parts])
+
+
+def _in_five_dimensions(images, thetas, size):
+    return glance(images, thetas, size).unflatten(0, thetas.shape[:2])
+
+
+def _glimpses_of_glimpses(images, thetas, size):
+    whole, found = images, []
+    for theta in thetas.unbind(1):
+        grid = F.affine_grid(theta, whole.shape, align_corners=False)
+        whole = F.grid_sample(whole, grid, align_corners=False)
+        found.append(whole)
+    stacked = torch.stack(found, 1).flatten(0, 1)
+    return F.interpolate(stacked, size, mode="bilinear", align_corners=False)
+
+
+def _first_only(images, thetas, size):
+    return glance(images, thetas[:, :1].expand_as(thetas), size)
+
+
+def _corners_43(images, thetas, size):
+    batch, steps = thetas.shape[:2]
+    shape = (batch * steps, images.shape[1], *size)
+    grid = F.affine_grid(thetas.flatten(0, 1), shape, align_corners=True)
+    return F.grid_sample(images.repeat_interleave(steps, 0), grid, align_corners=True)
+
+
+# ---------------------------------------------------------------- 4.4 stop-gradient
+def last_lesson(cell, features, steps, stop):
+    """GRU cell, features [B, F] -> the last state [B, S], and what its loss says to features."""
+    features = features.clone().requires_grad_()
+    state = None
+    for _ in range(steps):
+        if stop and state is not None:
+            state = state.detach()
+        state = cell(features, state)  # [B, S]
+    loss = state.square().sum()
+    (gradient,) = torch.autograd.grad(loss, features)
+    return state.detach(), gradient
+
+
+def _cases_44():
+    for seed, steps in ((5, 3), (6, 2)):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            cell = nn.GRUCell(3, 4).double()
+        for stop in (True, False):
+            yield cell, 2 * uniform(seed, 2, 3), steps, stop
+
+
+def _never_stops(cell, features, steps, stop):
+    return last_lesson(cell, features, steps, False)
+
+
+def _always_stops(cell, features, steps, stop):
+    return last_lesson(cell, features, steps, True)
+
+
+def _stops_the_wrong_way_round(cell, features, steps, stop):
+    return last_lesson(cell, features, steps, not stop)
+
+
+def _forgets(cell, features, steps, stop):
+    return last_lesson(cell, features, 1, stop)
+
+
+def _one_step_more(cell, features, steps, stop):
+    return last_lesson(cell, features, steps + 1, stop)
+
+
+def _loss_of_all(cell, features, steps, stop):
+    features = features.clone().requires_grad_()
+    state, loss = None, 0
+    for _ in range(steps):
+        if stop and state is not None:
+            state = state.detach()
+        state = cell(features, state)
+        loss = loss + state.square().sum()
+    return state.detach(), torch.autograd.grad(loss, features)[0]
+
+
+# ---------------------------------------------------------------- 4.5 a strip
+def strip(images, theta, down):
+    """images [B, C, h, w], theta [B, 2, 3], down (by height, by width) -> [B, C, h/., w/.]."""
+    height, width = (int(n / d) for n, d in zip(images.shape[2:], down, strict=True))
+    shape = (*images.shape[:2], height, width)
+    grid = F.affine_grid(theta, shape, align_corners=False)
+    return F.grid_sample(images, grid, align_corners=False)
+
+
+def _cases_45():
+    yield uniform(7, 2, 1, 12, 10), _thetas(8, 2, 1)[:, 0], (4, 1)
+    yield uniform(9, 1, 2, 11, 14), _thetas(10, 1, 1)[:, 0], (1.5, 2)
+
+
+def _both_by_the_first(images, theta, down):
+    return strip(images, theta, (down[0], down[0]))
+
+
+def _width_first(images, theta, down):
+    return strip(images, theta, down[::-1])
+
+
+def _theta_squeezed(images, theta, down):
+    squeeze = theta.new_tensor([[1 / down[1]], [1 / down[0]]])
+    return strip(images, theta * squeeze, down)
+
+
+def _cropped(images, theta, down):
+    height, width = (int(n / d) for n, d in zip(images.shape[2:], down, strict=True))
+    return strip(images, theta, (1, 1))[:, :, :height, :width]
+
+
+def _corners_45(images, theta, down):
+    height, width = (int(n / d) for n, d in zip(images.shape[2:], down, strict=True))
+    grid = F.affine_grid(theta, (*images.shape[:2], height, width), align_corners=True)
+    return F.grid_sample(images, grid, align_corners=True)
+
+
+def _rounded_up(images, theta, down):
+    height, width = (-int(-n // d) for n, d in zip(images.shape[2:], down, strict=True))
+    grid = F.affine_grid(theta, (*images.shape[:2], height, width), align_corners=False)
+    return F.grid_sample(images, grid, align_corners=False)
+
+
+EXERCISES = {
+    "4.3": Exercise(
+        glance,
+        _cases_43,
+        {
+            "the images come in the order 0 1 2 0 1 2 and the thetas of one image after one "
+            "another: repeat_interleave, not repeat": _tiled,
+            "the glimpses lie step after step; wanted image after image, the steps of one image "
+            "side by side": _step_by_step,
+            "steps and batch are still two dimensions: the reader takes [B * T, C, H, W]": (
+                _in_five_dimensions
+            ),
+            "each step reads the last glimpse; all of them read the same image": (
+                _glimpses_of_glimpses
+            ),
+            "every step looks where the first one looks": _first_only,
+            "this is align_corners=True; the course has False": _corners_43,
+        },
+        "images.repeat_interleave(T, 0) and thetas.flatten(0, 1) belong together, row by row; "
+        "then affine_grid and grid_sample as in notebook 02",
+        tolerance=1e-9,
+    ),
+    "4.4": Exercise(
+        last_lesson,
+        _cases_44,
+        {
+            "the gradient goes through all steps although stop is True: detach the state before "
+            "it goes into the next step": _never_stops,
+            "the gradient stops although stop is False": _always_stops,
+            "stop is the wrong way round": _stops_the_wrong_way_round,
+            "every step starts from nothing: hand the state on": _forgets,
+            "one step too many": _one_step_more,
+            "the loss adds up all states; wanted that of the last one": _loss_of_all,
+        },
+        "state = cell(features, state), steps times, from None; if stop, state.detach() goes in "
+        "instead; then torch.autograd.grad(state.square().sum(), features)",
+        tolerance=1e-9,
+    ),
+    "4.5": Exercise(
+        strip,
+        _cases_45,
+        {
+            "both sides are divided by the first number: height by down[0], width by down[1]": (
+                _both_by_the_first
+            ),
+            "height and width are swapped: down is (by height, by width)": _width_first,
+            "theta is squeezed too: its units are the picture's, whatever the output's size": (
+                _theta_squeezed
+            ),
+            "this cuts a corner off; the whole glimpse is to be read, in fewer rows": _cropped,
+            "this is align_corners=True; the course has False": _corners_45,
+            "the size is rounded up; round down": _rounded_up,
+        },
+        "F.affine_grid takes the size of the output: int(h / down[0]) and int(w / down[1]); "
+        "theta stays as it is",
+        tolerance=1e-9,
+    ),
+}

@@ -1,0 +1,152 @@
+"""Every comparison that the records allow, drawn: one dot plot a scoreboard row, its histories."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from stn_course import records
+from stn_course.plots import GREY, STYLE
+from stn_course.plots_run import save
+from stn_course.records import RunRecord
+from stn_course.scoreboard_rows import ROWS, Row
+
+OURS, PUBLISHED = STYLE["CNN"], STYLE["FC"]["color"]
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and half width of its 95 % t interval; 0 for a single value, which has none."""
+    mean, sd, n = records.mean_sd(list(values))
+    if n < 2:
+        return mean, 0.0
+    from scipy import stats  # not on every machine that trains
+
+    return mean, float(stats.t.ppf(0.975, n - 1)) * sd / n**0.5
+
+
+def dots(rows: dict[str, Sequence[float]], published: dict[str, float], xlabel: str) -> Figure:
+    """One line a row: each seed a small dot, the mean with its 95 % interval, what was published.
+
+    ``rows`` maps a label to one value a seed, ``published`` some of the labels to a number.
+    Raises ValueError for no rows or a row without values.
+    """
+    if not rows or not all(rows.values()):
+        raise ValueError(f"rows={rows!r}; wanted at least one, each with a value a seed")
+    fig, ax = plt.subplots(figsize=(6.4, 0.9 + 0.3 * len(rows)))
+    for y, (label, values) in enumerate(rows.items()):
+        mean, half = interval(values)
+        ax.plot(values, [y] * len(values), ".", color=GREY, ms=4, alpha=0.6)
+        ax.errorbar(mean, y, xerr=half, color=OURS["color"], marker="o", ms=5, capsize=3)
+        if label in published:
+            ax.plot(published[label], y, marker="|", ms=14, mew=2, color=PUBLISHED)
+    ax.set_yticks(range(len(rows)), [f"{k} (n = {len(v)})" for k, v in rows.items()], fontsize=8)
+    ax.set(xlabel=xlabel, ylim=(len(rows) - 0.5, -0.5))
+    ax.grid(axis="y", visible=False)
+    _legend(ax, any(label in published for label in rows))
+    return fig
+
+
+def _legend(ax: Axes, published: bool) -> None:
+    ax.plot([], [], marker="o", color=OURS["color"], label="mean, 95 % interval")
+    ax.plot([], [], ".", color=GREY, label="one seed")
+    if published:
+        ax.plot([], [], "|", ms=12, mew=2, color=PUBLISHED, label="published")
+    ax.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
+
+
+def histories(runs: dict[str, list[RunRecord]], curve: str = "valid_accuracy") -> Figure | None:
+    """Each experiment's ``curve`` against the epoch: the mean and the range of its seeds.
+
+    None where no record has that curve.
+    """
+    shown = {k: [r.curves[curve] for r in v if r.curves.get(curve)] for k, v in runs.items()}
+    shown = {name: curves for name, curves in shown.items() if curves}
+    if not shown:
+        return None
+    fig, ax = plt.subplots(figsize=(6.4, 3.6))
+    colours = plt.get_cmap("viridis")
+    for k, (name, curves) in enumerate(shown.items()):
+        columns = list(zip(*curves, strict=False))  # as far as all seeds have come
+        epochs = range(1, len(columns) + 1)
+        colour = colours(k / max(1, len(shown) - 1) * 0.9)
+        ax.plot(epochs, [sum(c) / len(c) for c in columns], color=colour, label=name)
+        ax.fill_between(
+            epochs, [min(c) for c in columns], [max(c) for c in columns], color=colour, alpha=0.15
+        )
+    unit = " (%)" if "accuracy" in curve else ""
+    ax.set(xlabel="epoch", ylabel=curve.replace("_", " ") + unit)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.legend(fontsize=7, bbox_to_anchor=(1.0, 1.0), loc="upper left")
+    return fig
+
+
+def draw_all(out: Path, names: Sequence[str] = (), folder: Path | None = None) -> Iterator[str]:
+    """Draw the rows ``names`` (default: all) into ``out``; yields a line for each thing done.
+
+    ``S10.png`` holds the row's numbers, one panel a file for each of its tasks and kinds
+    (``S10-2.png``, ...), ``S10-history.png`` how its runs went.  The lines name what was written
+    and the experiments that have no record yet.  Raises ValueError for an unknown row.
+    """
+    known = list(dict.fromkeys(row.row for row in ROWS))
+    for name in names:
+        if name not in known:
+            raise ValueError(f"row {name!r} is unknown; wanted some of {', '.join(known)}")
+    missing: list[str] = []
+    for name in names or known:
+        mine = [row for row in ROWS if row.row == name]
+        parts = [list(part) for _, part in groupby(mine, lambda r: (r.task, r.kind))]
+        runs = {r.experiment: records.load(r.experiment, folder) for r in mine if r.experiment}
+        missing += [experiment for experiment, made in runs.items() if not made]
+        number = 0
+        for part in parts:
+            figure = _comparison(part, runs)
+            if figure is not None:
+                number += 1
+                yield _written(figure, out / f"{name}{f'-{number}' if number > 1 else ''}.png")
+        for curve, short in (("valid_accuracy", "history"), ("train_loss", "loss")):
+            figure = histories({k: v for k, v in runs.items() if v}, curve)
+            if figure is not None:
+                yield _written(figure, out / f"{name}-{short}.png")
+        if not number:
+            yield f"{name}: no record yet"
+    if missing:
+        yield f"not yet run: {', '.join(dict.fromkeys(missing))}"
+
+
+def _written(figure: Figure, path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save(figure, path)
+    return str(path)
+
+
+def _comparison(part: list[Row], runs: dict[str, list[RunRecord]]) -> Figure | None:
+    """The dot plot of rows of one task and one kind; None where none of them has a record."""
+    values, published, error = {}, {}, False
+    for row in part:
+        made = runs.get(row.experiment or "")
+        if not made:
+            continue
+        error = row.published.endswith("error")
+        label = row.variant if row.variant not in values else f"{row.variant}, {row.experiment}"
+        found = [r.accuracy(row.which) for r in made]
+        values[label] = [100 - v for v in found] if error else found
+        number = _number(row.published)
+        if number is not None:
+            published[label] = number
+    if not values:
+        return None
+    figure = dots(values, published, "error (%)" if error else "accuracy (%)")
+    figure.axes[0].set_title(f"{part[0].row}, {part[0].kind}: {part[0].task}", fontsize=9, pad=24)
+    return figure
+
+
+def _number(published: str) -> float | None:
+    """The number in ``96.46``, ``2.9 % error`` or ``at most 86``; None in ``none``, ``75-93``."""
+    words = published.removeprefix("at most ").split()
+    try:
+        return float(words[0])
+    except ValueError:
+        return None

@@ -1,0 +1,157 @@
+"""What notebook 04 works with: where the digits of a recipe stand, and what a network looks at.
+
+Nothing here trains; the notebook has its own loop for that.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from stn_course import records
+from stn_course.data import ClutterRecipe
+from stn_course.data.clutter import SIDE
+from stn_course.data.rows import Rows, draw_rows
+from stn_course.sequence import SequenceNet
+
+
+# ---------------------------------------------------------------- where digits stand
+def corners(recipe: ClutterRecipe) -> tuple[Tensor, Tensor]:
+    """How likely each digit's cell begins at each column and row: two float64 [D, canvas].
+
+    Exact, by going through all draws.  Column and row are drawn independently.
+    """
+    i = torch.arange(recipe.digits)[:, None]
+    x = recipe.x_start - recipe.x_jitter + torch.arange(2 * recipe.x_jitter) + SIDE * i
+    slope = torch.arange(2 * recipe.slope) - recipe.slope
+    rise = slope[None, :, None] * i[:, :, None]  # [D, slopes, 1]
+    y = torch.arange(recipe.canvas)[None, None] + rise  # [D, slopes, tops]
+    y = y.clamp(0, recipe.canvas - SIDE).flatten(1)
+
+    def likely(places: Tensor) -> Tensor:
+        counts = [torch.bincount(row, minlength=recipe.canvas) for row in places]
+        return torch.stack(counts).double() / places.shape[1]
+
+    return likely(x), likely(y)
+
+
+def coverage(recipe: ClutterRecipe) -> Tensor:
+    """How likely each pixel lies in some digit's 28x28 cell: float64 [canvas, canvas]."""
+    columns, rows = (_spread(part) for part in corners(recipe))  # [D, canvas] each
+    # Cells of one row stand side by side and never overlap, so their chances add up.
+    return torch.einsum("dy,dx->yx", rows, columns)
+
+
+def _spread(starts: Tensor) -> Tensor:
+    """From where a cell begins to how likely it covers each place.  # [D, canvas]"""
+    total = starts.cumsum(1)
+    return total - torch.cat([torch.zeros_like(total[:, :SIDE]), total[:, :-SIDE]], 1)
+
+
+def best_fixed_glance(recipe: ClutterRecipe) -> list[tuple[float, tuple[int, int]]]:
+    """For each digit the 28x28 box that overlaps its cell best without ever seeing an image.
+
+    (mean intersection over union, (x, y) of the box's upper left corner): the best of all.
+    """
+    place = torch.arange(recipe.canvas - SIDE + 1)
+    shared = (SIDE - (place[:, None] - place).abs()).clamp(min=0).double()  # [boxes, places]
+    found = []
+    for columns, rows in zip(*corners(recipe), strict=True):
+        some = columns.nonzero()[:, 0]  # columns in which the cell can begin
+        both = shared[:, None, some, None] * shared[None, :, None, :]  # [x, y, x places, y places]
+        ratio = both / (2 * SIDE**2 - both)
+        mean = torch.einsum("xyab,a,b->xy", ratio, columns[some], rows[: len(place)])
+        x, y = divmod(int(mean.argmax()), len(place))
+        found.append((float(mean[x, y]), (x, y)))
+    return found
+
+
+# ---------------------------------------------------------------- what is in the way
+def ink_in_the_way(recipe: ClutterRecipe, images: Tensor, labels: Tensor, seed: int):
+    """Rows drawn twice, with and without patches: the rows, and the clutter in each cell.
+
+    images [B, 1, 28, 28] as for `draw_rows`.  The second is the mean brightness that patches add
+    to a digit's 28x28 cell: [B, D].
+    """
+    rows = draw_rows(recipe, images, labels, Generator().manual_seed(seed))
+    # Patches are drawn last, so without them the same seed gives the same digits and places.
+    bare = draw_rows(replace(recipe, patches=0), images, labels, Generator().manual_seed(seed))
+    added = (rows.images - bare.images)[:, 0]  # [B, H, W]
+    means = [
+        [added[b, y0:y1, x0:x1].mean() for x0, y0, x1, y1 in boxes]
+        for b, boxes in enumerate(rows.boxes.tolist())
+    ]
+    return rows, torch.tensor(means)
+
+
+# ---------------------------------------------------------------- what a network looks at
+@dataclass(frozen=True)
+class Seen:
+    """``theta`` [B, steps, 2, 3], ``glimpses`` [B, steps, C, H, W], ``beliefs`` [B, D, classes]."""
+
+    theta: Tensor
+    glimpses: Tensor
+    beliefs: Tensor
+
+
+@torch.no_grad()
+def look(net: SequenceNet, images: Tensor) -> Seen:
+    """Where ``net`` (in eval mode) looks at images [B, C, h, w], what it sees, what it believes."""
+    if net.training:
+        raise ValueError("net is in training mode, where dropout changes what it says; wanted eval")
+    glimpses = net.look(images)
+    logits = net.reader(glimpses).reshape(len(images), net.digits, -1)
+    steps = net.theta.shape[1]
+    return Seen(net.theta, glimpses.unflatten(0, (-1, steps)), logits.softmax(2))
+
+
+def score(net: SequenceNet, rows: Rows) -> tuple[float, float]:
+    """Digits and whole rows that ``net`` reads right, in percent; its mode stays as it was."""
+    was_training = net.training
+    net.eval()
+    with torch.no_grad():
+        parts = [net(part).argmax(2) for part in rows.images.split(250)]
+    net.train(was_training)
+    right = torch.cat(parts) == rows.labels.view(len(rows.labels), -1)  # [B, D]
+    return 100 * right.float().mean().item(), 100 * right.all(1).float().mean().item()
+
+
+# ---------------------------------------------------------------- records
+NOT_YET = "not yet run"
+
+
+def record_rows(names: dict[str, str], which: str = "test/sequences") -> list[list[str]]:
+    """For each name and experiment: digits right, words right, and what independence would give.
+
+    Rows of text, mean ± sd over the seeds; "not yet run" where there is no record.
+    """
+    rows = []
+    for name, experiment in names.items():
+        runs = records.load(experiment)
+        if not runs:
+            rows.append([name, NOT_YET, "-", "-", "-"])
+            continue
+        digits = [r.accuracy(which) for r in runs]
+        words = [word_percent(r, which) for r in runs]
+        third = 100 * (np.mean(digits) / 100) ** digits_a_row(runs[0], which)
+        parameters = f"{runs[0].parameters:,}".replace(",", " ")
+        rows.append([name, _text(digits), _text(words), f"{third:.2f}", parameters])
+    return rows
+
+
+def digits_a_row(run: records.RunRecord, which: str) -> int:
+    """Digits in one row of the set: 3 of the published sequences, 1 of the 40x40 images."""
+    return 3 if which.endswith("sequences") else 1
+
+
+def word_percent(run: records.RunRecord, which: str = "test/sequences") -> float:
+    """Rows of the set in which every digit was right, in percent."""
+    result = run.results[which]
+    return 100 * result["words"] * digits_a_row(run, which) / result["total"]
+
+
+def _text(values: Iterable[float]) -> str:
+    mean, sd, n = records.mean_sd(list(values))
+    return f"{mean:.2f} ± {sd:.2f} (n = {n})" if n > 1 else f"{mean:.2f} (one seed)"

@@ -1,0 +1,85 @@
+"""What notebook 05 works with: squares and how they are missed, digits that stand or lean."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from stn_course import records, scoreboard
+from stn_course.data import Digits, distort
+from stn_course.data.squares import Squares
+from stn_course.measure import prepare
+
+POOL = 5000  # digits to draw from: as many as the offline sample has
+
+
+def misses(network: nn.Module, *parts: Squares) -> Tensor:
+    """x, y and by how many pixels a classifier of places misses them.  # [N, 3]"""
+    centres = torch.cat([part.centres for part in parts])
+    with torch.no_grad():
+        cell = network(torch.cat([part.points for part in parts])).argmax(1)
+    canvas = parts[0].canvas
+    told = torch.stack([cell % canvas, cell // canvas], 1)
+    off = (told - centres).float().norm(dim=1, keepdim=True)
+    return torch.cat([centres.float(), off], 1)
+
+
+def corners_read(h: Tensor) -> Tensor:
+    """Where the output's corners are read by H [3, 3], clockwise from the top left.  # [4, 2]"""
+    corners = h.new_tensor([[-1, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]])
+    uvw = corners @ h.T  # [4, 3]
+    return uvw[:, :2] / uvw[:, 2:]
+
+
+def projective(split: Digits, n: int, dice: Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """n digits of ``split`` under perspective as in P.
+
+    -> (images [n, 1, 28, 28], labels [n], theta [n, 3, 3]).
+    """
+    index = torch.randint(min(POOL, len(split.images)), (n,), generator=dice)
+    made = distort.projective(prepare(split.images[index]), dice)
+    return made.images, split.labels[index], made.theta
+
+
+def accuracy_on(
+    net: nn.Module, task: Callable, train: Digits, test: Digits, steps: int, seed: int = 0
+) -> float:
+    """Train ``net`` on what ``task(digits, generator)`` makes; percent right on 1 000 others."""
+    dice = Generator().manual_seed(seed)
+    optimiser = torch.optim.Adam(net.parameters(), lr=5e-3)
+    pool = min(POOL, len(train.images))
+    for _ in range(steps):
+        index = torch.randint(pool, (64,), generator=dice)
+        x, y = task(prepare(train.images[index]), dice)
+        loss = F.cross_entropy(net(x), y)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    x, y = task(prepare(test.images[:1000]), dice)
+    with torch.no_grad():
+        return 100 * (net(x).argmax(1) == y).float().mean().item()
+
+
+# Experiment and the set it is measured on: a homography on P, a spline on E.
+TILTED = (
+    *((f"proj-{name}", "test/p") for name in ("none", "affine", "homography", "corners")),
+    *((f"proj-se-{run}", "test/p") for run in ("01", "05", "06", "07")),
+    *((f"elastic-{name}", "test/e") for name in ("none", "affine", "tps")),
+)
+
+
+def tilt_row(experiment: str, which: str) -> list[str]:
+    """Accuracy on ``which``, corners in pixels before and after, smallest w: from the records.
+
+    The corners are measured from their common place, for no label prefers one pose; what an
+    experiment has no record of is ``not yet run``, what it does not measure ``-``.
+    """
+    runs = records.load(experiment)
+    kind = which.partition("/")[2].upper()
+    row = [experiment, kind, scoreboard.mean_sd_text([run.accuracy(which) for run in runs])]
+    for when in ("before", "after"):
+        pixels = [r.probes[when]["common"]["median"] for r in runs if when in r.probes]
+        row.append(scoreboard.mean_sd_text(pixels, " px") if pixels else "-")
+    least = [run.probes["w"]["smallest"] for run in runs if "w" in run.probes]
+    return [*row, f"{min(least):.2f}" if least else "-"]

@@ -1,0 +1,126 @@
+"""The curves and counts of notebook 04: through training, by place, by clutter, by size."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from stn_course.plots import GREY
+from stn_course.plots_04 import GLANCES
+from stn_course.records import RunRecord, mean_sd
+
+INK = "#28666e"
+
+
+def learning(seen: Sequence[int], right, overlap, fixed: Sequence[float]) -> Figure:
+    """Digits right (left), and each glance's overlap with its digit (right), while learning.
+
+    seen: rows seen so far [S]; right: percent [S]; overlap: mean IoU [S, T]; fixed: what the best
+    box that never looks at the image would reach, [T], dotted.
+    """
+    fig, (left, right_ax) = plt.subplots(1, 2, figsize=(8, 3))
+    left.plot(seen, right, marker="o", ms=4, color=INK)
+    left.axhline(10, color=GREY, lw=0.8, ls=":")
+    left.set(ylabel="digits right (%)", ylim=(0, 101))
+    for step, (curve, still) in enumerate(zip(np.asarray(overlap).T, fixed, strict=True)):
+        colour = GLANCES[step]
+        right_ax.plot(seen, curve, marker="o", ms=4, color=colour, label=f"glance {step + 1}")
+        right_ax.axhline(still, color=colour, lw=1, ls=":")
+    right_ax.set(ylabel="mean IoU with its digit", ylim=(0, 0.8))
+    right_ax.legend(fontsize=8)
+    for ax in (left, right_ax):
+        ax.set_xlabel("rows seen")
+    fig.tight_layout()
+    return fig
+
+
+def two_learning(curves: dict[str, tuple[Sequence[int], Sequence[float]]]) -> Figure:
+    """Digits right while learning, one curve a name: name -> (rows seen, percent)."""
+    fig, ax = plt.subplots(figsize=(6, 3))
+    for (name, (seen, right)), colour in zip(curves.items(), GLANCES, strict=False):
+        ax.plot(seen, right, marker="o", ms=4, color=colour, label=name)
+    ax.axhline(10, color=GREY, lw=0.8, ls=":")
+    ax.set(xlabel="rows seen", ylabel="digits right (%)", ylim=(0, 101))
+    ax.legend(fontsize=8)
+    return fig
+
+
+def _shares(ax: Axes, names: Sequence[str], groups: Sequence[np.ndarray]) -> None:
+    """Percent wrong of each group of True (wrong) and False, with its 95 % interval (Wilson)."""
+    share = np.array([100 * g.mean() for g in groups])
+    low, high = np.array([wilson(int(g.sum()), g.size) for g in groups]).T
+    reach = np.clip([share - 100 * low, 100 * high - share], 0, None)
+    ax.errorbar(range(len(groups)), share, reach, fmt="o", capsize=4, color=INK)
+    ax.set_xticks(range(len(groups)), names, fontsize=9)
+    ax.set(ylim=(0, 105 * high.max()), xlim=(-0.6, len(groups) - 0.4))
+
+
+def wilson(k: int, n: int) -> tuple[float, float]:
+    """The 95 % interval (Wilson's) of a share of which k of n were seen."""
+    if not 0 <= k <= n or n < 1:
+        raise ValueError(f"k={k}, n={n}; wanted 0 <= k <= n and n at least 1")
+    z = 1.959964
+    centre, half = k + z * z / 2, z * np.sqrt(k * (n - k) / n + z * z / 4)
+    return float((centre - half) / (n + z * z)), float((centre + half) / (n + z * z))
+
+
+def errors(wrong, clutter, parts: int = 4) -> Figure:
+    """Digits read wrong by their place in the row, and by how much clutter lies on them.
+
+    wrong: bool [N, D]; clutter: mean brightness that patches add to each cell, [N, D]; digits with
+    none are one group, the others make `parts` groups of equal size.
+    """
+    wrong, clutter = np.asarray(wrong, bool), np.asarray(clutter, float)
+    fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3), width_ratios=[1, 2])
+    _shares(left, [f"{i + 1}" for i in range(wrong.shape[1])], list(wrong.T))
+    left.set(xlabel="digit in the row", ylabel="read wrong (%)")
+    some = np.sort(clutter[clutter > 0])
+    edges = [some[round(k * (len(some) - 1) / parts)] for k in range(parts + 1)]
+    masks, names = [clutter <= 0], ["none"]
+    for k, (low, high) in enumerate(zip(edges, edges[1:], strict=False)):
+        above = clutter > 0 if k == 0 else clutter > low
+        masks.append(above & (clutter <= high))
+        names.append(f"up to\n{100 * high:.1f} %")
+    kept = [(name, wrong[mask]) for name, mask in zip(names, masks, strict=True) if mask.any()]
+    _shares(right, [name for name, _ in kept], [group for _, group in kept])
+    right.set(xlabel="brightness that clutter adds to its cell")
+    fig.tight_layout()
+    return fig
+
+
+def against_size(
+    runs: dict[str, list[RunRecord]], which: str, xlabel: str, published: float | None = None
+) -> Figure:
+    """Error in percent for each name, mean and every seed; "not yet run" where there is none."""
+    fig, ax = plt.subplots(figsize=(6.4, 3))
+    for k, found in enumerate(runs.values()):
+        values = [100 - r.accuracy(which) for r in found]
+        if not values:
+            ax.text(k, 0.5, "not\nyet run", ha="center", va="center", color=GREY, fontsize=9,
+                    transform=ax.get_xaxis_transform())  # fmt: skip
+            continue
+        ax.plot([k] * len(values), values, "o", ms=5, color=INK, alpha=0.5)
+        ax.plot([k - 0.15, k + 0.15], [mean_sd(values)[0]] * 2, color=INK, lw=2)
+    if published is not None:
+        ax.axhline(published, color=GREY, lw=0.8, ls=":")
+    ax.set_xticks(range(len(runs)), list(runs), fontsize=9)
+    ax.set(xlabel=xlabel, ylabel="digits wrong (%)", xlim=(-0.6, len(runs) - 0.4))
+    ax.set_ylim(0, None)
+    return fig
+
+
+def sweeps(curves: dict[str, tuple[Sequence[float], Sequence[float], float]]) -> Figure:
+    """Digits right as one number of the recipe changes, side by side; dotted where it learned.
+
+    curves: name -> (values, percent, the value that the network was trained with).
+    """
+    fig, axes = plt.subplots(1, len(curves), figsize=(3.1 * len(curves), 2.9), sharey=True)
+    for ax, (name, (values, right, usual)) in zip(np.atleast_1d(axes), curves.items(), strict=True):
+        ax.plot(values, right, marker="o", ms=4, color=INK)
+        ax.axvline(usual, color="#c8553d", lw=1, ls=":")
+        ax.set(xlabel=name, ylim=(0, 101))
+    np.atleast_1d(axes)[0].set_ylabel("digits right (%)")
+    fig.tight_layout()
+    return fig

@@ -1,0 +1,142 @@
+"""The figures of notebook 05 about homographies: eight numbers, w, gradients, straightening."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from stn_course.plots import GREY, show_image
+
+READ, OUT, TOP = "#c8553d", "#28666e", "#1971c2"
+FRAME = np.array([[-1.0, -1], [1, -1], [1, 1], [-1, 1]])
+
+
+def _mapped(h, points) -> np.ndarray:
+    """Points [..., 2] through H [3, 3]."""
+    points, h = np.asarray(points, float), np.asarray(h, float)
+    uvw = points @ h[:, :2].T + h[:, 2]
+    return uvw[..., :2] / uvw[..., 2:]
+
+
+def _in_pixels(points, size: int) -> np.ndarray:
+    return (points + 1) * size / 2 - 0.5
+
+
+def _lattice(ax: Axes, h, size: int, lines: int = 7, lw: float = 0.8) -> None:
+    """The output's grid where H reads it in an image of `size` pixels; its top edge blue."""
+    along = np.linspace(-1, 1, 40)
+    for at in np.linspace(-1, 1, lines):
+        for line in (np.stack([along, 0 * along + at], 1), np.stack([0 * along + at, along], 1)):
+            ax.plot(*_in_pixels(_mapped(h, line), size).T, color=READ, lw=lw)
+    ax.plot(*_in_pixels(_mapped(h, FRAME[:2]), size).T, color=TOP, lw=2.5)
+
+
+def _view(ax: Axes, size: int, room: float = 0.35) -> None:
+    edge = plt.Rectangle((-0.5, -0.5), size, size, fill=False, ec="#9ca3af", lw=0.8, ls=":")
+    ax.add_patch(edge)
+    low, high = -0.5 - room * size, (1 + room) * size - 0.5
+    ax.set(xlim=(low, high), ylim=(high, low))
+
+
+def eight_numbers(image, cases: dict[str, tuple]) -> Figure:
+    """For each name: the image [h, w] with the grid that H [3, 3] reads, and what comes out.
+
+    cases: name -> (H, output [h, w]); four a row, each above its output.
+    """
+    rows = -(-len(cases) // 4)
+    fig, axes = plt.subplots(2 * rows, 4, figsize=(8.4, 4.2 * rows))
+    for k, (name, (h, output)) in enumerate(cases.items()):
+        above, below = axes[2 * (k // 4), k % 4], axes[2 * (k // 4) + 1, k % 4]
+        show_image(above, image, name)
+        _lattice(above, h, np.shape(image)[-1])
+        _view(above, np.shape(image)[-1], 0.25)
+        show_image(below, output)
+        below.plot([-0.5, np.shape(output)[-1] - 0.5], [-0.5, -0.5], color=TOP, lw=3)
+    fig.tight_layout()
+    return fig
+
+
+def worked_w(h) -> Figure:
+    """The output's frame with w written in each corner and the middle, and where each is read."""
+    h = np.asarray(h, float)
+    points = np.vstack([FRAME, [[0, 0]]])
+    w = points @ h[2, :2] + h[2, 2]
+    fig, (left, right) = plt.subplots(1, 2, figsize=(7.4, 3.4))
+    for ax, places, title in (
+        (left, points, "output: w"),
+        (right, _mapped(h, points), "input: where it is read"),
+    ):
+        frame = np.vstack([places[:4], places[:1]])
+        ax.plot(*frame.T, color=READ if ax is right else OUT, lw=1.5)
+        ax.plot(*places[:2].T, color=TOP, lw=3)
+        for place, value in zip(places, w, strict=True):
+            ax.plot(*place, "o", color=READ if ax is right else OUT)
+            text = f"{value:.2g}" if ax is left else f"({place[0]:.3g}, {place[1]:.3g})"
+            ax.annotate(text, place, (0, 8), textcoords="offset points", ha="center", fontsize=10)
+        ax.set(xlim=(-3.3, 2.2), ylim=(2.9, -2.0), aspect="equal", title=title)
+        ax.set(xticks=[-1, 0, 1], yticks=[-1, 0, 1])
+    fig.tight_layout()
+    return fig
+
+
+def horizon(image, cases: dict[str, np.ndarray]) -> Figure:
+    """The reading grid of each H [3, 3] as it nears the horizon, and below it w along the row."""
+    fig, axes = plt.subplots(2, len(cases), figsize=(2.5 * len(cases), 4.2), height_ratios=[2, 1])
+    x = np.linspace(-1, 1, 60)
+    for (above, below), (name, h) in zip(axes.T, cases.items(), strict=True):
+        show_image(above, image, name)
+        _lattice(above, h, np.shape(image)[-1], lw=0.6)
+        _view(above, np.shape(image)[-1], 1.0)
+        below.plot(x, 1 + float(h[2][0]) * x, color=OUT)
+        below.axhline(0, color=READ, lw=1)
+        below.set(xlim=(-1, 1), ylim=(-0.3, 2.2), xticks=[-1, 0, 1], xlabel="x in the output")
+    axes[1, 0].set_ylabel("w")
+    fig.tight_layout()
+    return fig
+
+
+def log_curves(curves: dict[str, Sequence[float]], xlabel: str, ylabel: str) -> Figure:
+    """Curves on a logarithmic axis, a dot a step."""
+    fig, ax = plt.subplots(figsize=(6.6, 3.3))
+    looks = (("o", READ), ("s", OUT), ("^", "#8f6bb1"), ("D", "#dd9e2f"))
+    for (name, values), (marker, colour) in zip(curves.items(), looks, strict=False):
+        ax.plot(range(len(values)), values, marker=marker, ms=5, color=colour, label=name)
+    ax.set(yscale="log", xlabel=xlabel, ylabel=ylabel)
+    ax.legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
+    return fig
+
+
+def straightened(images, found, true, outputs: dict[str, np.ndarray]) -> Figure:
+    """Digits with the quad that is read (red) and the true one (dashed); below, what comes out.
+
+    images: [N, 1, h, w]; found, true: H [N, 3, 3] each; outputs: name -> [N, 1, h, w].
+    """
+    n = len(images)
+    rows = 1 + len(outputs)
+    fig, axes = plt.subplots(rows, n, figsize=(1.25 * n, 1.35 * rows), squeeze=False)
+    for k in range(n):
+        size = np.shape(images[k])[-1]
+        show_image(axes[0, k], images[k])
+        for h, style in ((true[k], {"color": GREY, "ls": "--"}), (found[k], {"color": READ})):
+            quad = _in_pixels(_mapped(h, FRAME), size)
+            axes[0, k].plot(*np.vstack([quad, quad[:1]]).T, lw=1.4, **style)
+        _view(axes[0, k], size, 0.3)
+        for row, made in enumerate(outputs.values(), 1):
+            show_image(axes[row, k], made[k])
+    for row, name in enumerate(["read here", *outputs]):
+        axes[row, 0].set_ylabel(name, fontsize=9)
+    fig.tight_layout()
+    return fig
+
+
+def basin(distances: Sequence[float], shares: dict[str, Sequence[float]]) -> Figure:
+    """The share of starts that arrive, against how far away they start."""
+    fig, ax = plt.subplots(figsize=(6.2, 3.1))
+    looks = (("o", "-", READ), ("s", "--", OUT))
+    for (name, values), (marker, line, colour) in zip(shares.items(), looks, strict=False):
+        ax.plot(distances, values, line, marker=marker, color=colour, label=name)
+    ax.set(xlabel="corners start off by (pixels)", ylabel="found (%)", ylim=(-4, 104))
+    ax.legend()
+    return fig

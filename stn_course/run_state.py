@@ -1,0 +1,36 @@
+"""What a run remembers, for its checkpoints and its patience, and what it tells a listener."""
+
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+
+class Watch:
+    """What a run tells; this one listens to nothing.  It must leave model and seeds alone."""
+
+    def start(self, step: int) -> None: ...
+    def step(self, step: int, loss: float, rate: float) -> None: ...
+    def epoch(self, step: int, model: nn.Module, curves: dict) -> None: ...
+
+
+@dataclass
+class RunState:
+    """Where a run is: what a checkpoint keeps beside weights and optimiser."""
+
+    step: int = 0
+    loss_sum: float = 0.0
+    seconds: float = 0.0
+    first_batch: str = ""
+    curves: dict = field(default_factory=lambda: {"train_loss": [], "valid_accuracy": []})
+    best: dict[str, Tensor] | None = None  # weights of the best epoch, where there is patience
+
+    def waited(self, patience: int | None) -> bool:
+        """Whether ``patience`` epochs have passed since the best validation accuracy."""
+        values = self.curves["valid_accuracy"]
+        return bool(patience and values) and len(values) > values.index(max(values)) + patience
+
+    def keep_best(self, model: nn.Module) -> None:
+        """Remember the weights if no epoch before this one was as good."""
+        values = self.curves["valid_accuracy"]
+        if values.index(max(values)) == len(values) - 1:
+            self.best = {name: t.detach().clone() for name, t in model.state_dict().items()}

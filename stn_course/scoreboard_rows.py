@@ -1,0 +1,226 @@
+"""The rows of the scoreboard: what was published, and which experiment answers it."""
+
+from dataclasses import dataclass
+
+# Three kinds of row, never mixed: their network, data and budget; their network and data at a
+# budget for CPUs; and anything goes.
+AS_PUBLISHED, CPU_BUDGET, OURS = "as published", "CPU budget", "ours"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number of one published system, and the experiment that answers it (if any)."""
+
+    row: str
+    task: str
+    variant: str
+    published: str  # accuracy in percent unless it says otherwise
+    experiment: str | None = None
+    which: str = "test/clean"
+    kind: str = AS_PUBLISHED  # or whose network and recipe else
+    target: str = ""  # what ours is meant to reach
+
+
+_HARD = "hard distortion, distorted test"
+_MILD = "mild distortion, distorted test"
+_CLEAN = "trained on the mild mixture, clean test"
+_SEQ = "three digits in clutter 100x100, per digit"
+_ROWS = "test/sequences"
+_DOWN = "sequences against downsampling"
+_TABLE1 = {  # error in percent: R, RTS, P, E (STN paper, table 1)
+    "FCN": ("2.1", "5.2", "3.1", "3.2"),
+    "CNN": ("1.2", ".8", "1.5", "1.4"),
+    "ST-FCN affine": ("1.2", ".8", "1.5", "2.7"),
+    "ST-FCN projective": ("1.3", ".9", "1.4", "2.6"),
+    "ST-FCN thin-plate": ("1.1", ".8", "1.4", "2.4"),
+    "ST-CNN affine": (".7", ".5", ".8", "1.2"),
+    "ST-CNN projective": (".8", ".6", ".8", "1.3"),
+    "ST-CNN thin-plate": (".7", ".5", ".8", "1.1"),
+}
+_SE_RUNS = ("98.70", "98.84", "98.55", "98.54", "98.86", "99.06", "98.84")
+
+_PROJECTIVE = {
+    "none": "no transformer",
+    "affine": "affine",
+    "homography": "homography, eight numbers",
+    "corners": "homography, four corners",
+    "se-01": "SE's plan: homography before the tutorial net",
+    "se-05": "SE's plan: and a CoordConv classifier",
+    "se-06": "SE's plan: and a CoordConv localiser",
+    "se-07": "SE's plan: and CoordConv in both",
+}
+_CLEVR = {  # of classification
+    ("conv", "uniform"): "at most 86",
+    ("conv", "quadrant"): "0",
+    ("coordconv", "uniform"): "100",
+    ("coordconv", "quadrant"): "100",
+}
+
+_CLUTTER, _C40 = "cluttered 40x40, 1 000 test", ("test/cluttered", "at 40x40")
+_98 = "at least 98.5"
+_HR = "padded and distorted 40x40"
+_TC = "translated and cluttered 60x60"
+_SHORT = {  # of the experiments' names
+    "FCN": "fcn",
+    "CNN": "cnn",
+    **{
+        f"ST-{net} {kind}": f"st-{net.lower()}-{short}"
+        for net in ("FCN", "CNN")
+        for kind, short in (("affine", "aff"), ("projective", "proj"), ("thin-plate", "tps"))
+    },
+}
+
+
+def _ours(row, task, variant, published, experiment, test, target="") -> Row:
+    which = f"test/{test}"
+    return Row(row, task, variant, published, experiment, which, kind=OURS, target=target)
+
+
+# Who published each row's numbers, under the short names that this course uses.
+SOURCES = {
+    "S1": "[LJ](https://github.com/LevinJ/cluttered_mnist_sequence)",
+    "S2": "[SK](https://github.com/skaae/recurrent-spatial-transformer-code)",
+    "S3": "[LJ](https://github.com/LevinJ/cluttered_mnist_sequence)",
+    "S4": "[XQ](https://github.com/xeonqq/spatial_transformer_network)",
+    "S5": "[XQ](https://github.com/xeonqq/spatial_transformer_network)",
+    "S6": "[XQ](https://github.com/xeonqq/spatial_transformer_network)",
+    "S7": "[XQ](https://github.com/xeonqq/spatial_transformer_network) and others",
+    "S8": "[HR](https://github.com/hrichii/spatial_transformer_net)",
+    "S9": "[HY](https://github.com/hanyoseob/pytorch-STN)",
+    "S10": "SE",
+    "S11": "SE",
+    "S12": "[STN paper](https://arxiv.org/abs/1506.02025)",
+    "S13": "[STN paper](https://arxiv.org/abs/1506.02025)",
+    "S14": "[STN paper](https://arxiv.org/abs/1506.02025)",
+    "S15": "[STN paper](https://arxiv.org/abs/1506.02025)",
+    "S16": "[CoordConv paper](https://arxiv.org/abs/1807.03247)",
+}
+
+ROWS: tuple[Row, ...] = (
+    Row("S1", _SEQ, "FFN-SPN (published on validation)", "98.26", "lj-ffn", _ROWS),
+    _ours("S1", _SEQ, "FFN-SPN", "98.26", "seq-ffn", "sequences", "at least 98.3"),
+    _ours(
+        *("S1", _SEQ, "FFN-SPN, fresh sequences", "98.26"),
+        *("seq-ffn-fresh", "sequences", "at least 98.8"),
+    ),
+    Row("S2", _SEQ, "FFN-SPN", "2.0 % error", "sk-ffn", _ROWS),
+    Row("S2", _SEQ, "RNN-SPN", "1.5 % error", "sk-rnn", _ROWS),
+    *(
+        _ours("S2", _SEQ, net + more, f"{error} % error", f"seq-{short}{end}", "sequences", target)
+        for net, error, short, target in (
+            ("CNN", "2.9", "cnn", ""),
+            ("FFN-SPN", "2.0", "ffn", ""),
+            ("RNN-SPN", "1.5", "rnn", "at most 1.0"),
+        )
+        for more, end in (("", ""), (", fresh sequences", "-fresh"))
+    ),
+    *(
+        _ours("S3", _DOWN, what, "none", f"seq-{name}", "sequences")
+        for what, name in (
+            *((f"d = {d}", f"down-{d}") for d in (1, 2, 3, 4)),
+            ("output height 1/4", "strip"),
+        )
+    ),
+    Row("S4", _HARD, "FC", "75.69", "xq-fc-hard", "test/hard"),
+    Row("S4", _HARD, "CNN (script)", "88", "xq-cnn-hard", "test/hard"),
+    Row("S4", _HARD, "FC + STN", "89.28", "xq-stn-fc-hard", "test/hard"),
+    _ours("S4", _HARD, "FC + STN", "89.28", "hard-fc-stn", "hard", "at least 94"),
+    _ours("S4", _HARD, "CNN + STN", "89.28", "hard-stn", "hard", "at least 98.5"),
+    Row("S5", _MILD, "FC", "83.88", "xq-fc-mild", "test/mild"),
+    Row("S5", _MILD, "CNN (blog)", "94.34", "xq-cnn-mild", "test/mild"),
+    Row("S5", _MILD, "CNN (blog) + STN", "96.46", "xq-stn-cnn-mild", "test/mild"),
+    _ours("S5", _MILD, "CNN + STN", "96.46", "mild-stn", "mild", "at least 99.4"),
+    Row("S6", _CLEAN, "FC", "97.67", "xq-fc-mild", "test/clean"),
+    Row("S6", _CLEAN, "CNN (blog)", "98.74", "xq-cnn-mild", "test/clean"),
+    Row("S6", _CLEAN, "CNN (blog) + STN", "98.89", "xq-stn-cnn-mild", "test/clean"),
+    _ours("S6", _CLEAN, "CNN + STN", "98.89", "mild-stn", "clean", "at least 99.5"),
+    *(
+        Row("S7", _CLUTTER, f"{net} (XQ, at 28x28)", published, f"xq-{short}-cluttered", *_C40)
+        for net, short, published in (
+            ("FC", "fc", "75.20"),
+            ("FC + STN", "stn-fc", "91.40"),
+            ("CNN + STN", "stn-cnn", "97.10"),
+        )
+    ),
+    _ours("S7", _CLUTTER, "its 10 000 images", "97.62", "cluttered-stn", "cluttered", _98),
+    _ours("S7", _CLUTTER, "fresh clutter", "97.62", "cluttered-stn-fresh", "cluttered"),
+    Row("S8", _HR, "STN", "97.06", "hr-published", "test/hr"),
+    _ours("S8", _HR, "from the identity", "97.06", "hr-stn", "hr"),
+    _ours("S8", _HR, "upright and centred", "97.06", "hr-upright", "hr", "at least 99.3"),
+    Row("S9", "plain MNIST", "with STN", "98.8654", "hy-stn"),
+    Row("S9", "plain MNIST", "without STN", "98.5868", "hy-cnn"),
+    _ours("S9", "plain MNIST", "CNN + STN", "98.8654", "clean-stn", "clean", "at least 99.6"),
+    *(
+        Row(
+            *("S10", "plain MNIST, seven runs", f"run {i:02d}{variant}", published),
+            *(f"se-{i:02d}{suffix}", "test/clean", kind),
+        )
+        for suffix, variant, kind in (("", "", AS_PUBLISHED), ("-well", ", well trained", OURS))
+        for i, published in enumerate(_SE_RUNS, 1)
+    ),
+    *(
+        _ours("S10", "RTS, seven runs", f"run {i:02d}{variant}", "none", f"se-{i:02d}{end}", "rts")
+        for end, variant in (("-rts", ", its recipe"), ("-well-rts", ", well trained"))
+        for i in range(1, 8)
+    ),
+    *(
+        _ours("S11", "homography on projective digits", variant, "none", f"proj-{name}", "p")
+        for name, variant in _PROJECTIVE.items()
+    ),
+    *(
+        Row(
+            *("S12", f"STN paper, {kind}", net, f"{cells[k]} % error"),
+            *(f"paper-{_SHORT[net]}-{kind.lower()}", f"test/{kind.lower()}", CPU_BUDGET),
+        )
+        for net, cells in _TABLE1.items()
+        for k, kind in enumerate(("R", "RTS", "P", "E"))
+    ),
+    *(
+        _ours("S12", f"STN paper, {kind}", "CNN + STN", f"{best} % error", f"ours-{k}", k, target)
+        for kind, k, best, target in (
+            ("R", "r", ".7", "at most .55"),
+            ("RTS", "rts", ".5", "at most .45"),
+            ("P", "p", ".8", "at most .7"),
+            ("E", "e", "1.1", "at most .9"),
+        )
+    ),
+    *(
+        _ours("S12", "STN paper, E", f"CNN, {what}", f"{best} % error", f"elastic-{what}", "e")
+        for what, best in (("none", "1.4"), ("affine", "1.2"), ("tps", "1.1"))
+    ),
+    *(
+        Row("S13", _TC, net, f"{error} % error", f"paper-{net.lower()}-tc", "test/tc", CPU_BUDGET)
+        for net, error in (("FCN", "13.2"), ("CNN", "3.5"), ("ST-FCN", "2.0"), ("ST-CNN", "1.7"))
+    ),
+    _ours("S13", _TC, "CNN + STN", "1.7 % error", "ours-tc", "tc", "at most 1.2"),
+    *(
+        Row(
+            *("S14", "MNIST addition", net, f"{error} % error"),
+            *(f"paper-{net.lower()}-addition", "test/addition", CPU_BUDGET),
+        )
+        for net, error in (
+            ("FCN", "47.7"),
+            ("CNN", "14.7"),
+            ("ST-FCN", "18.5"),
+            ("2ST-FCN", "5.8"),
+        )
+    ),
+    _ours(
+        *("S14", "MNIST addition", "two transformers", "5.8 % error", "ours-addition"),
+        *("addition", "at most 4"),
+    ),
+    Row("S15", "co-localisation, translated", "IoU > .5", "100"),
+    Row("S15", "co-localisation, cluttered", "IoU > .5", "75-93"),
+    *(
+        _ours(
+            *("S16", f"Not-so-Clevr, {split} split", f"{task}, {network}", published),
+            *(f"clevr-{task}-{network}-{split}", split),
+        )
+        for (network, split), answer in _CLEVR.items()
+        for task, published in (
+            ("classification", answer),
+            ("rendering", "none"),
+            ("regression", "none"),
+        )
+    ),
+)

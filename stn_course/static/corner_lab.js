@@ -1,0 +1,203 @@
+// Corner lab: four corners, the homography that they make, and how near it is to breaking.
+//
+// Python puts the pure functions of warp_playground.js before this text, so that the figure
+// computes with what is tested there.  Conventions are the same: output -> input, x first,
+// [-1, 1] at pixel edges, corners clockwise from the top left.
+
+// ---------------------------------------------------------------- pure functions
+
+/** w at the four corners of the output; w is linear, so its smallest value is among them. */
+export const wAtCorners = (H) => [0, 2, 4, 6].map((k) => H[6] * CORNERS[k] + H[7] * CORNERS[k + 1] + H[8]);
+
+/** Largest over smallest singular value of a 3 x 3 matrix: Jacobi rotations of its columns. */
+export function conditionNumber(H) {
+  const columns = [0, 1, 2].map((j) => [H[j], H[3 + j], H[6 + j]]);
+  const dot = (a, b) => a.reduce((sum, v, i) => sum + v * b[i], 0);
+  for (let sweep = 0; sweep < 12; sweep++)
+    for (const [p, q] of [[0, 1], [0, 2], [1, 2]]) {
+      const [a, b] = [columns[p], columns[q]], off = dot(a, b);
+      if (Math.abs(off) <= 1e-15 * Math.sqrt(dot(a, a) * dot(b, b))) continue;
+      const tau = (dot(b, b) - dot(a, a)) / (2 * off);
+      const t = (tau < 0 ? -1 : 1) / (Math.abs(tau) + Math.hypot(1, tau)), c = 1 / Math.hypot(1, t), s = c * t;
+      columns[p] = a.map((v, i) => c * v - s * b[i]);
+      columns[q] = a.map((v, i) => s * v + c * b[i]);
+    }
+  const lengths = columns.map((v) => Math.sqrt(dot(v, v)));
+  return Math.max(...lengths) / Math.min(...lengths);
+}
+
+/** What the lab says of four corners. */
+export function measures(corners) {
+  const H = homographyFromCorners(corners), w = wAtCorners(H), least = Math.min(...w);
+  return { H, condition: conditionNumber(H), smallestW: least, at: [0, 1, 2, 3].filter((k) => w[k] - least < 1e-6), greatestW: Math.max(...w) };
+}
+
+// ---------------------------------------------------------------- the figure
+
+const LAB_KEYS = ["corners", "picture", "pictures", "names", "size"];
+const PRESETS = {
+  "Straight": CORNERS,
+  "Tilted back": [-0.5, -0.8, 0.5, -0.8, 1, 0.9, -1, 0.9],
+  "Tilted sideways": [-0.9, -0.5, 0.9, -1, 0.9, 1, -0.9, 0.5],
+  "Affine": [-0.6, -1, 1, -0.7, 0.6, 1, -1, 0.7],
+  "Nearly folded": [-1, -1, 1, -1, 0.05, 0.05, -1, 1],
+};
+const LINES = 8, MARGIN = 0.01; // lines each way; how near a line three corners may come
+const neat = (v) => Math.round(v * 1e6) / 1e6 || 0; // no 0.30000000000000004, no -0
+const digits = (v, n) => neat(v.toFixed(n)).toFixed(n).replace("-", "−");
+let labs = 0;
+
+function make(tag, attributes = {}, ...children) {
+  const svg = tag === "svg" || tag === "path";
+  const e = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  for (const [k, v] of Object.entries(attributes)) e.setAttribute(k, v);
+  e.append(...children);
+  return e;
+}
+
+function fill(canvas, values) {
+  const data = new ImageData(canvas.width, canvas.height);
+  values.forEach((v, k) => data.data.set([v, v, v, 255], 4 * k));
+  canvas.getContext("2d").putImageData(data, 0, 0);
+}
+
+/** Builds the lab in `el`; `given` holds the values named in LAB_KEYS, `onChange` hears of changes. */
+export function mount(el, given, onChange = () => {}) {
+  const state = { picture: 0, ...given };
+  const [h, w] = state.size, my = Math.ceil(h / 4), mx = Math.ceil(w / 4), [H, W] = [h + 2 * my, w + 2 * mx];
+  const limit = [W / w, H / h], centres = lattice([h, w]), view = lattice([H, W]).map((v, k) => v * limit[k & 1]);
+  const ends = Array.from({ length: 4 * LINES }, (_, i) => {
+    const p = [(i & 1) * 2 - 1, (2 * (i >> 2)) / (LINES - 1) - 1];
+    return i & 2 ? p.reverse() : p;
+  }).flat();
+
+  const label = (text) => ({ role: "img", "aria-label": text });
+  const input = make("canvas", { width: W, height: H, ...label("input, with the four corners drawn over it") });
+  const output = make("canvas", { class: "wp-output", width: w, height: h, ...label(`output, ${h} by ${w} pixels`) });
+  const paths = ["halo", "lines", "box", "top"].map((c) => make("path", { class: `wp-${c}` }));
+  const edge = make("path", { class: "wp-edge", d: `M${mx} ${my}h${w}v${h}h${-w}z` });
+  const overlay = make("svg", { viewBox: `0 0 ${W} ${H}`, "aria-hidden": "true" }, edge, ...paths);
+  const well = make("div", { class: "wp-well", style: `aspect-ratio:${W}/${H}` }, input, overlay);
+  const result = make("div", { class: "wp-well wp-result", style: `aspect-ratio:${w}/${h}` }, output);
+  const figure = (content, text) => make("figure", {}, content, make("figcaption", {}, text));
+  const matrix = make("div", { class: "wp-matrix", role: "img" });
+  const id = `corner-lab-${++labs}`;
+  const meter = make("meter", { min: 0, max: 1, low: 0.2, high: 0.4, optimum: 1, "aria-labelledby": id });
+  const least = make("output", { class: "cl-w" }), condition = make("output", { class: "cl-condition" });
+  const facts = make("dl", { class: "cl-facts" },
+    make("dt", { id }, "smallest w"), make("dd", {}, least, meter),
+    make("dt", {}, "condition number"), make("dd", {}, condition));
+  const say = make("p", { class: "wp-say", "aria-live": "polite" });
+  const hint = make("p", { class: "wp-hint" }, "Drag a corner, or focus it and use the arrow keys (Shift: small steps, Home: back).");
+  const move = (corners) => { state.corners = corners; draw(); onChange({ corners }); };
+  const buttons = Object.entries(PRESETS).map(([name, corners]) => {
+    const b = make("button", { type: "button", class: "wp-reset" }, name);
+    b.addEventListener("click", () => { say.textContent = ""; move([...corners]); });
+    return b;
+  });
+  const pictures = make("button", { type: "button", class: "wp-reset" }, "Other picture");
+  pictures.hidden = state.names.length < 2;
+  pictures.addEventListener("click", () => {
+    state.picture = (state.picture + 1) % state.names.length;
+    draw();
+    onChange({ picture: state.picture });
+  });
+  const root = make("div", { class: "warp-playground corner-lab", "data-lm-suppress-shortcuts": "true" },
+    make("div", { class: "wp-bar", role: "group", "aria-label": "Corners to start from" }, ...buttons, pictures),
+    make("div", { class: "wp-stage", style: `--wp-in:${W}fr;--wp-out:${w}fr` },
+      figure(well, "Input, and the four corners that are read"), figure(result, "Output"),
+      make("div", { class: "wp-side" }, make("div", { class: "wp-numbers" }, matrix), facts, hint, say)));
+  root.addEventListener("keydown", (e) => { if (e.key.startsWith("Arrow")) e.stopPropagation(); }); // the notebook's own keys
+  el.replaceChildren(root);
+
+  function moveTo(k, x, y) {
+    const to = [x, y].map((v, i) => neat(Math.round(Math.min(Math.max(v, -limit[i]), limit[i]) * 100) / 100));
+    const next = state.corners.map((v, i) => (i >> 1 === k ? to[i & 1] : v));
+    const bad = !isConvex(next, MARGIN);
+    if (!bad) move(next);
+    say.textContent = bad ? "Stopped: beyond this, w is 0 or less in the opposite corner." : "";
+  }
+  const handles = [0, 1, 2, 3].map((k) => {
+    const b = make("button", { type: "button", class: "wp-handle" });
+    let grab = null;
+    const at = (e, r) => [(e.clientX / r.width) * 2 * limit[0], (e.clientY / r.height) * 2 * limit[1]];
+    b.addEventListener("pointerdown", (e) => {
+      const r = well.getBoundingClientRect(), [x, y] = at(e, r);
+      grab = { id: e.pointerId, r, dx: state.corners[2 * k] - x, dy: state.corners[2 * k + 1] - y };
+      b.setPointerCapture(e.pointerId);
+      b.focus({ preventScroll: true });
+      e.preventDefault();
+    });
+    b.addEventListener("pointermove", (e) => {
+      if (grab?.id !== e.pointerId) return;
+      const [x, y] = at(e, grab.r);
+      moveTo(k, grab.dx + x, grab.dy + y);
+    });
+    for (const end of ["pointerup", "pointercancel"]) b.addEventListener(end, () => { grab = null; });
+    b.addEventListener("keydown", (e) => {
+      const step = e.shiftKey ? 0.01 : 0.05, [x, y] = state.corners.slice(2 * k, 2 * k + 2);
+      const d = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] }[e.key];
+      if (!d && e.key !== "Home") return;
+      e.preventDefault();
+      moveTo(k, ...(d ? [x + d[0], y + d[1]] : CORNERS.slice(2 * k, 2 * k + 2)));
+    });
+    well.append(b);
+    return b;
+  });
+
+  let shown = null, image, outside;
+  function draw() {
+    if (shown !== state.pictures[state.picture]) {
+      shown = state.pictures[state.picture];
+      image = Uint8Array.from(atob(shown), (c) => c.charCodeAt(0));
+      outside = { fill: borderMedian(image, [h, w]) };
+      fill(input, bilinearSample(image, [h, w], view, outside));
+    }
+    const found = measures(state.corners);
+    fill(output, bilinearSample(image, [h, w], applyHomography(found.H, centres), outside));
+    const p = applyHomography(found.H, ends); // straight lines stay straight: their ends will do
+    const place = (k) => `${(((p[2 * k] + 1) * w) / 2 + mx).toFixed(2)} ${(((p[2 * k + 1] + 1) * h) / 2 + my).toFixed(2)}`;
+    const all = Array.from({ length: 2 * LINES }, (_, i) => `M${place(2 * i)}L${place(2 * i + 1)}`), last = all.length - 2;
+    const box = [1, last, last + 1].map((i) => all[i]).join("");
+    [all[0] + box, all.slice(2, last).join(""), box, all[0]].forEach((d, i) => paths[i].setAttribute("d", d));
+    handles.forEach((b, k) => {
+      const [x, y] = state.corners.slice(2 * k, 2 * k + 2);
+      b.style.left = `${50 + (50 * x) / limit[0]}%`;
+      b.style.top = `${50 + (50 * y) / limit[1]}%`;
+      b.setAttribute("aria-label", `${CORNER_NAMES[k]} corner, x ${digits(x, 2)}, y ${digits(y, 2)}`);
+    });
+    const cells = found.H.map((v) => digits(v, 3));
+    const grid = make("span", { class: "wp-cells", style: "grid-template-columns:repeat(3,auto)" });
+    grid.append(...cells.map((c) => make("span", {}, c)));
+    matrix.replaceChildren(make("span", {}, "H ="), grid);
+    matrix.setAttribute("aria-label", `H = ${[0, 3, 6].map((k) => cells.slice(k, k + 3).join(" ")).join("; ")}`);
+    const flat = found.greatestW - found.smallestW < 1e-6; // no corner is smaller than another
+    least.textContent = flat ? "1.00 everywhere" : `${digits(found.smallestW, 2)}, ${found.at.map((k) => CORNER_NAMES[k]).join(" and ")}`;
+    meter.value = found.smallestW;
+    meter.textContent = digits(found.smallestW, 2);
+    condition.textContent = digits(found.condition, 1);
+  }
+  draw();
+
+  /** Takes values from outside; what is already so is not drawn again. */
+  function update(patch) {
+    const news = Object.entries(patch).filter(([k, v]) => JSON.stringify(v) !== JSON.stringify(state[k]));
+    if (!news.length) return;
+    Object.assign(state, Object.fromEntries(news));
+    draw();
+  }
+  return { state, update, destroy: () => root.remove() };
+}
+
+/** The widget's view: the model may be a live one or one kept alive in a static page. */
+function render({ model, el }) {
+  const view = mount(el, Object.fromEntries(LAB_KEYS.map((k) => [k, model.get(k)])), (patch) => {
+    for (const [k, v] of Object.entries(patch)) model.set(k, v);
+    model.save_changes();
+  });
+  const listeners = LAB_KEYS.map((k) => [`change:${k}`, () => view.update({ [k]: model.get(k) })]);
+  for (const [name, f] of listeners) model.on(name, f);
+  return () => { for (const [name, f] of listeners) model.off(name, f); view.destroy(); };
+}
+
+export default { render };

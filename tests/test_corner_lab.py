@@ -1,0 +1,205 @@
+"""The corner lab: its numbers against torch's, its traits, and the figure in a real browser."""
+
+import base64
+import json
+import subprocess
+
+import checks
+import numpy as np
+import pytest
+import torch
+import traitlets
+from chromium import GREY, watch
+
+from stn_course import corner_lab, geometry, grid_lab, sampler, widgets
+from stn_course.corner_lab import CornerLab
+
+FRAME = torch.tensor([[[-1.0, -1], [1, -1], [1, 1], [-1, 1]]], dtype=torch.float64)
+QUADS = (
+    [-1, -1, 1, -1, 1, 1, -1, 1],
+    [-0.5, -0.8, 0.5, -0.8, 1, 0.9, -1, 0.9],
+    [-0.9, -0.7, 0.8, -1.1, 1.2, 0.6, -0.6, 1.3],
+    [-1, -1, 1, -1, 0.05, 0.05, -1, 1],
+)
+
+
+def homography(corners):
+    quad = torch.tensor(corners, dtype=torch.float64).view(1, 4, 2)
+    return geometry.homography_from_corners(FRAME, quad)
+
+
+def smallest_w(h):
+    corners = torch.cat([FRAME[0], torch.ones(4, 1)], 1)
+    return (corners @ h[0, 2]).min().item()
+
+
+# ---------------------------------------------------------------- numbers
+@pytest.mark.parametrize("corners", QUADS)
+def test_measures_agree_with_geometry(corners):
+    found, h = corner_lab.measures(corners), homography(corners)
+    assert found["H"] == pytest.approx(h[0].numpy(), abs=1e-12)
+    assert found["condition"] == pytest.approx(torch.linalg.cond(h[0]).item())
+    assert found["smallest_w"] == pytest.approx(smallest_w(h))
+
+
+@pytest.mark.parametrize("corners", QUADS)
+def test_the_pages_measures_are_the_same(corners):
+    source = base64.b64encode(corner_lab.module_text().encode()).decode()
+    code = (
+        f"import('data:text/javascript;base64,{source}')"
+        f".then((m) => console.log(JSON.stringify(m.measures({corners}))))"
+    )
+    found = json.loads(subprocess.check_output([*checks.node(), "-e", code]))
+    wanted = corner_lab.measures(corners)
+    assert found["H"] == pytest.approx(wanted["H"].ravel(), abs=1e-9)
+    assert found["condition"] == pytest.approx(wanted["condition"], rel=1e-9)
+    assert found["smallestW"] == pytest.approx(wanted["smallest_w"], abs=1e-9)
+
+
+def test_w_reaches_0_in_the_corner_opposite_to_the_one_that_folds():
+    for k in range(4):
+        quad = FRAME[0].clone()
+        quad[k] = 0.001 * FRAME[0, k]  # nearly on the diagonal of its neighbours
+        h = homography(quad.flatten().tolist())
+        w = torch.cat([FRAME[0], torch.ones(4, 1)], 1) @ h[0, 2]
+        assert w.argmin() == (k + 2) % 4 and 0 < w.min() < 0.01
+
+
+@pytest.mark.parametrize(
+    "corners", [[0.0] * 8, [1.0] * 6, [-1, -1, 1, -1, -0.5, -0.5, -1, 1], [float("nan")] * 8]
+)
+def test_corners_that_fold_are_refused(corners):
+    with pytest.raises(ValueError, match="convex quadrilateral"):
+        corner_lab.measures(corners)
+    with pytest.raises(traitlets.TraitError, match="convex quadrilateral"):
+        CornerLab(corners=corners)
+
+
+def test_state_is_text_and_lists():
+    lab = CornerLab(np.zeros((20, 24)), corners=QUADS[1])
+    assert (lab.size, lab.names) == ([20, 24], ["digit", "test grid"])
+    assert lab.measured["smallest_w"] == corner_lab.measures(QUADS[1])["smallest_w"]
+    assert repr(lab) == f"CornerLab(corners={[float(v) for v in QUADS[1]]})"
+    with pytest.raises(traitlets.TraitError, match=r"picture must be 0..1, got 2"):
+        lab.picture = 2
+    state = lab.get_state()
+    state.pop("layout")
+    assert "from './" not in json.dumps(state) and "import " not in state["_esm"].split("*/")[0]
+
+
+def test_a_playground_that_cannot_be_cut_is_named(tmp_path, monkeypatch):
+    (tmp_path / "warp_playground.js").write_text("// another layout")
+    monkeypatch.setattr(corner_lab, "STATIC", tmp_path)
+    with pytest.raises(ValueError, match="warp_playground.js has no line"):
+        corner_lab.module_text()
+
+
+# ---------------------------------------------------------------- in a browser
+PAGE = """<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>corners</title>
+<style>CSS</style><style>body { margin: 16px; background: #fff; }
+[data-theme="dark"] body { background: #14181d; }</style></head><body><div id="figure"></div>
+<script>
+const given = STATE, listeners = {};
+const model = {
+  get: (k) => given[k], saved: 0,
+  set(k, v) { given[k] = v; (listeners["change:" + k] || []).forEach((f) => f()); },
+  on(k, f) { (listeners[k] ||= []).push(f); },
+  off(k, f) { listeners[k] = (listeners[k] || []).filter((g) => g !== f); },
+  save_changes() { this.saved += 1; },
+};
+import(URL.createObjectURL(new Blob([SOURCE], { type: "text/javascript" }))).then((m) => {
+  window.leave = m.default.render({ model, el: document.getElementById("figure") });
+});
+</script></body></html>"""
+
+
+@pytest.fixture
+def page(browser, tmp_path):
+    """A page with the lab and no kernel; its scripts come from blobs, not from files."""
+    lab = CornerLab(grid_lab.drawn_two(28)[0, 0].numpy())
+    state = {k: v for k, v in lab.get_state().items() if k[0] != "_" and k != "layout"}
+    source = json.dumps(corner_lab.module_text()).replace("</", "<\\/")
+    text = PAGE.replace("CSS", corner_lab.style_text()).replace("STATE", json.dumps(state))
+    path = tmp_path / "page.html"
+    path.write_text(text.replace("SOURCE", source), encoding="utf-8")
+    context = browser.new_context(viewport={"width": 1000, "height": 800}, has_touch=True)
+    page = context.new_page()
+    wrong = watch(page, path.as_uri())
+    page.goto(path.as_uri())
+    page.wait_for_selector("canvas.wp-output")
+    yield page
+    context.close()
+    assert wrong == []
+
+
+def shown_as_torch_reads(page):
+    """Corners, H, condition, w and the picture on the page are torch's for these corners."""
+    corners = page.evaluate("model.get('corners')")
+    h = homography(corners)
+    digit = grid_lab.drawn_two(28)[0, 0].numpy()
+    pixels = torch.tensor(widgets.to_bytes_list(digit)).view(1, 1, 28, 28).double()
+    wanted = sampler.warp(pixels, h)
+    found = torch.tensor(page.locator("canvas.wp-output").evaluate(GREY)).view_as(wanted)
+    assert wanted.std() > 10 and (found - wanted).abs().max() <= 1
+    label = page.locator(".wp-matrix").get_attribute("aria-label").replace("−", "-")
+    assert [float(v) for v in label[4:].replace(";", " ").split()] == pytest.approx(
+        h.flatten().tolist(), abs=6e-4
+    )
+    condition = page.locator(".cl-condition").inner_text()
+    assert float(condition) == pytest.approx(torch.linalg.cond(h[0]).item(), abs=0.06)
+    least = float(page.locator(".cl-w").inner_text().split(",")[0].split()[0])
+    assert least == pytest.approx(smallest_w(h), abs=0.006)
+    return corners
+
+
+@pytest.mark.browser
+def test_by_keyboard_pointer_and_button(page):
+    assert shown_as_torch_reads(page) == QUADS[0]
+    handles = page.locator(".wp-handle")
+    handles.nth(0).focus()
+    for key in ("ArrowRight", "ArrowRight", "ArrowDown", "Shift+ArrowDown"):
+        page.keyboard.press(key)
+    assert shown_as_torch_reads(page)[:2] == pytest.approx([-0.9, -0.94])
+    assert handles.nth(0).get_attribute("aria-label") == "top left corner, x −0.90, y −0.94"
+    box = handles.nth(2).bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x - 30, y - 20, steps=5)
+    page.mouse.up()
+    dragged = shown_as_torch_reads(page)
+    assert dragged[4] < 0.9 and dragged[5] < 0.95
+    page.get_by_role("button", name="Nearly folded").click()
+    assert shown_as_torch_reads(page) == QUADS[3]
+    handles.nth(2).focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowLeft")
+    stopped = shown_as_torch_reads(page)  # the horizon was not crossed
+    assert widgets.is_convex(stopped)
+    assert "w is 0 or less in the opposite corner" in page.locator(".wp-say").inner_text()
+    page.keyboard.press("Home")
+    assert shown_as_torch_reads(page) == QUADS[0]
+    assert page.locator(".cl-w").inner_text() == "1.00 everywhere"
+    assert page.evaluate("model.saved") > 5
+
+
+@pytest.mark.browser
+def test_python_moves_the_page_and_leaving_cleans_up(page):
+    page.evaluate(f"model.set('corners', {QUADS[2]})")
+    assert shown_as_torch_reads(page) == QUADS[2]
+    assert page.evaluate("model.saved") == 0  # no echo
+    page.evaluate("leave()")
+    assert page.locator(".corner-lab").count() == 0
+    assert page.evaluate("Object.values(listeners).every((l) => l.length === 0)")
+
+
+@pytest.mark.browser
+def test_on_a_phone_it_fits_and_every_target_can_be_touched(page, tmp_path):
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for target in page.locator("button:visible").all():
+        box = target.bounding_box()
+        assert min(box["width"], box["height"]) >= 24, target.inner_text()
+    assert "data-lm-suppress-shortcuts" in page.locator(".corner-lab").evaluate("e => e.outerHTML")
+    page.screenshot(path=tmp_path / "phone.png", full_page=True)

@@ -1,0 +1,97 @@
+"""Answers to notebook 03's exercises as people write them, beyond the registered ones."""
+
+import pytest
+import torch
+from torch import nn
+
+from stn_course import exercises, geometry, museum, sampler
+from stn_course.exercises import WrongAnswer, check
+from stn_course.exercises_03_pose import UNKNOWN
+from stn_course.pose import pose_error
+
+NAMED = {
+    "3.1": ("all zeros", "weights still speak", "tanh", "row by row", "detached"),
+    "3.2": ("outside is 0", "smeared", "align_corners", "added again", "input's size", "forward"),
+    "3.3": ("A and C", "B and C", "A and B", ".76"),
+    "3.4": ("stays below", "reaches the target", "proportional"),
+    "3.5": ("order is exchanged", "should undo", "inverse of true", "the batch", "squares"),
+}
+
+
+def message(key, answer):
+    with pytest.raises(WrongAnswer) as caught:
+        check(key, answer)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("key", NAMED)
+def test_the_bugs_that_everybody_writes_have_names(key):
+    known = " | ".join(exercises.find(key).wrong)
+    assert [words for words in NAMED[key] if words not in known] == []
+
+
+def new_numbers(linear, features):
+    with torch.no_grad():
+        linear.weight[:] = 0
+        linear.bias[:] = torch.eye(2, 3).flatten()
+    return (features @ linear.weight.T + linear.bias).reshape(-1, 2, 3)
+
+
+def bisected(count, target):
+    low, high = 1, 1999
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if count(middle) <= target else (low, middle)
+    return low if target - count(low) <= count(high) - target else high
+
+
+RIGHT = {
+    "3.1": new_numbers,
+    "3.2": lambda images, theta, size: sampler.warp(images, theta, size),
+    "3.3": lambda run: UNKNOWN[run][0],
+    "3.4": bisected,
+    "3.5": pose_error,
+}
+
+
+@pytest.mark.parametrize("key", RIGHT)
+def test_another_way_of_writing_it_is_right_too(key, capsys):
+    assert check(key, RIGHT[key]) is RIGHT[key]
+    assert f"{key}: right." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("key", NAMED)
+def test_a_reference_that_is_shown_needs_nothing_hidden(key):
+    called = set(exercises.find(key).reference.__code__.co_names)
+    assert not [name for name in called if name.startswith("_")]
+
+
+def test_a_head_that_is_frozen_is_told():
+    def answer(linear, features):
+        return new_numbers(linear, features).detach()
+
+    assert "no gradient can flow back" in message("3.1", answer)
+
+
+def test_weights_set_to_nothing_are_not_enough():
+    def answer(linear, features):
+        nn.init.zeros_(linear.weight)
+        return linear(features).view(-1, 2, 3)
+
+    assert "Hint: zeros in linear.weight, 1 0 0 0 1 0" in message("3.1", answer)
+
+
+def test_a_warp_that_pads_with_zeros_is_named():
+    answer = lambda images, theta, size: sampler.warp(images, theta, size, padding="zeros")  # noqa: E731
+    assert "outside is 0" in message("3.2", answer)
+
+
+def test_the_unknown_runs_are_exhibits_with_symptoms_of_their_own():
+    names = [name for name, _ in UNKNOWN.values()]
+    assert set(names) < set(museum.EXHIBITS) and len(set(names)) == len(names)
+
+
+def test_a_pose_loss_is_zero_for_the_inverse_alone():
+    loss = exercises.find("3.5").reference
+    true = geometry.affine(angle=20, scale=1.2, shift=(0.1, -0.2))
+    assert loss(true, geometry.invert(true)) < 1e-10 < loss(true, true)

@@ -1,0 +1,152 @@
+"""Answers to notebook 05's exercises as people write them, beyond the registered ones."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from stn_course import coordconv, exercises, geometry, sampler
+from stn_course.exercises import WrongAnswer, check
+from stn_course.exercises_05_places import alike, best_accuracy
+
+KEYS = ("5.1", "5.2", "5.3", "5.4", "5.5")
+NAMED = {
+    "5.1": ("x and y are swapped", "h and w are swapped", "edge to edge", "half a pixel"),
+    "5.2": ("look different whatever their place", "dice"),
+    "5.3": ("not divided by w", "any scale", "forward map", "transposed", "x and y are swapped"),
+    "5.4": ("degenerate", "way back", "sign", "swapped", "transposed", "best affine"),
+    "5.5": ("bound them", "over the batch", "that is affine", "detached"),
+}
+
+
+def message(key, answer):
+    with pytest.raises(WrongAnswer) as caught:
+        check(key, answer)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_the_bugs_that_everybody_writes_have_names(key):
+    known = " | ".join(exercises.find(key).wrong)
+    assert [words for words in NAMED[key] if words not in known] == []
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_reference_that_is_shown_needs_nothing_hidden(key):
+    called = set(exercises.find(key).reference.__code__.co_names)
+    assert not [name for name in called if name.startswith("_")]
+
+
+# ---------------------------------------------------------------- right, written otherwise
+def corner_offsets(raw):
+    """5.5 by four corners instead of eight numbers."""
+    return geometry.Corners(0.4)(raw)
+
+
+def up_or_down(digits, generator):
+    labels = torch.randint(2, (len(digits),), generator=generator)
+    far = [int(n) for n in 3 + 5 * labels]
+    return torch.stack([d.roll(n, -2) for d, n in zip(digits, far, strict=True)]), labels
+
+
+def by_singular_vector(src, dst):
+    if not geometry.quads_fit(src[None], src[None]) or not geometry.quads_fit(dst[None], dst[None]):
+        raise ValueError("degenerate")
+    rows = []
+    for (x, y), (u, v) in zip(src.tolist(), dst.tolist(), strict=True):
+        rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y, -u], [0, 0, 0, x, y, 1, -v * x, -v * y, -v]]
+    h = torch.linalg.svd(torch.tensor(rows, dtype=src.dtype))[2][-1]
+    return (h / h[-1]).view(3, 3)
+
+
+RIGHT = {
+    "5.1": coordconv.add_coords,
+    "5.2": up_or_down,
+    "5.3": sampler.homography_grid,
+    "5.4": by_singular_vector,
+    "5.5": corner_offsets,
+}
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_other_right_answers_pass(key, capsys):
+    assert check(key, RIGHT[key]) is RIGHT[key]
+    assert f"{key}: right." in capsys.readouterr().out
+
+
+def test_the_package_heads_pass_as_finished():
+    start = geometry.Homography().identity()
+    check("5.5", lambda raw: geometry.Homography()(raw + start.to(raw)))
+
+
+# ---------------------------------------------------------------- wrong, written otherwise
+def test_degenerate_quads_are_tried_on_both_sides():
+    exercise = exercises.find("5.4")
+    told = [exercise.ask(exercise.reference, case) for case in exercise.cases()]
+    refused = [answer for answer in told if isinstance(answer, str)]
+    assert len(refused) == 12
+    assert len(told) == 112
+
+
+def test_a_solver_that_raises_its_own_error_is_told_to_raise_value_error():
+    def answer(src, dst):
+        rows = []
+        for (x, y), (u, v) in zip(src.tolist(), dst.tolist(), strict=True):
+            rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
+        h = torch.linalg.solve(torch.tensor(rows, dtype=src.dtype), dst.flatten())
+        return torch.cat([h, h.new_ones(1)]).view(3, 3)
+
+    told = message("5.4", answer)
+    assert "refuse a quad" in told or "raise ValueError" in told
+
+
+def test_refusing_everything_is_wrong():
+    def answer(src, dst):
+        raise ValueError("no")
+
+    assert "you gave 'it raises ValueError', wanted an array" in message("5.4", answer)
+
+
+def test_normalising_over_the_batch_is_named():
+    def answer(raw):
+        eye = torch.eye(3).flatten()[:8].to(raw)
+        nine = torch.cat([raw + eye, torch.ones_like(raw[:, :1])], 1)
+        return F.normalize(nine, dim=0).view(-1, 3, 3)
+
+    assert "5.5: " in message("5.5", answer)
+
+
+def test_a_bound_that_two_tilts_together_break_is_wrong():
+    def answer(raw):
+        tilt = 0.9 * torch.tanh(raw[:, 6:])  # 0.9 each, 1.8 together
+        start = raw.new_tensor([1, 0, 0, 0, 1, 0]) + raw[:, :6]
+        return torch.cat([start, tilt, torch.ones_like(raw[:, :1])], 1).view(-1, 3, 3)
+
+    assert "w is 0 on the output" in message("5.5", answer)
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (lambda d, g: (d[:, 0], torch.zeros(len(d), dtype=torch.int64)), "pictures are"),
+        (lambda d, g: (d, torch.zeros(len(d))), "labels must be int64"),
+    ],
+)
+def test_tasks_of_a_wrong_shape_are_told(made, words):
+    assert words in message("5.2", made)
+
+
+def test_alike_knows_shifts_from_other_changes():
+    dice = torch.Generator().manual_seed(0)
+    one = torch.rand(1, 9, 11, generator=dice)
+    pictures = torch.stack([one, one.roll((2, -3), (1, 2)), one.flip(2), 0.9 * one, one])
+    wanted = torch.eye(5, dtype=torch.bool)
+    for i in (0, 1, 4):
+        for j in (0, 1, 4):
+            wanted[i, j] = True
+    assert torch.equal(alike(pictures), wanted)
+
+
+def test_best_accuracy_by_hand():
+    same = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 0, 1]], dtype=torch.bool)
+    assert best_accuracy(same, torch.tensor([0, 0, 1, 1])) == 0.75
+    assert best_accuracy(torch.eye(4, dtype=torch.bool), torch.tensor([0, 0, 1, 1])) == 1

@@ -1,0 +1,186 @@
+"""Notebook 04's lab: where digits stand, what is in the way, what is looked at, and the sliders."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Generator
+
+from stn_course import data, glimpse_lab, models, records
+from stn_course.data.rows import draw_rows
+from stn_course.data.scenes import iou
+from stn_course.glimpse_explorer import ClutterExplorer, GlanceExplorer
+
+PAIR = data.ClutterRecipe(64, 2, 4, 7, 4, 4, ("train",), (1, 1, 1))
+
+
+def digits(n=60, seed=0):
+    dice = Generator().manual_seed(seed)
+    images = torch.zeros(n, 1, 28, 28)
+    images[..., 6:22, 10:18] = torch.rand(n, 1, 16, 8, generator=dice) * 0.8 + 0.1
+    return images, torch.randint(10, (n,), generator=dice)
+
+
+def net(**options):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = models.build(
+            options.pop("name", "rnn-spn"), size=(64, 64), digits=2, glimpse=(14, 14), **options
+        )
+        torch.nn.init.normal_(made.transformer.head[0].weight, 0, 0.05)
+    return made.eval()
+
+
+# ---------------------------------------------------------------- where digits stand
+@pytest.mark.parametrize("recipe", [data.PUBLISHED_100, PAIR], ids=["100", "64"])
+def test_the_chances_are_those_of_many_draws(recipe):
+    """Against 40 000 drawn rows; the largest chance's standard error is below .003."""
+    images, labels = digits(40_000)
+    bare = replace(recipe, patches=0)
+    boxes = draw_rows(bare, images, labels, Generator().manual_seed(1)).boxes
+    columns, rows = glimpse_lab.corners(recipe)
+    assert columns.sum(1).tolist() == pytest.approx([1] * recipe.digits)
+    assert rows.sum(1).tolist() == pytest.approx([1] * recipe.digits)
+    for i in range(recipe.digits):
+        for axis, chances in ((0, columns), (1, rows)):
+            counts = torch.bincount(boxes[:, i, axis], minlength=recipe.canvas) / len(boxes)
+            assert (counts - chances[i]).abs().max() < 0.012
+
+
+def test_more_than_a_quarter_touches_the_bottom_edge():
+    rows = glimpse_lab.corners(data.PUBLISHED_100)[1]
+    assert rows[:, 72].tolist() == pytest.approx([0.28, 0.275, 0.27])
+    assert rows[:, 73:].sum() == 0
+
+
+def test_a_pixel_is_covered_as_often_as_cells_lie_on_it():
+    images, labels = digits(4000)
+    boxes = draw_rows(replace(PAIR, patches=0), images, labels, Generator().manual_seed(1)).boxes
+    hits = torch.zeros(64, 64)
+    for x0, y0, x1, y1 in boxes.flatten(0, 1).tolist():
+        hits[y0:y1, x0:x1] += 1
+    chance = glimpse_lab.coverage(PAIR)
+    assert chance.sum().item() == pytest.approx(2 * 28 * 28)
+    assert (hits / len(boxes) - chance).abs().max() < 0.04
+
+
+def test_the_best_fixed_box_is_measured_as_boxes_are():
+    images, labels = digits(8000)
+    boxes = draw_rows(replace(PAIR, patches=0), images, labels, Generator().manual_seed(1)).boxes
+    for i, (share, (x, y)) in enumerate(glimpse_lab.best_fixed_glance(PAIR)):
+
+        def mean(x, y, i=i):
+            box = torch.tensor([[x, y, x + 28, y + 28]]).float().expand(len(boxes), 4)
+            return iou(box, boxes[:, i].float()).mean().item()
+
+        assert mean(x, y) == pytest.approx(share, abs=0.01)
+        assert mean(x, y) > max(mean(x, y - 8), mean(x + 6, y), mean(x, 0))
+
+
+# ---------------------------------------------------------------- clutter
+def test_clutter_is_what_the_patches_add():
+    images, labels = digits(40)
+    rows, added = glimpse_lab.ink_in_the_way(PAIR, images, labels, 7)
+    again = draw_rows(PAIR, images, labels, Generator().manual_seed(7))
+    assert torch.equal(rows.images, again.images) and torch.equal(rows.boxes, again.boxes)
+    assert added.shape == (40, 2) and added.min() >= 0 and added.max() > 0.01
+    _, none = glimpse_lab.ink_in_the_way(replace(PAIR, patches=0), images, labels, 7)
+    assert none.abs().max() == 0
+
+
+# ---------------------------------------------------------------- looking
+def test_looking_tells_what_the_network_does():
+    images, labels = digits(6)
+    rows = draw_rows(PAIR, images, labels, Generator().manual_seed(1))
+    reader = net()
+    seen = glimpse_lab.look(reader, rows.images)
+    assert seen.theta.shape == (6, 2, 2, 3) and seen.glimpses.shape == (6, 2, 1, 14, 14)
+    assert torch.allclose(seen.beliefs, reader(rows.images).softmax(2), atol=1e-6)
+    assert not torch.equal(seen.theta[:, 0], seen.theta[:, 1])
+    one = glimpse_lab.look(net(name="ffn-spn"), rows.images)
+    assert one.theta.shape == (6, 1, 2, 3) and one.beliefs.shape == (6, 2, 10)
+    with pytest.raises(ValueError, match="net is in training mode"):
+        glimpse_lab.look(reader.train(), rows.images)
+
+
+def test_the_score_counts_digits_and_words():
+    images, labels = digits(50)
+    rows = draw_rows(PAIR, images, labels, Generator().manual_seed(1))
+    reader = net().train()
+    found = glimpse_lab.score(reader, rows)
+    right = reader.eval()(rows.images).argmax(2) == rows.labels
+    wanted = 100 * right.float().mean().item(), 100 * right.all(1).float().mean().item()
+    assert found == pytest.approx(wanted)
+    glimpse_lab.score(reader.train(), rows)
+    assert reader.training
+
+
+# ---------------------------------------------------------------- records
+def test_tables_come_from_records_or_say_that_there_are_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "records_dir", lambda: tmp_path)
+    fields = {name: {} for name in ("config", "curves", "hashes", "probes", "versions")}
+    for seed, (correct, words) in enumerate([(297, 97), (294, 95)]):
+        result = {"correct": correct, "total": 300, "loss": 0.1, "words": words}
+        run = records.RunRecord(
+            "mine", seed, digits="d", parameters=1234, results={"test/sequences": result}, **fields
+        )
+        records.save(run)
+    assert json.loads((tmp_path / "mine" / "0.json").read_text())["parameters"] == 1234
+    assert glimpse_lab.record_rows({"a": "mine", "b": "nobody's"}) == [
+        ["a", "98.50 ± 0.71 (n = 2)", "96.00 ± 1.41 (n = 2)", "95.57", "1 234"],
+        ["b", "not yet run", "-", "-", "-"],
+    ]
+
+
+# ---------------------------------------------------------------- sliders
+def test_the_step_slider_shows_one_glance_after_another():
+    images, labels = digits(6)
+    rows = draw_rows(PAIR, images, labels, Generator().manual_seed(1))
+    explorer = GlanceExplorer(net(), rows.images, rows.labels)
+    shown = [explorer.picture, explorer.glimpse, explorer.bars]
+    before = [part.value for part in shown]
+    assert before[0].count("<polygon") == 1
+    explorer.sliders["step"].value = 2
+    after = [part.value for part in shown]
+    assert after[0].count("<polygon") == 2
+    assert all(a != b for a, b in zip(after, before, strict=True))
+    assert f"it is a {int(rows.labels[0, 1])}" in after[2]
+    explorer.sliders["row"].value = 3
+    assert all(part.value != a for part, a in zip(shown, after, strict=True))
+    assert f"it is a {int(rows.labels[3, 1])}" in explorer.bars.value
+    assert repr(explorer) == "GlanceExplorer(rows=6, glances=2)"
+
+
+def test_one_glance_for_all_digits_can_be_stepped_through_too():
+    images, labels = digits(3)
+    rows = draw_rows(PAIR, images, labels, Generator().manual_seed(1))
+    explorer = GlanceExplorer(net(name="ffn-spn"), rows.images, rows.labels)
+    glimpse = explorer.glimpse.value
+    explorer.sliders["step"].value = 2
+    assert explorer.glimpse.value == glimpse and "digit 2" in explorer.bars.value
+    with pytest.raises(ValueError, match=r"labels have shape \[3\]; wanted \[3, 2\]"):
+        GlanceExplorer(net(), rows.images, rows.labels[:, 0])
+
+
+def test_the_clutter_sliders_redraw_the_same_digits():
+    images, labels = digits(8)
+    explorer = ClutterExplorer(PAIR, images, labels, net(), shown=3)
+    first = explorer.rows()
+    for name, value in (("patches", 12), ("patch_size", 15), ("slope", 1)):
+        before = explorer.pictures.value
+        explorer.sliders[name].value = value
+        assert explorer.pictures.value != before, name
+    assert torch.equal(explorer.rows().labels, first.labels)
+    assert explorer.rows().images.mean() > first.images.mean()
+    assert explorer.pictures.value.count("<svg") == 3
+    assert explorer.says.value.startswith("digits right, of 16: ")
+    assert repr(explorer) == "ClutterExplorer(patches=12, patch_size=15, slope=1)"
+
+
+def test_without_a_network_nothing_is_said():
+    images, labels = digits(4)
+    explorer = ClutterExplorer(PAIR, images, labels, shown=2)
+    assert explorer.says.value == "" and "it says" not in explorer.pictures.value
+    with pytest.raises(ValueError, match="shown=5; wanted 1 to 4"):
+        ClutterExplorer(PAIR, images, labels, shown=5)

@@ -1,0 +1,138 @@
+"""The figures of notebook 04 show the places, shares and records that they are given."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+from stn_course import plots_04, plots_04_curves
+from stn_course.data.scenes import box_to_theta, glimpse_boxes
+from stn_course.geometry import invert
+from stn_course.records import RunRecord
+
+
+@pytest.fixture(autouse=True)
+def close():
+    yield
+    plt.close("all")
+
+
+def boxed(*boxes, canvas=20):
+    """thetas [1, T, 2, 3] that read the boxes (x0, y0, x1, y1) of one image."""
+    return invert(box_to_theta(torch.tensor(boxes), canvas))[None]
+
+
+def test_an_outline_goes_around_its_box_and_is_closed():
+    theta = boxed((4, 6, 12, 10))[0, 0]
+    corners = plots_04.quad(theta, 20)
+    # Half a pixel less: in the figure's axes 0 is the centre of the first pixel.
+    wanted = np.array([[4, 6], [12, 6], [12, 10], [4, 10], [4, 6]]) - 0.5
+    np.testing.assert_allclose(corners, wanted, atol=1e-5)
+    np.testing.assert_allclose(glimpse_boxes(theta[None], 20)[0], [4, 6, 12, 10], atol=1e-5)
+
+
+def test_every_glance_has_its_colour_above_and_below():
+    thetas = boxed((0, 0, 8, 8), (10, 2, 18, 10))
+    glimpses = torch.rand(1, 2, 1, 5, 5)
+    fig = plots_04.glances(torch.rand(1, 1, 20, 20), thetas, glimpses, [[7, 3]])
+    image, first, second = fig.axes
+    assert [line.get_color() for line in image.lines] == list(plots_04.GLANCES[:2])
+    for ax, colour, said, k in ((first, 0, "7", 0), (second, 1, "3", 1)):
+        rgb = plt.matplotlib.colors.to_rgba(plots_04.GLANCES[colour])
+        assert ax.spines["left"].get_edgecolor() == rgb and ax.get_ylabel() == said
+        np.testing.assert_allclose(ax.images[0].get_array(), glimpses[0, k, 0])
+
+
+def test_sampling_points_lie_where_the_sampler_reads():
+    from stn_course import sampler
+
+    theta = torch.tensor([[[0.5, 0.1, 0.2], [-0.1, 0.6, -0.3]]])
+    fig = plots_04.sampling_points(torch.rand(1, 1, 20, 20), theta, torch.rand(1, 1, 4, 6), (4, 6))
+    dots = np.stack(fig.axes[1].lines[0].get_data(), 1)
+    grid = sampler.affine_grid(theta, (4, 6))[0, ::2, ::2].reshape(-1, 2)
+    np.testing.assert_allclose(dots, (grid + 1) * 10 - 0.5, atol=1e-5)
+    assert fig.axes[1].lines[0].get_color() == "#d1242f"
+    assert [ax.get_ylabel() for ax in fig.axes] == ["input", "read here", "comes out"]
+
+
+def test_training_goes_across_and_images_down():
+    history = [(0, boxed((0, 0, 8, 8))), (1500, boxed((5, 5, 9, 9)))]
+    history = [(n, t.repeat(3, 1, 1, 1)) for n, t in history]
+    fig = plots_04.through_training(torch.rand(3, 1, 20, 20), history)
+    assert [ax.get_title() for ax in fig.axes][:3] == ["0 rows seen", "1 500 rows seen", ""]
+    assert len(fig.axes) == 6
+    np.testing.assert_allclose(fig.axes[1].lines[0].get_xdata()[:2], [4.5, 8.5], atol=1e-5)
+
+
+def test_places_are_drawn_axis_by_axis():
+    true = torch.tensor([[[1.0, 2], [3, 4]]])
+    left, right = plots_04.follows(true, true + 10, 20).axes
+    assert [line.get_xdata().tolist() for line in left.lines[:2]] == [[1], [3]]
+    assert [line.get_ydata().tolist() for line in right.lines[:2]] == [[12], [14]]
+
+
+def test_the_map_and_the_rows_are_in_percent():
+    rows = np.array([[0.25, 0.75, 0, 0]])
+    fig = plots_04.where_digits_stand(np.full((4, 4), 0.5), rows)
+    assert fig.axes[0].images[0].get_array().max() == 50
+    assert fig.axes[1].lines[0].get_ydata().tolist() == [25, 75]
+
+
+def test_building_names_its_parts():
+    fig = plots_04.building({"a": np.zeros((5, 5)), "b": np.zeros((2, 5))})
+    assert [ax.get_title() for ax in fig.axes] == ["a", "b"]
+
+
+# ---------------------------------------------------------------- curves
+def test_learning_shows_each_glance_and_its_fixed_box():
+    fig = plots_04_curves.learning([0, 50], [10, 60], [[0.1, 0.2], [0.3, 0.4]], [0.5, 0.6])
+    left, right = fig.axes
+    assert left.lines[0].get_ydata().tolist() == [10, 60]
+    solid = [line.get_ydata() for line in right.lines if line.get_linestyle() == "-"]
+    np.testing.assert_allclose(solid, [[0.1, 0.3], [0.2, 0.4]])
+    dotted = [line.get_ydata()[0] for line in right.lines if line.get_linestyle() == ":"]
+    assert dotted == [0.5, 0.6]
+
+
+def test_wilson_agrees_with_scipy():
+    from scipy import stats
+
+    for k, n in ((0, 10), (3, 40), (199, 200), (50, 50)):
+        theirs = stats.binomtest(k, n).proportion_ci(0.95, "wilson")
+        assert plots_04_curves.wilson(k, n) == pytest.approx(tuple(theirs), abs=1e-7)
+    with pytest.raises(ValueError, match="k=3, n=2"):
+        plots_04_curves.wilson(3, 2)
+
+
+def test_errors_are_shares_of_their_groups():
+    wrong = np.array([[True, False], [False, False], [True, True], [False, False]])
+    clutter = np.array([[0.4, 0.0], [0.0, 0.1], [0.3, 0.2], [0.0, 0.0]])
+    left, right = plots_04_curves.errors(wrong, clutter, parts=2).axes
+    assert left.containers[0].lines[0].get_ydata().tolist() == [50, 25]
+    # Without clutter 0 of 4; .1 and .2 make one group (the split is at .3), .3 and .4 the other.
+    shares = right.containers[0].lines[0].get_ydata()
+    assert shares[0] == 0 and shares[-1] == 100
+    assert right.get_xticklabels()[0].get_text() == "none"
+
+
+def run(correct):
+    fields = {name: {} for name in ("config", "curves", "hashes", "probes", "versions")}
+    results = {"test/sequences": {"correct": correct, "total": 300, "loss": 0.0, "words": 50}}
+    return RunRecord("x", 0, digits="d", parameters=1, results=results, **fields)
+
+
+def test_sizes_without_a_record_say_so():
+    runs = {"1/2": [run(285), run(291)], "strip": []}
+    (ax,) = plots_04_curves.against_size(runs, "test/sequences", "size").axes
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [5, 3])
+    np.testing.assert_allclose(ax.lines[1].get_ydata(), [4, 4])
+    assert [(t.get_text(), t.get_position()[0]) for t in ax.texts] == [("not\nyet run", 1)]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["1/2", "strip"]
+
+
+def test_two_learning_and_sweeps_draw_what_they_get():
+    (ax,) = plots_04_curves.two_learning({"a": ([0, 1], [5, 6]), "b": ([0, 1], [7, 8])}).axes
+    assert [list(line.get_ydata()) for line in ax.lines[:2]] == [[5, 6], [7, 8]]
+    (only,) = plots_04_curves.sweeps({"patches": ((0, 4), [90, 80], 4)}).axes
+    assert only.get_xlabel() == "patches" and list(only.lines[0].get_ydata()) == [90, 80]
+    assert list(only.lines[1].get_xdata()) == [4, 4]

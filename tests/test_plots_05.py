@@ -1,0 +1,147 @@
+"""The figures and helpers of notebook 05 show what they are given."""
+
+import dataclasses
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+from stn_course import geometry, place_lab, plots_05, plots_05_tilt, records
+from stn_course.data.squares import squares
+
+EYE = torch.eye(3)
+
+
+@pytest.fixture(autouse=True)
+def close():
+    yield
+    plt.close("all")
+
+
+def texts(fig):
+    return [t.get_text() for ax in fig.axes for t in ax.texts]
+
+
+# ---------------------------------------------------------------- records
+def test_heat_says_means_or_that_nothing_was_run():
+    fig = plots_05.heat(["a", "b"], {"one": [[98.0, 99.0], []], "two": [[97.5], [96.0, 96.0]]})
+    assert texts(fig) == ["98.50 ± 0.71", "not yet run", "97.50", "96.00 ± 0.00"]
+    assert texts(plots_05.heat(["a"], {"one": [[]]})) == ["not yet run"]
+
+
+def test_paired_draws_mean_and_interval():
+    a, b = [97.0, 98.0, 97.5], [97.6, 98.4, 98.2]
+    fig = plots_05.paired({"x": (a, b), "y": ([], [])}, "points")
+    assert texts(fig) == [" not yet run"]
+    mean, half = records.paired_difference(a, b)
+    segment = fig.axes[0].collections[0].get_segments()[0]
+    assert segment[:, 0] == pytest.approx([mean - half, mean + half])
+
+
+@pytest.mark.parametrize(
+    ("b", "words"),
+    [
+        ([97.9, 98.1, 98.0], "no measurable difference"),
+        ([99.0, 99.1, 99.05], "it helps"),
+        ([97.0, 97.1, 97.05], "it hurts"),
+        ([97.0], "not yet run"),
+    ],
+)
+def test_the_sentence_follows_the_interval(b, words):
+    told = plots_05.sentence("CoordConv", [98.0, 98.0, 98.05], b)
+    assert words in told and told.startswith("- CoordConv: ")
+
+
+def test_accuracies_come_from_records_and_may_be_none():
+    assert plots_05.accuracies("no-such-run", "test/clean") == []
+    assert len(plots_05.accuracies("invariance-fc", "test/clean")) >= 5
+
+
+def test_tilt_row_reads_probes(monkeypatch):
+    assert place_lab.tilt_row("no-such-run", "test/p") == [
+        "no-such-run", "P", "not yet run", "-", "-", "-"
+    ]  # fmt: skip
+    made = records.load("invariance-fc")[:2]
+    result = {"test/p": {"correct": 90, "total": 100, "loss": 0.1}}
+    probes = [{"before": {"common": {"median": 6.0}}, "w": {"smallest": w}} for w in (0.4, 0.3)]
+    runs = [
+        dataclasses.replace(run, results=result, probes=probe)
+        for run, probe in zip(made, probes, strict=True)
+    ]
+    monkeypatch.setattr(records, "load", lambda name: runs)
+    row = place_lab.tilt_row("x", "test/p")
+    assert row == ["x", "P", "90.00 ± 0.00 %", "6.00 ± 0.00 px", "-", "0.30"]
+
+
+# ---------------------------------------------------------------- squares
+def test_misses_are_distances_in_pixels():
+    seen, held = squares("quadrant", canvas=16, side=3)
+
+    class Right(torch.nn.Module):
+        def forward(self, points):
+            x, y = (((points + 1) * 16 - 1) / 2).round().long().unbind(1)
+            logits = torch.zeros(len(points), 256)
+            return logits.scatter(1, (16 * y + (x + self.off).clamp(max=15))[:, None], 1.0)
+
+    network = Right()
+    for network.off, wanted in ((0, 0), (1, 1)):
+        rows = place_lab.misses(network, seen, held)
+        assert rows.shape == (len(seen) + len(held), 3)
+        assert rows[:, 2].max() == wanted
+    fig = plots_05.miss_maps({"right": rows}, 16, 8.5)
+    shown = np.ma.filled(fig.axes[0].images[0].get_array(), np.nan)
+    assert np.nanmax(shown) == 1 and np.isnan(shown[0, 0])
+
+
+def test_square_places_shows_both_parts():
+    seen, held = squares("quadrant", canvas=16, side=3)
+    fig = plots_05.square_places(seen.images[5], (3, 4), seen.centres, held.centres)
+    assert [len(line.get_xdata()) for line in fig.axes[1].lines] == [len(seen), len(held)]
+    assert len(plots_05.maps({"a": np.eye(3), "b": np.zeros((2, 5))}).axes) == 2
+
+
+# ---------------------------------------------------------------- homographies
+def test_corners_read_is_what_the_homography_reads():
+    h = torch.tensor([[1, 0, 0], [0, 1, 0], [0.2, -0.4, 1]])
+    wanted = torch.tensor([[-5 / 6, -5 / 6], [0.625, -0.625], [1.25, 1.25], [-2.5, 2.5]])
+    assert torch.allclose(place_lab.corners_read(h), wanted)
+
+
+def test_worked_w_writes_the_numbers():
+    fig = plots_05_tilt.worked_w([[1, 0, 0], [0, 1, 0], [0.2, -0.4, 1]])
+    left, right = ([t.get_text() for t in ax.texts] for ax in fig.axes)
+    assert left == ["1.2", "1.6", "0.8", "0.4", "1"]
+    assert right[2] == "(1.25, 1.25)"
+
+
+def test_straightened_draws_the_quad_that_is_read():
+    theta = geometry.to_homogeneous(geometry.affine(scale=2.0))
+    images = torch.zeros(1, 1, 28, 28)
+    fig = plots_05_tilt.straightened(images, theta, EYE[None], {"out": images})
+    true, found = (line.get_xdata() for line in fig.axes[0].lines)
+    assert list(true[:2]) == [-0.5, 27.5] and list(found[:2]) == [6.5, 20.5]
+
+
+def test_the_others_draw():
+    page = torch.zeros(28, 28)
+    assert len(plots_05_tilt.eight_numbers(page, {"h": (EYE, page)} | {"g": (EYE, page)}).axes) == 8
+    fig = plots_05_tilt.horizon(page, {"a": EYE, "b": EYE})
+    assert list(fig.axes[2].lines[0].get_ydata()[:2]) == [1, 1]
+    assert plots_05_tilt.log_curves({"a": [1, 2]}, "x", "y").axes[0].get_yscale() == "log"
+    lines = plots_05_tilt.basin([1, 2], {"a": [100, 0], "b": [100, 50]}).axes[0].lines
+    assert list(lines[1].get_ydata()) == [100, 50]
+
+
+def test_projective_digits_come_with_their_truth():
+    from stn_course import data, sampler
+    from stn_course.measure import prepare
+
+    digits = data.mnist("test")
+    images, labels, theta = place_lab.projective(digits, 4, torch.Generator().manual_seed(0))
+    index = torch.randint(
+        min(place_lab.POOL, len(digits.images)), (4,), generator=torch.Generator().manual_seed(0)
+    )
+    assert torch.equal(labels, digits.labels[index])
+    again = sampler.warp(prepare(digits.images[index]), theta, padding="zeros")
+    assert torch.equal(images, again)

@@ -1,0 +1,124 @@
+"""Readers of digit rows are trained by name: their experiments, their folder, what it shows."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from stn_course import assess, catalogue_04, config, models, run_folder, scoreboard, sets
+from stn_course.data import Digits
+from stn_course.looks import look
+from stn_course.records import RunRecord, save
+from stn_course.train import Config, fit
+
+CPU = torch.device("cpu")
+OF_OURS = [name for name in catalogue_04.EXPERIMENTS if name.startswith("seq-")]
+TINY = Config(
+    *("rnn-spn", {"design": "sk"}), distort="sequences", frozen=True, tests=("sequences",), limit=20
+)
+TINY = dataclasses.replace(TINY, epochs=2, batch_size=10, precision="float32")
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """40 rows of each split, and 40 digits to make some of."""
+
+    def first(made):
+        return Digits(made.images[:40], made.labels[:40], made.source)
+
+    for name in ("published_rows", "mnist"):
+        whole = getattr(sets, name)
+        monkeypatch.setattr(sets, name, lambda *words, whole=whole: first(whole(*words)))
+
+
+@pytest.mark.parametrize("name", catalogue_04.EXPERIMENTS)
+def test_every_experiment_builds_and_learns_from_a_few_rows(name, few):
+    experiment = catalogue_04.EXPERIMENTS[name]
+    tiny = dataclasses.replace(experiment.config, epochs=1, batch_size=2, limit=4)
+    model, record = fit(tiny, 0, name=name)
+    assert set(record.results) == {"valid/sequences", "test/sequences"}
+    result = record.results["test/sequences"]
+    assert (result["total"], result["rows"]) == (120, 40) and 0 <= result["words"] <= 40
+    assert experiment.minutes >= 1
+    if name in OF_OURS:
+        assert experiment.seeds >= 3 and models.count_parameters(model) <= 1_000_000
+
+
+def test_the_published_budgets_are_those_published():
+    lj = catalogue_04.EXPERIMENTS["lj-ffn"].config
+    assert (lj.epochs, lj.batch_size, lj.weight_decay) == (80, 100, 1e-4)
+    rates = [config.rate(lj, epoch / 80) for epoch in range(80)]
+    assert rates == pytest.approx([1e-3] * 60 + [1e-4] * 20)
+    assert models.count_parameters(config.build(lj)) == 6_293_916
+    for name in ("sk-ffn", "sk-rnn"):
+        sk = catalogue_04.EXPERIMENTS[name].config
+        assert (sk.optimizer, sk.lr, sk.clip) == ("rmsprop", 5e-4, 5.0)
+        assert (sk.epochs, sk.patience, sk.batch_size) == (300, 50, 100)
+
+
+def test_downsampling_differs_in_what_the_classifier_gets():
+    sizes = {}
+    for name in ("seq-down-1", "seq-down-2", "seq-down-3", "seq-down-4", "seq-strip"):
+        sizes[name] = config.build(catalogue_04.EXPERIMENTS[name].config).glimpse
+    assert list(sizes.values()) == [(100, 100), (50, 50), (33, 33), (25, 25), (25, 100)]
+
+
+def test_glimpses_are_measured_at_the_end_and_along_the_way():
+    net = models.build("rnn-spn", size=(100, 100))
+    experiment = catalogue_04.EXPERIMENTS["seq-rnn"]
+    (steps,) = (experiment.probe(net, CPU)["glimpses"]["valid_iou"],)
+    # Untrained, each glimpse is the whole image: a 28x28 digit is .0784 of it.
+    assert steps == pytest.approx([0.0784] * 3, abs=1e-6)
+    assert experiment.each_epoch(net, CPU) == {"glimpse_iou": pytest.approx(0.0784, abs=1e-6)}
+
+
+def test_a_folder_of_rows_is_written_and_measured(tmp_path, few):
+    record = run_folder.train(
+        TINY, 0, tmp_path, log_every=1, tensorboard=True, keep_every=1, progress=False
+    )
+    lines = list(assess.measure_run(tmp_path, images=True))
+    result = record.results["test/sequences"]
+    assert f"{result['correct']} / {result['total']}" in "\n".join(lines)
+    matrix = np.loadtxt(tmp_path / "test-sequences" / "confusion.csv", delimiter=",", skiprows=1)
+    assert matrix[:, 1:].sum() == 120 and matrix[:, 1:].trace() == result["correct"]
+    script = (tmp_path / "test-sequences" / "gallery.js").read_text()
+    page = json.loads(script.removeprefix("const GALLERY = ").rstrip(";\n"))
+    truth = sets.test_set("test", "sequences", CPU).labels
+    assert page["truth"] == ["".join(map(str, row)) for row in truth.tolist()]
+    assert sum(a == b for a, b in zip(page["truth"], page["read"], strict=True)) == result["words"]
+    assert page["output"] == {"height": 33, "width": 3 * 33} and len(page["boxes"][0]) == 3
+    assert len(list((tmp_path / "test-sequences" / "output").iterdir())) == 40
+    assert "learning.png" in list(assess.all_checkpoints(tmp_path))[-1]
+
+
+def test_what_a_row_reader_looks_at_stands_side_by_side(few):
+    model, _ = fit(TINY)
+    torch.nn.init.normal_(model.transformer.head[0].weight, 0, 0.3)
+    held = sets.test_set("test", "sequences", CPU)
+    seen = look(model, held.images, held.labels, batch=16)
+    assert seen.inputs.shape == (40, 100, 100) and seen.outputs.shape == (40, 33, 99)
+    assert seen.boxes.shape == (40, 3, 4, 2) and seen.read.shape == (40, 3)
+    glimpses = model.look(held.images.float() / 255).unflatten(0, (40, 3))  # [N, 3, 1, 33, 33]
+    wanted = torch.cat([*glimpses[:, :, 0].unbind(1)], 2).detach().mul(255).round().byte()
+    assert np.abs(seen.outputs.astype(int) - wanted.numpy()).max() <= 1
+    wide = model.theta[:, :, :, :2].abs().sum(3)  # half the sides of the box around each
+    centre = model.theta[:, :, :, 2]
+    assert np.allclose(seen.boxes.max(2), centre + wide, atol=1e-5)
+    assert np.allclose(seen.probabilities.sum(2), 1, atol=1e-5)
+    picked = np.take_along_axis(seen.probabilities, seen.labels[:, :, None], 2)[:, :, 0]
+    assert np.allclose(seen.losses, -np.log(picked).sum(1), atol=1e-3)
+
+
+def test_word_accuracy_of_records(tmp_path):
+    for seed, words in enumerate((90, 94)):
+        results = {"test/sequences": {"correct": 290, "total": 300, "words": words, "rows": 100}}
+        fields = {"config": {}, "digits": "", "parameters": 1, "curves": {}, "hashes": {}}
+        save(RunRecord("toy", seed, results=results, **fields), tmp_path)
+    mean, sd, n = scoreboard.word_accuracy("toy", folder=tmp_path)
+    assert (mean, n) == (92, 2) and sd == pytest.approx(8**0.5)
+    with pytest.raises(KeyError, match="test/clean.* of toy is no set of rows"):
+        scoreboard.word_accuracy("toy", "test/clean", tmp_path)
+    with pytest.raises(LookupError, match="stn-course run"):
+        scoreboard.word_accuracy("absent", folder=tmp_path)
