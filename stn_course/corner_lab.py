@@ -1,12 +1,9 @@
 """Drag four corners: the homography, its condition number and its smallest w (notebook 05)."""
 
-import base64
-
-import anywidget
 import numpy as np
 import traitlets as tr
 
-from stn_course.widgets import CORNERS, STATIC, grid_picture, is_convex, to_bytes_list
+from stn_course.widgets import CORNERS, STATIC, PictureWidget, is_convex
 
 FIGURE = "// ---------------------------------------------------------------- the figure"
 
@@ -46,7 +43,7 @@ def measures(corners) -> dict:
     return {"H": h, "condition": float(np.linalg.cond(h)), "smallest_w": float(w.min())}
 
 
-class CornerLab(anywidget.AnyWidget):
+class CornerLab(PictureWidget):
     """Four corners to drag over a picture; H, its condition number and its smallest w follow.
 
     digit: one image as for `to_bytes_list`, or None for the test grid alone.  ``corners``, where
@@ -58,19 +55,6 @@ class CornerLab(anywidget.AnyWidget):
     _css = style_text()
 
     corners = tr.List(tr.Float(), list(CORNERS)).tag(sync=True)
-    size = tr.List(tr.Int(), read_only=True).tag(sync=True)
-    names = tr.List(tr.Unicode(), read_only=True).tag(sync=True)
-    pictures = tr.List(tr.Unicode(), read_only=True).tag(sync=True)
-    picture = tr.Int(0).tag(sync=True)
-
-    def __init__(self, digit=None, **values):
-        size = (28, 28) if digit is None else tuple(np.shape(digit)[-2:])
-        images = {} if digit is None else {"digit": to_bytes_list(digit)}
-        images["test grid"] = to_bytes_list(grid_picture(size))
-        self.set_trait("size", list(size))
-        self.set_trait("names", list(images))
-        self.set_trait("pictures", [base64.b64encode(bytes(v)).decode() for v in images.values()])
-        super().__init__(**values)
 
     @tr.validate("corners")
     def _convex(self, proposal):
@@ -78,14 +62,6 @@ class CornerLab(anywidget.AnyWidget):
             measures(proposal["value"])
         except ValueError as error:
             raise tr.TraitError(str(error)) from None
-        return proposal["value"]
-
-    @tr.validate("picture")
-    def _picture(self, proposal):
-        if not 0 <= proposal["value"] < len(self.names):
-            raise tr.TraitError(
-                f"picture must be 0..{len(self.names) - 1}, got {proposal['value']}"
-            )
         return proposal["value"]
 
     @property

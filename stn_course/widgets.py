@@ -74,7 +74,37 @@ def picture_html(image, label: str, shapes: str = "", margin: int = 0, scale: in
 
 
 # ---------------------------------------------------------------- the warp playground
-class WarpPlayground(anywidget.AnyWidget):
+class PictureWidget(anywidget.AnyWidget):
+    """A widget that shows one of some pictures: the given ``digit``, if any, and the test grid.
+
+    ``size`` (H, W) is theirs; ``pictures`` are bytes in base64, by ``names``; ``picture`` is the
+    number of the one that is shown.  Raises TraitError for a number that none of them has.
+    """
+
+    size = tr.List(tr.Int(), read_only=True).tag(sync=True)
+    names = tr.List(tr.Unicode(), read_only=True).tag(sync=True)
+    pictures = tr.List(tr.Unicode(), read_only=True).tag(sync=True)
+    picture = tr.Int(0).tag(sync=True)
+
+    def __init__(self, digit=None, **values):
+        size = (28, 28) if digit is None else tuple(np.shape(digit)[-2:])
+        images = {} if digit is None else {"digit": to_bytes_list(digit)}
+        images["test grid"] = to_bytes_list(grid_picture(size))
+        self.set_trait("size", list(size))
+        self.set_trait("names", list(images))
+        self.set_trait("pictures", [base64.b64encode(bytes(v)).decode() for v in images.values()])
+        super().__init__(**values)
+
+    @tr.validate("picture")
+    def _picture(self, proposal):
+        if not 0 <= proposal["value"] < len(self.names):
+            raise tr.TraitError(
+                f"picture must be 0..{len(self.names) - 1}, got {proposal['value']}"
+            )
+        return proposal["value"]
+
+
+class WarpPlayground(PictureWidget):
     """Warp a digit and a test grid by hand: affine, homography, thin-plate spline.
 
     digit: one image as for `to_bytes_list`, or None for the test grid alone. `theta`, `corners`
@@ -93,19 +123,6 @@ class WarpPlayground(anywidget.AnyWidget):
     corners = tr.List(tr.Float(), list(CORNERS)).tag(sync=True)
     shape = tr.List(tr.Int(), [4, 4], read_only=True).tag(sync=True)
     offsets = tr.List(tr.Float(), [0.0] * 32).tag(sync=True)
-    size = tr.List(tr.Int(), read_only=True).tag(sync=True)
-    names = tr.List(tr.Unicode(), read_only=True).tag(sync=True)
-    pictures = tr.List(tr.Unicode(), read_only=True).tag(sync=True)
-    picture = tr.Int(0).tag(sync=True)
-
-    def __init__(self, digit=None, **values):
-        size = (28, 28) if digit is None else tuple(np.shape(digit)[-2:])
-        images = {} if digit is None else {"digit": to_bytes_list(digit)}
-        images["test grid"] = to_bytes_list(grid_picture(size))
-        self.set_trait("size", list(size))
-        self.set_trait("names", list(images))
-        self.set_trait("pictures", [base64.b64encode(bytes(v)).decode() for v in images.values()])
-        super().__init__(**values)
 
     @tr.validate("theta", "corners", "offsets")
     def _numbers(self, proposal):
@@ -116,14 +133,6 @@ class WarpPlayground(anywidget.AnyWidget):
         if name == "corners" and not is_convex(values):
             raise tr.TraitError(f"corners must make a convex quadrilateral, got {values}")
         return values
-
-    @tr.validate("picture")
-    def _picture(self, proposal):
-        if not 0 <= proposal["value"] < len(self.names):
-            raise tr.TraitError(
-                f"picture must be 0..{len(self.names) - 1}, got {proposal['value']}"
-            )
-        return proposal["value"]
 
     def __repr__(self) -> str:
         return f"WarpPlayground(mode={self.mode!r}, theta={self.theta})"

@@ -7,6 +7,25 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 
 
+def rejection(key: str, answer) -> str:
+    """What `exercises.check` says of a wrong ``answer``; AssertionError if it takes it."""
+    from stn_course.exercises import WrongAnswer, check
+
+    try:
+        check(key, answer)
+    except WrongAnswer as said:
+        return str(said)
+    raise AssertionError(f"exercise {key} took a wrong answer")
+
+
+def unnamed_bugs(key: str, words: tuple[str, ...]) -> list[str]:
+    """Those of ``words`` that no message for a known wrong answer of ``key`` has."""
+    from stn_course import exercises
+
+    known = " | ".join(exercises.find(key).wrong)
+    return [each for each in words if each not in known]
+
+
 def offline(cache: Path) -> dict[str, str]:
     """An environment without network or data files, its cache in ``cache``: the sample."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("STN_COURSE_")}

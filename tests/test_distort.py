@@ -6,7 +6,7 @@ import torch
 from scipy.ndimage import affine_transform
 
 from stn_course import data
-from stn_course.data import distort, recipes
+from stn_course.data import augment, distort, recipes
 
 
 def blobs(n, size=28, seed=0):
@@ -78,7 +78,7 @@ def test_hard_draws_each_branch_a_fifth_and_stays_in_its_ranges():
 
 
 def test_pose_keeps_the_aspect():
-    theta = distort.pose(torch.zeros(500, 1, 2, 2), torch.Generator().manual_seed(0)).theta
+    theta = augment.pose(torch.zeros(500, 1, 2, 2), torch.Generator().manual_seed(0)).theta
     a = theta[:, :, :2].double()
     products = a @ a.mT
     assert torch.allclose(products[:, 0, 0], products[:, 1, 1], rtol=1e-4)
