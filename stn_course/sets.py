@@ -17,8 +17,11 @@ def training_set(config: Config, seed: int, device: torch.device) -> tuple[Tenso
     splits = config.train_on.split("+")
     published = config.frozen and config.distort in ROWS
     parts = [published_rows(config.distort, s) if published else mnist(s) for s in splits]
-    images = torch.cat([p.images for p in parts])[: config.limit].to(device)
-    labels = torch.cat([p.labels for p in parts])[: config.limit].to(device)
+    if len(parts) == 1:  # as it is: a copy of the sequences would take another 600 MB
+        images, labels = parts[0].images, parts[0].labels
+    else:
+        images, labels = (torch.cat([getattr(p, f) for p in parts]) for f in ("images", "labels"))
+    images, labels = images[: config.limit].to(device), labels[: config.limit].to(device)
     if config.frozen and not published:
         made, its_labels = frozen(config.distort, images, labels, stream(FREEZE, seed))
         if config.with_clean:

@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import json
 import shutil
 import threading
 from contextlib import contextmanager
@@ -62,3 +63,37 @@ def watch(page, url: str) -> list[str]:
     page.on("requestfailed", lambda r: wrong.append(f"failed: {r.url}"))
     page.on("response", lambda r: r.status >= 400 and wrong.append(f"{r.status}: {r.url}"))
     return wrong
+
+
+# A widget whose model is plain JavaScript: what it sets is there, and its listeners hear of it.
+WIDGET_PAGE = """<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>widget</title>
+<style>CSS</style><style>body { margin: 16px; background: #fff; }
+[data-theme="dark"] body { background: #14181d; }</style></head><body><div id="figure"></div>
+<script>
+const given = STATE, listeners = {};
+const model = {
+  get: (k) => given[k], saved: 0,
+  set(k, v) { given[k] = v; (listeners["change:" + k] || []).forEach((f) => f()); },
+  on(k, f) { (listeners[k] ||= []).push(f); },
+  off(k, f) { listeners[k] = (listeners[k] || []).filter((g) => g !== f); },
+  save_changes() { this.saved += 1; },
+};
+import(URL.createObjectURL(new Blob([SOURCE], { type: "text/javascript" }))).then((m) => {
+  window.leave = m.default.render({ model, el: document.getElementById("figure") });
+});
+const pixels = () => {
+  const c = document.querySelector("canvas.wp-output");
+  const d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
+  return Array.from({ length: c.width * c.height }, (_, k) => d[4 * k]);
+};
+</script></body></html>"""
+
+
+def widget_page(path: Path, widget, module: str, style: str) -> Path:
+    """Write a page with ``widget`` and no kernel; its script comes from a blob, not from a file."""
+    state = {k: v for k, v in widget.get_state().items() if k[0] != "_" and k != "layout"}
+    quoted = json.dumps(module).replace("</", "<\\/")
+    page = WIDGET_PAGE.replace("CSS", style).replace("STATE", json.dumps(state))
+    path.write_text(page.replace("SOURCE", quoted), encoding="utf-8")
+    return path

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import traitlets
-from chromium import GREY, watch
+from chromium import GREY, watch, widget_page
 
 from stn_course import corner_lab, geometry, grid_lab, sampler, widgets
 from stn_course.corner_lab import CornerLab
@@ -95,34 +95,13 @@ def test_a_playground_that_cannot_be_cut_is_named(tmp_path, monkeypatch):
 
 
 # ---------------------------------------------------------------- in a browser
-PAGE = """<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1"><title>corners</title>
-<style>CSS</style><style>body { margin: 16px; background: #fff; }
-[data-theme="dark"] body { background: #14181d; }</style></head><body><div id="figure"></div>
-<script>
-const given = STATE, listeners = {};
-const model = {
-  get: (k) => given[k], saved: 0,
-  set(k, v) { given[k] = v; (listeners["change:" + k] || []).forEach((f) => f()); },
-  on(k, f) { (listeners[k] ||= []).push(f); },
-  off(k, f) { listeners[k] = (listeners[k] || []).filter((g) => g !== f); },
-  save_changes() { this.saved += 1; },
-};
-import(URL.createObjectURL(new Blob([SOURCE], { type: "text/javascript" }))).then((m) => {
-  window.leave = m.default.render({ model, el: document.getElementById("figure") });
-});
-</script></body></html>"""
-
-
 @pytest.fixture
 def page(browser, tmp_path):
     """A page with the lab and no kernel; its scripts come from blobs, not from files."""
     lab = CornerLab(grid_lab.drawn_two(28)[0, 0].numpy())
-    state = {k: v for k, v in lab.get_state().items() if k[0] != "_" and k != "layout"}
-    source = json.dumps(corner_lab.module_text()).replace("</", "<\\/")
-    text = PAGE.replace("CSS", corner_lab.style_text()).replace("STATE", json.dumps(state))
-    path = tmp_path / "page.html"
-    path.write_text(text.replace("SOURCE", source), encoding="utf-8")
+    path = widget_page(
+        tmp_path / "page.html", lab, corner_lab.module_text(), corner_lab.style_text()
+    )
     context = browser.new_context(viewport={"width": 1000, "height": 800}, has_touch=True)
     page = context.new_page()
     wrong = watch(page, path.as_uri())

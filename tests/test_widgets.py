@@ -13,6 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import traitlets
+from chromium import widget_page
 
 from stn_course import geometry, sampler, theta_explorer, widgets
 
@@ -180,39 +181,10 @@ def test_javascript_parts_agree_with_geometry():
 
 
 # ---------------------------------------------------------------- in a browser
-PAGE = """<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1"><title>warp</title>
-<style>CSS</style><style>body { margin: 16px; background: #fff; }
-[data-theme="dark"] body { background: #14181d; }</style></head><body><div id="figure"></div>
-<script>
-const given = STATE, listeners = {};
-const model = {
-  get: (k) => given[k], saved: 0,
-  set(k, v) { given[k] = v; (listeners["change:" + k] || []).forEach((f) => f()); },
-  on(k, f) { (listeners[k] ||= []).push(f); },
-  off(k, f) { listeners[k] = (listeners[k] || []).filter((g) => g !== f); },
-  save_changes() { this.saved += 1; },
-};
-import(URL.createObjectURL(new Blob([SOURCE], { type: "text/javascript" }))).then((m) => {
-  window.leave = m.default.render({ model, el: document.getElementById("figure") });
-});
-const pixels = () => {
-  const c = document.querySelector("canvas.wp-output");
-  const d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
-  return Array.from({ length: c.width * c.height }, (_, k) => d[4 * k]);
-};
-</script></body></html>"""
-
-
 def write_page(folder, playground) -> Path:
-    """A page with the playground and no kernel; its scripts come from blobs, not from files."""
-    state = {k: v for k, v in playground.get_state().items() if k[0] != "_" and k != "layout"}
-    quoted = json.dumps((widgets.STATIC / "warp_playground.js").read_text()).replace("</", "<\\/")
-    css = (widgets.STATIC / "warp_playground.css").read_text()
-    page = PAGE.replace("CSS", css).replace("STATE", json.dumps(state)).replace("SOURCE", quoted)
-    path = folder / "page.html"
-    path.write_text(page, encoding="utf-8")
-    return path
+    module = (widgets.STATIC / "warp_playground.js").read_text(encoding="utf-8")
+    style = (widgets.STATIC / "warp_playground.css").read_text(encoding="utf-8")
+    return widget_page(folder / "page.html", playground, module, style)
 
 
 @pytest.fixture
