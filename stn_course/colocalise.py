@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stn_course import data, geometry, models, sampler
+from stn_course import data, fused, geometry, models, sampler
 from stn_course.config import INIT, ORDER, Config, stream
 from stn_course.data import Placed
 from stn_course.measure import prepare
@@ -181,8 +181,8 @@ def descend(
     for _ in range(steps):
         x = scenes.images[torch.randperm(len(scenes.images), generator=dice)[:batch]]
         anywhere = glimpse_at(room * (2 * torch.rand(len(x), 2, generator=dice) - 1))
-        crops = code(sampler.warp(x, finder(x), size))
-        loss = hinge(crops, code(sampler.warp(x, anywhere, size)), margin)
+        crops = code(fused.warp(x, finder(x), size))
+        loss = hinge(crops, code(fused.warp(x, anywhere, size)), margin)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from stn_course import geometry, sampler
+from stn_course import fused, geometry, sampler
 from stn_course.blocks import Size, dense, width_of
 from stn_course.sequence_designs import DESIGNS, Down, glimpse_size, strips
 from stn_course.transformers import SpatialTransformer
@@ -70,12 +70,9 @@ class RecurrentTransformer(SpatialTransformer):
 
     def read(self, images: Tensor, theta: Tensor) -> Tensor:
         self.theta, self.live = theta.detach(), theta if self.keep_live else None
-        height, width = self.output_size(tuple(images.shape[2:]))
-        # One grid for all glimpses of an image, one below the other: it is padded only once.
-        grid = sampler.affine_grid(theta.flatten(0, 1), (height, width))
-        grid = grid.reshape(len(images), self.steps * height, width, 2)
-        stacked = sampler.bilinear_sample(images, grid, self.padding)  # [B, C, steps * H, W]
-        return stacked.unflatten(2, (self.steps, height)).transpose(1, 2).flatten(0, 1)
+        size = self.output_size(tuple(images.shape[2:]))
+        glimpses = [fused.warp(images, each, size, self.padding) for each in theta.unbind(1)]
+        return torch.stack(glimpses, 1).flatten(0, 1)  # [B * steps, C, H, W]
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, steps={self.steps}, detach_state={self.detach_state}"
@@ -163,7 +160,7 @@ class PlainCNN(SequenceNet):
         self.theta = theta[:, None]
         if images.shape[2:] == self.glimpse:
             return images
-        return sampler.warp(images, theta, self.glimpse, self.padding)
+        return fused.warp(images, theta, self.glimpse, self.padding)
 
 
 class FFNSPN(SequenceNet):

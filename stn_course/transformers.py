@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stn_course import geometry, sampler
+from stn_course import fused, geometry, sampler
 from stn_course.geometry import Parametrisation
 
 
@@ -85,7 +85,7 @@ class SpatialTransformer(nn.Module):
         """``images`` where ``theta`` says, pooled if this transformer pools."""
         self.theta, self.live = theta.detach(), theta if self.keep_live else None
         size = self.output_size(tuple(images.shape[2:]))
-        out = sampler.warp(images, theta, size, self.padding)
+        out = fused.warp(images, theta, size, self.padding)
         return F.avg_pool2d(out, 2) if self.pool else out
 
     def forward(self, images: Tensor) -> Tensor:

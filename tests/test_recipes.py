@@ -6,7 +6,7 @@ import torch
 from scipy.interpolate import RBFInterpolator
 from scipy.ndimage import map_coordinates
 
-from stn_course import data, geometry, sampler
+from stn_course import data, fused, geometry
 from stn_course.data import distort, recipes
 
 CORNERS = np.array([[-1.0, -1], [1, -1], [1, 1], [-1, 1]])
@@ -53,7 +53,7 @@ def test_recipe_is_what_scipy_reads_by_its_theta(name):
     for x, y, theta in zip(images, made.images, made.theta, strict=True):
         slow = read(x[0].double().numpy(), places(theta, n), n)
         assert np.abs(slow - y[0].numpy()).max() < 2e-4
-    again = sampler.warp(images, made.theta, (n, n), padding="zeros")
+    again = fused.warp(images, made.theta, (n, n), padding="zeros")
     assert torch.equal(again, made.images)
 
 
@@ -174,7 +174,7 @@ def test_frozen_is_drawn_once_with_its_truth():
         assert made.images.dtype == torch.uint8 and torch.equal(same, labels)
         assert torch.equal(made.images, data.freeze(images, name, 4, batch=8))
         size = recipes.shape(name)[1:]
-        again = sampler.warp(images.float() / 255, made.theta, size, padding="zeros")
+        again = fused.warp(images.float() / 255, made.theta, size, padding="zeros")
         assert (again * 255 - made.images.float()).abs().max() <= 0.501
     made, _ = data.frozen("tc", images, labels, seed=4, batch=8)
     assert made.boxes.shape == (30, 4)
@@ -216,7 +216,7 @@ def test_each_kind_alone_does_that_and_nothing_else():
 def test_gentle_is_small_and_its_spline_is_the_motion_of_the_picture():
     images = blobs(200)
     made = data.DISTORTIONS["gentle"](images, seeded())
-    again = sampler.warp(images, made.theta, padding="zeros")
+    again = fused.warp(images, made.theta, padding="zeros")
     assert torch.equal(made.images, again)
     moved = made.theta.norm(dim=2).mean() * SIDE / 2  # pixels
     assert 1 < moved < 4

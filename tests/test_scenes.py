@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from stn_course import data, geometry, sampler
+from stn_course import data, fused, geometry, sampler
 from stn_course.data import scenes
 
 
@@ -96,13 +96,13 @@ def test_addition_is_two_rts_digits_and_their_sum():
     made = data.addition(images, labels, seeded(5))
     assert made.images.shape == (200, 2, 42, 42) and made.theta.shape == (200, 2, 2, 3)
     assert torch.equal(made.labels, made.digits.sum(1)) and torch.equal(made.digits[:, 0], labels)
-    first = sampler.warp(images, made.theta[:, 0], (42, 42), padding="zeros")
+    first = fused.warp(images, made.theta[:, 0], (42, 42), padding="zeros")
     assert torch.equal(first, made.images[:, :1])
     # The second channel: which digit it is can be found by trying those with its label.
     for i in range(20):
         tried = images[labels == made.digits[i, 1]]
         theta = made.theta[i, 1].expand(len(tried), 2, 3)
-        shown = sampler.warp(tried, theta, (42, 42), padding="zeros")
+        shown = fused.warp(tried, theta, (42, 42), padding="zeros")
         assert (shown - made.images[i, 1]).abs().amax((1, 2, 3)).min() == 0
     many = data.addition(torch.zeros(4000, 1, 2, 2), torch.arange(4000) % 10, seeded())
     assert (many.labels.min(), many.labels.max()) == (0, 18)

@@ -3,7 +3,7 @@
 import torch
 from torch import Generator, Tensor
 
-from stn_course import geometry, sampler
+from stn_course import fused, geometry
 from stn_course.data.distort import Distorted, Ranges, draw_affine
 
 # As far as notebook 01's robustness curves go.
@@ -14,7 +14,7 @@ GENTLE = Ranges((0.85, 1.15), (0.85, 1.15), shift=0.08, angle=15, shear=15)
 def pose(images: Tensor, generator: Generator) -> Distorted:
     """Angle within 90 degrees, scale .5-1.5, shift within a quarter of the side, all at once."""
     theta = draw_affine(POSE, len(images), generator)
-    return Distorted(sampler.warp(images, theta), theta)
+    return Distorted(fused.warp(images, theta), theta)
 
 
 def gentle(images: Tensor, generator: Generator) -> Distorted:
@@ -28,4 +28,4 @@ def gentle(images: Tensor, generator: Generator) -> Distorted:
     points = geometry.control_points((4, 4), device=generator.device)  # [16, 2]
     read = (points + noise) @ theta[:, :, :2].mT + theta[:, None, :, 2]  # [n, 16, 2]
     offsets = read - points
-    return Distorted(sampler.warp(images, offsets, padding="zeros"), offsets)
+    return Distorted(fused.warp(images, offsets, padding="zeros"), offsets)

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from stn_course import geometry, sampler
+from stn_course import fused, geometry, sampler
 
 
 @dataclass(frozen=True)
 class Distorted:
     """``images`` [B, 1, H, W] and the true transform ``theta`` (output -> input) behind them.
 
-    ``sampler.warp(digits, theta, size=images.shape[2:], padding="zeros")`` makes ``images``
+    ``fused.warp(digits, theta, size=images.shape[2:], padding="zeros")`` makes ``images``
     of the digits as they came, also where the canvas is larger than they are (apart from
     clutter, and from nearest sampling in the mixtures).  An affine theta is [B, 2, 3], a
     homography [B, 3, 3], thin-plate-spline offsets [B, 16, 2].
@@ -82,7 +82,7 @@ def mixture(branches: tuple[Ranges, ...], images: Tensor, generator: Generator) 
     which = torch.randint(len(branches), (n,), generator=generator, device=generator.device)
     theta = theta[which, torch.arange(n, device=which.device)]  # [n, 2, 3]
     coin = torch.rand(n, generator=generator, device=generator.device) < 0.5
-    smooth = sampler.warp(images, theta, padding="zeros")
+    smooth = fused.warp(images, theta, padding="zeros")
     blocky = sampler.warp(images, theta, padding="zeros", mode="nearest")
     return Distorted(torch.where(coin[:, None, None, None], smooth, blocky), theta)
 
@@ -117,7 +117,7 @@ def mild(images: Tensor, generator: Generator) -> Distorted:
 def _affine(images: Tensor, ranges: Ranges, generator: Generator, canvas: int) -> Distorted:
     """``images`` in the middle of a black canvas, moved there by a draw from ``ranges``."""
     theta = draw_affine(ranges, len(images), generator) * (canvas / images.shape[-1])
-    return Distorted(sampler.warp(images, theta, (canvas, canvas), padding="zeros"), theta)
+    return Distorted(fused.warp(images, theta, (canvas, canvas), padding="zeros"), theta)
 
 
 # HR multiplies rotation, translation, shear and zoom, in this order.
@@ -152,7 +152,7 @@ STN_SCALE = (0.75, 1.0)  # of P and E, before anything else
 def projective(images: Tensor, generator: Generator) -> Distorted:
     """STN's P: scaled by .75-1, then each corner of the image moved by N(0, 5 px) in x and y."""
     theta = draw_projective(len(images), generator, side=images.shape[-1])
-    return Distorted(sampler.warp(images, theta, padding="zeros"), theta)
+    return Distorted(fused.warp(images, theta, padding="zeros"), theta)
 
 
 def draw_projective(
@@ -204,7 +204,7 @@ def _shows(quads: Tensor) -> Tensor:
 def elastic(images: Tensor, generator: Generator) -> Distorted:
     """STN's E: scaled by .75-1, then bent by a thin-plate spline of 4x4 points, N(0, 1.5 px)."""
     offsets = draw_elastic(len(images), generator, side=images.shape[-1])
-    return Distorted(sampler.warp(images, offsets, padding="zeros"), offsets)
+    return Distorted(fused.warp(images, offsets, padding="zeros"), offsets)
 
 
 def draw_elastic(

@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 from torch import Generator, Tensor
 
-from stn_course import sampler
+from stn_course import fused
 from stn_course.data.augment import gentle, pose
 from stn_course.data.distort import (
     HR,
@@ -128,6 +128,6 @@ def kinds(images: Tensor, generator: Generator) -> dict[str, Distorted]:
     thetas["perspective"] = draw_projective(n, generator, scale=(1.0, 1.0))
     thetas["elastic"] = draw_elastic(n, generator, scale=(1.0, 1.0))
     return {
-        name: Distorted(sampler.warp(images, theta, padding="zeros"), theta)
+        name: Distorted(fused.warp(images, theta, padding="zeros"), theta)
         for name, theta in thetas.items()
     }

@@ -119,10 +119,13 @@ def _padding_fits(padding, fill, images: Tensor) -> bool:
     return fill is None or (isinstance(fill, Real) and math.isfinite(fill))
 
 
-@torch.compiler.assume_constant_result
 def _closed(device: str) -> str:
     """Why there is no fast way on a kind of device; empty: there is one."""
     return _try(device)
+
+
+# As torch.compiler.assume_constant_result does, which loads the compiler: most of a second.
+_closed._dynamo_marked_constant = True
 
 
 @cache
