@@ -30,8 +30,10 @@ def hy() -> Iterator[tuple[str, Experiment]]:
     cnn = replace(base, model="tutorial-cnn", options={"normalise": [0.5, 0.5]})
     yield "hy-stn", Experiment(stn, "as published: the tutorial net on clean digits", minutes=1.5)
     yield "hy-cnn", Experiment(cnn, "as published: the same without its transformer", minutes=0.8)
-    ours = replace(OURS, distort="gentle", tests=("clean",), options={}, epochs=30)
-    yield "clean-stn", Experiment(ours, "ours on clean digits, gently distorted afresh", minutes=9)
+    # Chosen on validation; then all 60 000 are learned from, as HY does.
+    ours = replace(OURS, distort="gentle", tests=("clean",), options={}, epochs=24)
+    ours = replace(ours, train_on="train+valid")
+    yield "clean-stn", Experiment(ours, "ours on clean digits, gently distorted afresh", minutes=5)
 
 
 def hr() -> Iterator[tuple[str, Experiment]]:
@@ -43,25 +45,27 @@ def hr() -> Iterator[tuple[str, Experiment]]:
     ours = replace(OURS, distort="hr", tests=("hr",))
     yield "hr-stn", Experiment(ours, "ours, from the identity", 3, minutes=9, probe=_hr_pose)
     about = "ours, and the pose is part of the loss: upright and centred"
-    upright = replace(ours, pose_weight=1.0)
-    yield "hr-upright", Experiment(upright, about, minutes=8, probe=_hr_pose)
+    upright = replace(ours, pose_weight=1.0, epochs=20)
+    yield "hr-upright", Experiment(upright, about, minutes=6, probe=_hr_pose)
 
 
 def xq() -> Iterator[tuple[str, Experiment]]:
-    hard = replace(OURS, distort="hard", tests=("clean", "hard"))
-    fc = replace(hard, model="stn", options={"classifier": "fc"}, lr=2e-3, epochs=30)
-    yield "hard-fc-stn", Experiment(fc, "ours: a transformer before XQ's FC net", 3, 6)
-    yield "hard-stn", Experiment(hard, "ours on the hard mixture", 3, 7)
-    mild = replace(OURS, distort="mild", tests=("clean", "mild"))
-    yield "mild-stn", Experiment(mild, "ours on the mild mixture", 5, 7)
+    hard = replace(OURS, distort="hard", tests=("clean", "hard"), epochs=30)
+    fc = replace(hard, model="stn", options={"classifier": "fc"}, lr=2e-3)
+    yield "hard-fc-stn", Experiment(fc, "ours: a transformer before XQ's FC net", 3, 3)
+    # Chosen on validation; then all 60 000 are learned from, as XQ does.
+    hard = replace(hard, train_on="train+valid")
+    yield "hard-stn", Experiment(hard, "ours on the hard mixture", 3, 9)
+    mild = replace(hard, distort="mild", tests=("clean", "mild"), options={"width": 2.0})
+    yield "mild-stn", Experiment(mild, "ours on the mild mixture", 5, 12)
     base = Config(distort="cluttered", frozen=True, tests=("cluttered",), batch_size=32, epochs=20)
     for name, model in (("fc", "fc"), ("stn-fc", "stn-fc"), ("stn-cnn", "stn-cnn")):
         config = replace(base, model=model, precision="float32")
         about = "XQ's network on the published 40x40 clutter"
         yield f"xq-{name}-cluttered", Experiment(config, about, 3, 2)
     ours = replace(OURS, distort="cluttered", tests=("cluttered",))
-    alone = replace(ours, frozen=True, epochs=80, batch_size=64, lr=2e-3)
-    yield "cluttered-stn", Experiment(alone, "ours, the published 10 000 images alone", 3, 7)
+    alone = replace(ours, frozen=True, augment="gentle", epochs=60, batch_size=64, lr=2e-3)
+    yield "cluttered-stn", Experiment(alone, "ours, the published 10 000 images alone", 3, 5)
     yield "cluttered-stn-fresh", Experiment(ours, "ours, fresh clutter", 3, 8)
 
 

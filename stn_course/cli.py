@@ -62,6 +62,13 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--allow-sample", action="store_true", help="with --out: on the 5 000 digits")
     where = run.add_mutually_exclusive_group()
     where.add_argument("--jobs", type=positive, default=1, help="processes at once (default: 1)")
+    where.add_argument(
+        "--parallel-runs",
+        type=positive,
+        default=1,
+        metavar="M",
+        help="runs that take turns on one device, a GPU (default: 1)",
+    )
     where.add_argument("--cluster", metavar="ADDRESS", help="of a Dask scheduler: on its workers")
     filed = add("records", _records, "file the records that another machine made")
     filed.add_argument("action", choices=("import",), help="read a JSONL of `run --out`")
@@ -126,7 +133,10 @@ def _run(arguments) -> int:
     if arguments.allow_sample and not arguments.out:
         raise ValueError("--allow-sample needs --out: committed records are of the full MNIST")
     save = to_file if arguments.out else records.save
-    passed = {k: getattr(arguments, k) for k in "jobs cluster threads allow_sample weights".split()}
+    passed = {
+        k: getattr(arguments, k)
+        for k in "jobs cluster parallel_runs threads allow_sample weights".split()
+    }
     failed = sweep.run_all(runs, save, **passed)
     print(f"{len(runs) - len(failed)} records made" + (f", failed: {failed}" if failed else ""))
     return 1 if failed else 0

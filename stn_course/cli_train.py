@@ -13,6 +13,7 @@ def add_train(add) -> None:
     train.add_argument("--distort", help="hard, mild, rts, ...: drawn afresh at every visit")
     train.add_argument("--frozen", action="store_true", default=None, help="distort once an image")
     train.add_argument("--with-clean", action="store_true", default=None, help="add clean images")
+    train.add_argument("--augment", help="pose or gentle: drawn afresh after all that")
     train.add_argument("--tests", nargs="+", metavar="SET", help="sets measured at the end")
     train.add_argument("--train-on", help="train or train+valid (default: train)")
     train.add_argument("--limit", type=positive, help="only the first so many training images")

@@ -13,6 +13,7 @@ OPTIMIZERS = ("adam", "sgd", "rmsprop")
 SCHEDULES = ("constant", "linear", "step", "cosine", "onecycle", "two-phase", "late-decay")
 PRECISIONS = ("float32", "bf16", "auto")
 CLEAN = "clean"
+KEEP_SIZE = ("pose", "gentle")  # recipes for images of any size
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,14 @@ class Config:
 
     ``distort`` names a recipe of ``data.DISTORTIONS`` or ``data.TASKS``; with ``frozen``
     each image is distorted once, otherwise afresh at every visit; ``with_clean`` adds the
-    clean images to the frozen ones.  ``tests`` lists the sets (``clean`` or a recipe)
-    measured at the end; images smaller than those trained on get a black frame.  ``lr`` is
-    the highest rate of the schedule, ``lr_localiser`` that of spatial transformers (None:
-    the same; 0: they stay as they start).  Gradients longer than ``clip`` are shortened to it
-    (None: none are).  With ``patience`` a run stops after so many epochs without a better
-    validation accuracy, and the weights of its best epoch are what is measured and saved.
+    clean images to the frozen ones.  ``augment`` names one more recipe, one that keeps the
+    images' size, drawn afresh at every visit after all that.  ``tests`` lists the sets
+    (``clean`` or a recipe) measured at the end; images smaller than those trained on get a
+    black frame.  ``lr`` is the highest rate of the schedule, ``lr_localiser`` that of spatial
+    transformers (None: the same; 0: they stay as they start).  Gradients longer than ``clip``
+    are shortened to it (None: none are).  With ``patience`` a run stops after so many epochs
+    without a better validation accuracy, and the weights of its best epoch are what is
+    measured and saved.
     """
 
     model: str = "cnn"
@@ -36,6 +39,7 @@ class Config:
     distort: str | None = None
     frozen: bool = False
     with_clean: bool = False
+    augment: str | None = None
     tests: tuple[str, ...] = (CLEAN,)
     epochs: int = 5
     batch_size: int = 64
@@ -91,6 +95,10 @@ class Config:
             raise ValueError("frozen and with_clean need distort, which is None")
         if self.with_clean and not self.frozen:
             raise ValueError("with_clean=True needs frozen=True")
+        if self.augment is not None:
+            _one_of("augment", self.augment, KEEP_SIZE)
+            if self.pose_weight:
+                raise ValueError(f"augment={self.augment!r} and pose_weight: the pose is not known")
         if self.with_clean and self.distort in TASKS:
             raise ValueError(f"with_clean=True; distort={self.distort!r} has no clean images")
 

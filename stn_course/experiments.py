@@ -4,6 +4,7 @@
 names them all.  What each is stands in the ``catalogue_NN`` of its notebook.
 """
 
+from collections.abc import Generator
 from pathlib import Path
 
 from torch import nn
@@ -20,7 +21,7 @@ from stn_course.checkpoints import read_weights, save_weights
 from stn_course.config import build
 from stn_course.data import is_sample
 from stn_course.experiment import Experiment
-from stn_course.train import fit
+from stn_course.train import steps
 
 EXPERIMENTS: dict[str, Experiment] = (
     catalogue_01.EXPERIMENTS
@@ -58,23 +59,43 @@ def expected_minutes(runs: list[tuple[str, int]]) -> float:
     return sum(find(name).minutes for name, _ in runs)
 
 
-def run_one(
+def run_one(name: str, seed: int, *args, **options) -> records.RunRecord:
+    """Make the run ``seed`` of the experiment ``name``, to its end; options as in `run_steps`."""
+    run = run_steps(name, seed, *args, **options)
+    while True:
+        try:
+            next(run)
+        except StopIteration as end:
+            return end.value
+
+
+def run_steps(
     name: str,
     seed: int,
     progress: bool = False,
     weights: Path | None = None,
     experiment: Experiment | None = None,
-) -> records.RunRecord:
-    """Make the run ``seed`` of the experiment ``name``; ValueError for an unknown name.
+    beside: int = 0,
+) -> Generator[None, None, records.RunRecord]:
+    """The run ``seed`` of the experiment ``name``, pausing after every training step.
 
     ``weights``: a folder for what was learned, as ``NAME-SEED.safetensors``.  ``experiment``:
-    what the name stands for, by default as in `EXPERIMENTS`.
+    what the name stands for, by default as in `EXPERIMENTS`.  ``beside``: runs that share the
+    device.  An experiment with a ``run`` of its own does not pause.  ValueError for an unknown
+    name.
     """
     experiment = experiment or find(name)
     if experiment.run is not None:
         return experiment.run(name, seed)
-    measured = {"probe": experiment.probe, "each_epoch": experiment.each_epoch}
-    model, record = fit(experiment.config, seed, name=name, progress=progress, **measured)
+    model, record = yield from steps(
+        experiment.config,
+        seed,
+        name=name,
+        progress=progress,
+        probe=experiment.probe,
+        each_epoch=experiment.each_epoch,
+        beside=beside,
+    )
     if weights:
         save_weights(Path(weights) / f"{name}-{seed}.safetensors", model)
     return record

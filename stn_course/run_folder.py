@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from stn_course import models, records
 from stn_course.checkpoints import FILE, kept_checkpoints, save_weights
@@ -91,9 +91,10 @@ class FolderWatch(Watch):
             held = test_set(split, self.config.distort or CLEAN, self.device)
             self.probe = held.images[:SHOWN], held.labels[:SHOWN]
 
-    def step(self, step: int, loss: float, rate: float) -> None:
+    def step(self, step: int, loss: Tensor, rate: float) -> None:
         if not self.log_every or step % self.log_every:
             return
+        loss = loss.item()
         self.steps.write(f"{step},{loss:.6g},{rate:.6g}\n")
         if self.events:
             self.events.scalar("step/loss", loss, step)

@@ -6,10 +6,13 @@ from torch import Tensor, nn
 
 
 class Watch:
-    """What a run tells; this one listens to nothing.  It must leave model and seeds alone."""
+    """What a run tells; this one listens to nothing.  It must leave model and seeds alone.
+
+    A ``loss`` is a tensor [] on the device, good until the next step: reading it waits.
+    """
 
     def start(self, step: int) -> None: ...
-    def step(self, step: int, loss: float, rate: float) -> None: ...
+    def step(self, step: int, loss: Tensor, rate: float) -> None: ...
     def epoch(self, step: int, model: nn.Module, curves: dict) -> None: ...
 
 

@@ -1,4 +1,4 @@
-"""Many runs: one after the other, in processes of this machine, or on a Dask cluster.
+"""Many runs: one after the other, in turns, in processes of this machine, or on a Dask cluster.
 
 Each way calls `attempt` for each run and hands what came of it home as soon as it is there, so a
 sweep that is stopped has the records of all runs that had ended and goes on from them.  A run is
@@ -10,13 +10,16 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from stn_course import models
 from stn_course.experiment import Experiment
-from stn_course.experiments import check_digits, find, run_one
+from stn_course.experiments import check_digits, find, run_one, run_steps
 from stn_course.records import RunRecord, current_commit
+from stn_course.turns import interleave
 
 Run = tuple[str, int]  # experiment, seed
 POOLS = 3  # of processes, before runs that bring them down are given up
@@ -41,6 +44,7 @@ def run_all(
     *,
     jobs: int = 1,
     cluster: str | None = None,
+    parallel_runs: int = 1,
     threads: int = 0,
     progress: bool = True,
     allow_sample: bool = False,
@@ -51,16 +55,18 @@ def run_all(
     A failing run is reported with its traceback and does not stop the others.  With ``jobs``
     above 1 as many processes share the runs; with ``cluster``, the address of a Dask scheduler,
     its workers do, and runs that a worker took with it when it died are made again by another.
-    Both take one thread for each run unless ``threads`` says otherwise.  ``weights`` as in
-    `experiments.run_one`.
+    Both take one thread for each run unless ``threads`` says otherwise.  With ``parallel_runs``
+    above 1 one process takes so many runs through their steps in turns: that is for a GPU.
+    ``weights`` as in `experiments.run_steps`.
 
     Records are of the full MNIST: on the offline sample this is a ValueError unless
     ``allow_sample``.  ValueError too for ``weights`` with ``cluster`` (they would stay on its
     workers) and for a cluster whose workers cannot make these runs.
     """
-    if jobs < 1 or (jobs > 1 and cluster):
+    if min(jobs, parallel_runs) < 1 or (jobs > 1) + (parallel_runs > 1) + bool(cluster) > 1:
         raise ValueError(
-            f"jobs={jobs}, cluster={cluster!r}; wanted jobs of 1 or more, or a cluster"
+            f"jobs={jobs}, parallel_runs={parallel_runs}, cluster={cluster!r}; wanted at least 1 "
+            "of each, and only one of the three ways"
         )
     if cluster and weights:
         raise ValueError("weights would stay on the cluster's workers; wanted jobs of this machine")
@@ -72,6 +78,8 @@ def run_all(
     elif jobs > 1:
         options["threads"] = threads or 1
         outcomes = _in_processes(jobs, longest_first(runs), options)
+    elif parallel_runs > 1:
+        outcomes = _in_turns(parallel_runs, longest_first(runs), threads, weights)
     else:
         options["progress"] = progress
         outcomes = (attempt(*run, find(run[0]), **options) for run in runs)
@@ -82,7 +90,7 @@ def run_all(
             failed.append(f"{done.name}/{done.seed}")
             continue
         save(done.record)
-        if cluster or jobs > 1:
+        if cluster or jobs > 1 or parallel_runs > 1:
             seconds = done.record.seconds
             print(f"{k}/{len(runs)} {done.name}/{done.seed}: {seconds:.0f} s", flush=True)
     return failed
@@ -151,6 +159,21 @@ def _in_processes(jobs: int, runs: list[Run], options: dict) -> Iterator[Outcome
             trace = f"a process was killed: {error}"
     for name, seed in left:
         yield Outcome(name, seed, None, f"{name}/{seed}: {trace}")
+
+
+def _in_turns(
+    at_once: int, runs: list[Run], threads: int, weights: Path | None
+) -> Iterator[Outcome]:
+    before, beside = torch.get_num_threads(), min(at_once, len(runs)) - 1
+    options = {"weights": weights, "beside": beside}
+    torch.set_num_threads(threads or before)
+    try:
+        starts = (partial(run_steps, *run, **options) for run in runs)
+        for which, record, trace in interleave(starts, at_once, models.device()):
+            name, seed = runs[which]
+            yield Outcome(name, seed, record, trace and f"{name}/{seed}: {trace}")
+    finally:
+        torch.set_num_threads(before)
 
 
 def _on_cluster(address: str, runs: list[Run], options: dict) -> Iterator[Outcome]:

@@ -8,7 +8,7 @@ its last checkpoint and ends with the same bits as one left alone.
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +18,13 @@ from tqdm import tqdm
 
 from stn_course import models
 from stn_course.checkpoints import keep_checkpoint, load_checkpoint, save_checkpoint
-from stn_course.config import CLEAN, INIT, ORDER, STEP, Config, build, rate, stream
-from stn_course.data import recipes
-from stn_course.geometry import Affine
-from stn_course.looks import front_of
-from stn_course.measure import evaluate, mean_loss, prepare
-from stn_course.pose import pose_error
+from stn_course.config import CLEAN, INIT, ORDER, Config, build, rate, stream
+from stn_course.measure import evaluate
 from stn_course.records import RunRecord, current_commit
 from stn_course.run_state import RunState, Watch
 from stn_course.sets import test_set, training_set
-from stn_course.transformers import SpatialTransformer, localiser_parameters
+from stn_course.step import Step
+from stn_course.transformers import localiser_parameters
 
 
 def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
@@ -47,30 +44,11 @@ def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
         scale = config.lr_localiser / config.lr
         p = [{"params": ours, "scale": 1.0}, {"params": theirs, "scale": scale}]
     if config.optimizer == "sgd":
-        return torch.optim.SGD(p, config.lr, config.momentum, weight_decay=decay)
+        fused = next(model.parameters()).is_cuda  # a graph needs it; the CPU's bits stay
+        return torch.optim.SGD(p, config.lr, config.momentum, weight_decay=decay, fused=fused)
     if config.optimizer == "rmsprop":
         return torch.optim.RMSprop(p, config.lr, momentum=config.momentum, weight_decay=decay)
     return torch.optim.Adam(p, config.lr, weight_decay=decay, fused=True)
-
-
-def low_precision(config: Config, device: torch.device) -> bool:
-    """Whether matrix products run in bfloat16: if asked for, or if ``auto`` and fast here."""
-    if config.precision != "auto":
-        return config.precision == "bf16"
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
-
-
-def posed(config: Config, model: nn.Module) -> nn.Module | None:
-    """The transformer whose pose is part of the loss, told to keep it; None without one."""
-    if not config.pose_weight:
-        return None
-    front = front_of(model)
-    if not isinstance(front, SpatialTransformer) or not isinstance(front.transform, Affine):
-        raise ValueError(f"pose_weight needs an affine transformer; {config.model!r} has none")
-    front.keep_live = True
-    return front
 
 
 def batches(n: int, size: int, seed: int, epoch: int, device: torch.device) -> Iterator[Tensor]:
@@ -79,7 +57,20 @@ def batches(n: int, size: int, seed: int, epoch: int, device: torch.device) -> I
     return iter(order.to(device).split(size))
 
 
-def fit(
+def fit(config: Config, seed: int = 0, **options) -> tuple[nn.Module, RunRecord]:
+    """Train ``config`` with ``seed``; return the model (in eval mode) and its record.
+
+    ``options`` are those of `steps`, which this runs to its end.
+    """
+    run = steps(config, seed, **options)
+    while True:
+        try:
+            next(run)
+        except StopIteration as end:
+            return end.value
+
+
+def steps(
     config: Config,
     seed: int = 0,
     *,
@@ -93,14 +84,16 @@ def fit(
     each_epoch: Callable[[nn.Module, torch.device], dict[str, float]] | None = None,
     keep_every: int = 0,
     watch: Watch | None = None,
-) -> tuple[nn.Module, RunRecord]:
-    """Train ``config`` with ``seed``; return the model (in eval mode) and its record.
+    beside: int = 0,
+) -> Generator[None, None, tuple[nn.Module, RunRecord]]:
+    """A training run that pauses after every step, so that several can take turns.
 
     With ``folder`` a checkpoint is written after each epoch, and after every
     ``save_every`` steps; ``resume`` goes on from it if there is one.  The checkpoint of
     every ``keep_every``-th epoch is kept.  ``watch`` is told how the run goes.  What ``probe``
     measures after training is the record's ``probes``; what ``each_epoch`` measures joins
-    its ``curves``.  Both must leave the model as it was.
+    its ``curves``.  Both must leave the model as it was.  ``beside``: how many other runs
+    share the device, for the record.
     """
     watch = watch or Watch()
     device = device or models.device()
@@ -110,55 +103,34 @@ def fit(
         torch.manual_seed(stream(INIT, seed))
         model = build(config).to(device)
         optimizer = make_optimizer(config, model)
-        front = posed(config, model)
         state = RunState()
         if resume and folder and (Path(folder) / "checkpoint.pt").exists():
             state = RunState(**load_checkpoint(folder, config, seed, model, optimizer))
+        step = Step(config, seed, model, optimizer, images, labels)
         watch.start(state.step)
         steps_an_epoch = -(-len(images) // config.batch_size)
-        bf16 = low_precision(config, device)
+        total = config.epochs * steps_an_epoch
+        loss_sum = torch.full((), state.loss_sum, dtype=torch.float64, device=device)
         start = time.perf_counter() - state.seconds
-        bar = tqdm(
-            total=config.epochs * steps_an_epoch,
-            initial=state.step,
-            disable=not progress,
-            desc=name,
-        )
-        while state.step < config.epochs * steps_an_epoch and not state.waited(config.patience):
+        bar = tqdm(total=total, initial=state.step, disable=not progress, desc=name)
+        while state.step < total and not state.waited(config.patience):
             epoch, done = divmod(state.step, steps_an_epoch)
             model.train()
             for index in list(batches(len(images), config.batch_size, seed, epoch, device))[done:]:
-                x, y = prepare(images[index]), labels[index]
-                key = stream(STEP, seed, state.step)
-                if config.distort and not config.frozen:
-                    generator = torch.Generator(device).manual_seed(key)
-                    made, y = recipes.make(config.distort, x, y, generator)
-                    x = made.images  # [B, C, H, W]
-                state.first_batch = state.first_batch or sha256(x)
-                torch.manual_seed(key)  # dropout
-                now = rate(config, state.step / (config.epochs * steps_an_epoch))
-                for group in optimizer.param_groups:
-                    group["lr"] = now * group.get("scale", 1.0)
-                with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                    logits = model(x.to(memory_format=torch.channels_last))  # [B, classes]
-                    loss = mean_loss(logits, y)
-                if front is not None:
-                    loss = loss + config.pose_weight * pose_error(made.theta, front.live)
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                if config.clip is not None:
-                    nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-                optimizer.step()
+                now = rate(config, state.step / total)
+                loss = step(index, state.step, now)
+                state.first_batch = state.first_batch or sha256(step.batch)
                 state.step += 1
-                state.loss_sum += loss.item() * len(y)
-                watch.step(state.step, loss.item(), now)
+                loss_sum += loss.double() * len(index)
+                watch.step(state.step, loss, now)
                 bar.update()
                 epoch_ends = state.step % steps_an_epoch == 0  # it has a checkpoint of its own
                 if folder and save_every and state.step % save_every == 0 and not epoch_ends:
-                    state.seconds = time.perf_counter() - start
+                    state.seconds, state.loss_sum = time.perf_counter() - start, loss_sum.item()
                     save_checkpoint(folder, config, seed, model, optimizer, vars(state))
-            state.curves["train_loss"].append(state.loss_sum / len(images))
-            state.loss_sum = 0.0
+                yield
+            state.curves["train_loss"].append(loss_sum.item() / len(images))
+            state.loss_sum = loss_sum.zero_().item()
             if valid is not None:
                 measured = evaluate(model, valid.images, valid.labels)
                 state.curves["valid_accuracy"].append(100 * measured["correct"] / measured["total"])
@@ -179,7 +151,7 @@ def fit(
     return model.eval(), RunRecord(
         experiment=name,
         seed=seed,
-        config=dataclasses.asdict(config) | {"bf16": bf16},
+        config=dataclasses.asdict(config) | {"bf16": step.bf16},
         digits=source,
         parameters=models.count_parameters(model),
         curves=state.curves,
@@ -188,10 +160,14 @@ def fit(
         hashes={"first_batch": state.first_batch, "weights": weights_sha256(model)},
         commit=current_commit(),
         versions={"torch": torch.__version__, "numpy": np.__version__},
-        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        device=_described(device) + (f", beside {beside} other runs" if beside else ""),
         threads=torch.get_num_threads(),
         seconds=round(state.seconds, 3),
     )
+
+
+def _described(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 def _has_valid(config: Config) -> bool:

@@ -44,6 +44,7 @@ def test_train_writes_its_folder_and_test_counts_the_same(tmp_path, capsys):
         ["--distort", "hard"],
         ["--distort", "hard", "--frozen"],
         ["--distort", "hard", "--frozen", "--with-clean"],
+        ["--augment", "gentle"],
         ["--train-on", "train+valid"],
         ["--limit", "100"],
         ["--epochs", "2"],

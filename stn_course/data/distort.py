@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from stn_course import fused, geometry, sampler
+from stn_course.geometry import frame_corners
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,26 @@ def draw_affine(ranges: Ranges, n: int, generator: Generator) -> Tensor:
     after a zoom of y by cos s.
     """
     u = torch.rand(6, n, generator=generator, device=generator.device)  # [6, n]
-    shear = ranges.shear * (2 * u[3] - 1)  # [n] degrees
-    zoom_x = _between(ranges.scale_x, u[0])
+    return _reading_of(_drawn(ranges, u), ranges.order)
+
+
+def _drawn(ranges: Ranges, u: Tensor) -> Tensor:
+    """angle, shear, both scales and both shifts of uniform numbers ``u`` [6, n].  # [6, n]"""
+    side = 2 * ranges.shift * (2 * u[4:6] - 1)  # the side is 2 in normalised units
+    own = [ranges.angle * (2 * u[2] - 1), ranges.shear * (2 * u[3] - 1)]
     zoom_y = _between(ranges.scale_y, u[0] if ranges.one_scale else u[1])
+    return torch.stack([*own, _between(ranges.scale_x, u[0]), zoom_y, *side])
+
+
+def _reading_of(drawn: Tensor, order: str) -> Tensor:
+    """theta [n, 2, 3] of what `_drawn` gives."""
+    angle, shear, zoom_x, zoom_y = drawn[:4]
     return geometry.affine(
-        angle=ranges.angle * (2 * u[2] - 1),
+        angle=angle,
         shear=-shear,
         scale=torch.stack([zoom_x, zoom_y * torch.cos(torch.deg2rad(shear))], 1),
-        shift=2 * ranges.shift * (2 * u[4:6].T - 1),  # the side is 2 in normalised units
-        order=ranges.order,
+        shift=drawn[4:].T,
+        order=order,
     )
 
 
@@ -78,9 +90,11 @@ def mixture(branches: tuple[Ranges, ...], images: Tensor, generator: Generator) 
     well).  Outside is black, as published.
     """
     n = len(images)
-    theta = torch.stack([draw_affine(b, n, generator) for b in branches])  # [branches, n, 2, 3]
+    u = torch.rand(len(branches), 6, n, generator=generator, device=generator.device)
+    drawn = torch.stack([_drawn(b, own) for b, own in zip(branches, u, strict=True)], 2)
     which = torch.randint(len(branches), (n,), generator=generator, device=generator.device)
-    theta = theta[which, torch.arange(n, device=which.device)]  # [n, 2, 3]
+    chosen = drawn.gather(2, which.expand(6, 1, n).transpose(1, 2))
+    theta = _reading_of(chosen[..., 0], branches[0].order)  # [n, 2, 3]
     coin = torch.rand(n, generator=generator, device=generator.device) < 0.5
     smooth = fused.warp(images, theta, padding="zeros")
     blocky = sampler.warp(images, theta, padding="zeros", mode="nearest")
@@ -172,7 +186,7 @@ def draw_projective(
     options = {"generator": generator, "device": generator.device, "dtype": torch.float64}
     zoom = _between(scale, torch.rand(n, **options))
     sd = 2 * pixels / side
-    corners = _corners(zoom).expand(n, 4, 2)
+    corners = frame_corners(zoom).expand(n, 4, 2)
     quads = corners + sd * torch.randn(n, 4, 2, **options)
     while (bad := ~_shows(quads)).any():
         quads[bad] = corners[bad] + sd * torch.randn(int(bad.sum()), 4, 2, **options)
@@ -181,20 +195,16 @@ def draw_projective(
     return theta.float()
 
 
-def _corners(like: Tensor) -> Tensor:
-    return like.new_tensor([[[-1, -1], [1, -1], [1, 1], [-1, 1]]])  # [1, 4, 2]
-
-
 def _reading(quads: Tensor) -> Tensor:
     """theta [n, 3, 3] of the motion that carries the frame's corners to ``quads`` [n, 4, 2]."""
-    motion = geometry.homography_from_corners(_corners(quads).expand_as(quads), quads)
+    motion = geometry.homography_from_corners(frame_corners(quads).expand_as(quads), quads)
     theta = geometry.invert(motion, "the motion of the corners")
     return theta / theta[:, 2:, 2:]
 
 
 def _shows(quads: Tensor) -> Tensor:
     """Whether a frame carried to each quad can be drawn: no fold, mirror or horizon.  # [n]"""
-    corners = _corners(quads)
+    corners = frame_corners(quads)
     fit = geometry.quads_fit(corners.expand_as(quads), quads)
     theta = _reading(torch.where(fit[:, None, None], quads, corners))
     ahead = theta[:, 2, 0].abs() + theta[:, 2, 1].abs() < 1  # w > 0 on the whole canvas

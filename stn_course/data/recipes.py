@@ -47,6 +47,8 @@ TASKS: dict[str, Callable[[Tensor, Tensor, Generator], Sums | Rows]] = {
     "cluttered": cluttered_rows,
     "sequences": sequence_rows,
 }
+# Recipes whose course depends on what was drawn: a GPU must be waited for.
+WAITS = ("p",)
 CLASSES = {"addition": 19}  # where they are not the ten digits
 
 

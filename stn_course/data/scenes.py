@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from stn_course.data.distort import Distorted, rts
+from stn_course.geometry import refuse
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,7 @@ def box_to_theta(boxes: Tensor, canvas: int) -> Tensor:
     """
     low, high = (boxes.float() * 2 / canvas - 1).split(2, dim=1)  # [B, 2] each, normalised
     half, centre = (high - low) / 2, (high + low) / 2
-    if (half <= 0).any():
-        raise ValueError("boxes must have x0 < x1 and y0 < y1")
+    refuse(half <= 0, "boxes must have x0 < x1 and y0 < y1")
     return torch.cat([torch.diag_embed(1 / half), (-centre / half)[:, :, None]], 2)
 
 

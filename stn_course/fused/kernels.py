@@ -13,66 +13,17 @@ import triton.language as tl
 
 # ---------------------------------------------------------------- where to read
 @triton.jit
-def centre(i, n, ALIGN: tl.constexpr):
-    """The normalised coordinate of pixel i of n."""
-    i, n = i * 1.0, n * 1.0
+def whole(n, ALIGN: tl.constexpr):
+    """[-1, 1] in pixels of the output."""
     if ALIGN:
-        return tl.where(n > 1, i * (2.0 / tl.maximum(n - 1.0, 1.0)) - 1.0, i * 2.0)
+        return tl.maximum(n - 1.0, 1.0)
     else:
-        return (2.0 * i + 1.0) / n - 1.0
-
-
-@triton.jit
-def depth(theta, X, Y):
-    """w of a homography, and its row of theta alone is read."""
-    return tl.load(theta + 6) * X + (tl.load(theta + 7) * Y + tl.load(theta + 8))
-
-
-@triton.jit
-def row_of(theta, i, X, Y):
-    """One row of theta at (X, Y, 1), and 0, or NaN if a number of that row is not finite."""
-    a, b, c = tl.load(theta + 3 * i), tl.load(theta + 3 * i + 1), tl.load(theta + 3 * i + 2)
-    return a * X + (b * Y + c), a * 0.0 + b * 0.0 + c * 0.0
-
-
-@triton.jit
-def place(theta, basis, p, valid, h, w, H, W, K,
-          KIND: tl.constexpr, ALIGN: tl.constexpr):  # fmt: skip
-    """Where output pixels p are read: x, y, whether that is a number, X, Y, and 1 / depth."""
-    X, Y = centre(p % W, W, ALIGN), centre(p // W, H, ALIGN)
-    shrink = 1.0
-    if KIND == 0:
-        u, v, poison = X * 0.0, Y * 0.0, 0.0  # the offsets alone first: their sum rounds less
-        for k in range(K):
-            moved_x, moved_y = tl.load(theta + 2 * k), tl.load(theta + 2 * k + 1)
-            share = tl.load(basis + k * H * W + p, mask=valid, other=0.0)
-            u += moved_x * share
-            v += moved_y * share
-            poison += moved_x * 0.0 + moved_y * 0.0
-        u, v = u + X, v + Y
-    else:
-        u, wrong_x = row_of(theta, 0, X, Y)
-        v, wrong_y = row_of(theta, 1, X, Y)
-        poison = wrong_x + wrong_y
-        if KIND == 3:
-            far, wrong = row_of(theta, 2, X, Y)
-            left, right = centre(0, W, ALIGN), centre(W - 1, W, ALIGN)
-            top, bottom = centre(0, H, ALIGN), centre(H - 1, H, ALIGN)
-            a, b = depth(theta, left, top), depth(theta, right, top)
-            c, d = depth(theta, left, bottom), depth(theta, right, bottom)
-            ahead = (a > 0) & (b > 0) & (c > 0) & (d > 0)
-            behind = (a < 0) & (b < 0) & (c < 0) & (d < 0)
-            poison += tl.where(ahead | behind, wrong, float("nan"))
-            shrink = 1.0 / tl.where(valid, far, 1.0)
-            u, v = u * shrink, v * shrink
-    x, y = span(w, ALIGN) * u + middle(w) + poison, span(h, ALIGN) * v + middle(h)
-    good = (x == x) & (y == y)
-    return tl.where(good, x, 0.0), tl.where(good, y, 0.0), good, X, Y, shrink
+        return n * 1.0
 
 
 @triton.jit
 def span(n, ALIGN: tl.constexpr):
-    """Half of [-1, 1] in pixels."""
+    """Half of [-1, 1] in pixels of the image."""
     if ALIGN:
         return (n - 1) * 0.5
     else:
@@ -82,6 +33,59 @@ def span(n, ALIGN: tl.constexpr):
 @triton.jit
 def middle(n):
     return (n - 1) * 0.5
+
+
+@triton.jit
+def depth(theta, X, Y):
+    """w of a homography, and its row of theta alone is read."""
+    return tl.load(theta + 6) * X + (tl.load(theta + 7) * Y + tl.load(theta + 8))
+
+
+@triton.jit
+def row_of(theta, i, dx, dy, across, down, one):
+    """A row of theta, its numbers times across, down and one, at (dx, dy, 1), and 0, or NaN."""
+    a, b, c = tl.load(theta + 3 * i), tl.load(theta + 3 * i + 1), tl.load(theta + 3 * i + 2)
+    return (a * across) * dx + ((b * down) * dy + c * one), a * 0.0 + b * 0.0 + c * 0.0
+
+
+@triton.jit
+def place(theta, basis, p, valid, h, w, H, W, K,
+          KIND: tl.constexpr, ALIGN: tl.constexpr):  # fmt: skip
+    """Where output pixels p are read: x, y, whether that is a number, X, Y, and 1 / depth."""
+    # Counted from the output's middle: exact, so an identity reads each pixel where it is.
+    dx, dy = p % W - middle(W), p // W - middle(H)
+    unit_x, unit_y = 2.0 / whole(W, ALIGN), 2.0 / whole(H, ALIGN)
+    X, Y = dx * unit_x, dy * unit_y
+    kx, ky = span(w, ALIGN), span(h, ALIGN)
+    xx, xy = 2.0 * kx / whole(W, ALIGN), 2.0 * kx / whole(H, ALIGN)
+    yx, yy = 2.0 * ky / whole(W, ALIGN), 2.0 * ky / whole(H, ALIGN)
+    shrink = 1.0
+    if KIND == 0:
+        x, y, poison = dx * 0.0, dy * 0.0, 0.0  # the offsets alone first: their sum rounds less
+        for k in range(K):
+            moved_x, moved_y = tl.load(theta + 2 * k), tl.load(theta + 2 * k + 1)
+            share = tl.load(basis + k * H * W + p, mask=valid, other=0.0)
+            x += moved_x * share
+            y += moved_y * share
+            poison += moved_x * 0.0 + moved_y * 0.0
+        x, y = kx * x + xx * dx, ky * y + yy * dy
+    else:
+        x, wrong_x = row_of(theta, 0, dx, dy, xx, xy, kx)
+        y, wrong_y = row_of(theta, 1, dx, dy, yx, yy, ky)
+        poison = wrong_x + wrong_y
+        if KIND == 3:
+            far, wrong = row_of(theta, 2, dx, dy, unit_x, unit_y, 1.0)
+            right, bottom = middle(W) * unit_x, middle(H) * unit_y
+            a, b = depth(theta, -right, -bottom), depth(theta, right, -bottom)
+            c, d = depth(theta, -right, bottom), depth(theta, right, bottom)
+            ahead = (a > 0) & (b > 0) & (c > 0) & (d > 0)
+            behind = (a < 0) & (b < 0) & (c < 0) & (d < 0)
+            poison += tl.where(ahead | behind, wrong, float("nan"))
+            shrink = 1.0 / tl.where(valid, far, 1.0)
+            x, y = x * shrink, y * shrink
+    x, y = x + middle(w) + poison, y + middle(h)
+    good = (x == x) & (y == y)
+    return tl.where(good, x, 0.0), tl.where(good, y, 0.0), good, X, Y, shrink
 
 
 @triton.jit

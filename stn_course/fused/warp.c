@@ -78,32 +78,45 @@ static float centre(int64_t i, int64_t n, int64_t align_corners)
     return (2 * i + 1) / (float)n - 1;
 }
 
-/* The output's pixel centres, the same for all images: the start of the scratch. */
+/* The output's pixels counted from its middle, the same for all images: the start of the scratch.
+ * Halves and wholes, so exact: an identity reads every pixel exactly where it is. */
 static void centres(const Warp *c)
 {
     float *X = c->scratch, *Y = X + pixels(c);
     memset(X, 0, 2 * pixels(c) * sizeof *X);
     for (int64_t i = 0; i < c->H; i++)
         for (int64_t j = 0; j < c->W; j++) {
-            X[i * c->W + j] = centre(j, c->W, c->align_corners);
-            Y[i * c->W + j] = centre(i, c->H, c->align_corners);
+            X[i * c->W + j] = j - (c->W - 1) / 2.0f;
+            Y[i * c->W + j] = i - (c->H - 1) / 2.0f;
         }
 }
 
-/* Half the span of [-1, 1] in pixels, and the middle in pixels of the padded plane. */
+/* [-1, 1] in pixels of the output and in units of such a pixel; half its span in pixels of the
+ * image; the middle in pixels of the padded plane; pixels of the image for one of the output. */
+static float whole(int64_t n, int64_t align_corners)
+{
+    return align_corners ? (n > 1 ? n - 1 : 1) : n;
+}
+static float unit(int64_t n, int64_t align_corners) { return 2 / whole(n, align_corners); }
 static float span(int64_t n, int64_t align_corners) { return (align_corners ? n - 1 : n) / 2.0f; }
 static float middle(int64_t n) { return (n + 1) / 2.0f; }
+static float ratio(int64_t n, int64_t out, int64_t align_corners)
+{
+    return (align_corners ? n - 1 : n) / whole(out, align_corners);
+}
 
 static void place(const Warp *c, int64_t b, float *x, float *y)
 {
-    const int64_t n = pixels(c), seen = c->H * c->W;
+    const int64_t n = pixels(c), seen = c->H * c->W, align = c->align_corners;
     const float *X = c->scratch, *Y = X + n;
-    const float kx = span(c->w, c->align_corners), ky = span(c->h, c->align_corners);
+    const float kx = span(c->w, align), ky = span(c->h, align);
     const float mx = middle(c->w), my = middle(c->h);
+    const float xx = ratio(c->w, c->W, align), xy = ratio(c->w, c->H, align);
+    const float yx = ratio(c->h, c->W, align), yy = ratio(c->h, c->H, align);
     if (c->kind == AFFINE) {
         const float *t = c->transform + 6 * b;
-        const float a0 = kx * t[0], a1 = kx * t[1], a2 = kx * t[2] + mx;
-        const float b0 = ky * t[3], b1 = ky * t[4], b2 = ky * t[5] + my;
+        const float a0 = xx * t[0], a1 = xy * t[1], a2 = kx * t[2] + mx;
+        const float b0 = yx * t[3], b1 = yy * t[4], b2 = ky * t[5] + my;
 #pragma omp simd
         for (int64_t p = 0; p < n; p++) {
             x[p] = a0 * X[p] + (a1 * Y[p] + a2);
@@ -111,11 +124,14 @@ static void place(const Warp *c, int64_t b, float *x, float *y)
         }
     } else if (c->kind == HOMOGRAPHY) {
         const float *t = c->transform + 9 * b;
+        const float a0 = xx * t[0], a1 = xy * t[1], a2 = kx * t[2];
+        const float b0 = yx * t[3], b1 = yy * t[4], b2 = ky * t[5];
+        const float w0 = unit(c->W, align) * t[6], w1 = unit(c->H, align) * t[7], w2 = t[8];
 #pragma omp simd
         for (int64_t p = 0; p < n; p++) {
-            float scale = 1 / (t[6] * X[p] + (t[7] * Y[p] + t[8]));
-            x[p] = (t[0] * X[p] + (t[1] * Y[p] + t[2])) * scale * kx + mx;
-            y[p] = (t[3] * X[p] + (t[4] * Y[p] + t[5])) * scale * ky + my;
+            float scale = 1 / (w0 * X[p] + (w1 * Y[p] + w2));
+            x[p] = (a0 * X[p] + (a1 * Y[p] + a2)) * scale + mx;
+            y[p] = (b0 * X[p] + (b1 * Y[p] + b2)) * scale + my;
         }
         memset(x + seen, 0, (n - seen) * sizeof *x); /* the last vector's rest: anywhere */
         memset(y + seen, 0, (n - seen) * sizeof *y);
@@ -136,7 +152,7 @@ static void place(const Warp *c, int64_t b, float *x, float *y)
             }
         }
 #pragma omp simd
-        for (int64_t p = 0; p < n; p++) x[p] += kx * X[p] + mx, y[p] += ky * Y[p] + my;
+        for (int64_t p = 0; p < n; p++) x[p] += xx * X[p] + mx, y[p] += yy * Y[p] + my;
     }
 }
 
@@ -281,6 +297,8 @@ sum_block(const Warp *c, int kind, const float *t, const Work *m, int64_t from, 
     const float *X = c->scratch, *Y = X + pixels(c), *x = m->x, *y = m->y;
     const float kx = span(c->w, c->align_corners), ky = span(c->h, c->align_corners);
     const float mx = middle(c->w), my = middle(c->h), right = c->w + 1, bottom = c->h + 1;
+    const float ux = unit(c->W, c->align_corners), uy = unit(c->H, c->align_corners);
+    const float w0 = kind == HOMOGRAPHY ? ux * t[6] : 0, w1 = kind == HOMOGRAPHY ? uy * t[7] : 0;
     float *sx = m->sx, *sy = m->sy;
     float s0 = 0, s1 = 0, s2 = 0, s3 = 0, s4 = 0, s5 = 0, s6 = 0, s7 = 0, s8 = 0;
 #pragma omp simd reduction(+ : s0, s1, s2, s3, s4, s5, s6, s7, s8)
@@ -288,7 +306,7 @@ sum_block(const Warp *c, int kind, const float *t, const Work *m, int64_t from, 
         const int in_x = (x[p] >= 0) & (x[p] <= right), in_y = (y[p] >= 0) & (y[p] <= bottom);
         float gx = in_x ? sx[p] : 0, gy = in_y ? sy[p] : 0;
         if (kind == HOMOGRAPHY) {
-            const float scale = 1 / (t[6] * X[p] + (t[7] * Y[p] + t[8]));
+            const float scale = 1 / (w0 * X[p] + (w1 * Y[p] + t[8]));
             gx *= scale, gy *= scale;
             const float gw = -(gx * (in_x ? x[p] - mx : 0) + gy * (in_y ? y[p] - my : 0));
             s6 += gw * X[p], s7 += gw * Y[p], s8 += gw;
@@ -301,7 +319,7 @@ sum_block(const Warp *c, int kind, const float *t, const Work *m, int64_t from, 
             s3 += gy * X[p], s4 += gy * Y[p], s5 += gy;
         }
     }
-    const float block[9] = {s0, s1, s2, s3, s4, s5, s6, s7, s8};
+    const float block[9] = {ux * s0, uy * s1, s2, ux * s3, uy * s4, s5, ux * s6, uy * s7, s8};
     for (int i = 0; i < 3 * kind; i++) total[i] += block[i];
 }
 

@@ -13,7 +13,7 @@ Conventions, here and in every module that builds on this one:
 """
 
 from stn_course.geometry.checks import as_float, as_matrix, check_size, readable, refuse
-from stn_course.geometry.corners import homography_from_corners, quads_fit
+from stn_course.geometry.corners import frame_corners, homography_from_corners, quads_fit
 from stn_course.geometry.heads import (
     Affine,
     Attention,
@@ -45,6 +45,7 @@ __all__ = [
     "control_grid",
     "control_points",
     "from_pixels",
+    "frame_corners",
     "homography_from_corners",
     "identity",
     "invert",

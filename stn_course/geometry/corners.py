@@ -18,6 +18,15 @@ def _areas(quad: Tensor) -> Tensor:
     return torch.stack([area(b, c, d), -area(a, c, d), area(a, b, d), -area(a, b, c)], 1)
 
 
+def frame_corners(like: Tensor) -> Tensor:
+    """Top left, top right, bottom right, bottom left of [-1, 1], typed like ``like``.  # [4, 2]
+
+    Computed where it is needed: a copy from the host cannot be part of a CUDA graph.
+    """
+    i = torch.arange(4, device=like.device)
+    return torch.stack([(i == 1) | (i == 2), i >= 2], 1).to(like.dtype) * 2 - 1
+
+
 def quads_fit(src: Tensor, dst: Tensor) -> Tensor:
     """Whether a homography takes one quad to the other without folding.  # bool [B]
 

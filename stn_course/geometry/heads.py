@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stn_course.geometry.checks import as_float
-from stn_course.geometry.corners import homography_from_corners
+from stn_course.geometry.corners import frame_corners, homography_from_corners
 from stn_course.geometry.splines import control_points
 
 
@@ -106,7 +106,7 @@ class Affine(Parametrisation):
 
     def __call__(self, raw: Tensor) -> Tensor:
         raw = self._raw(raw)
-        start = self.identity().to(raw)
+        start = torch.eye(2, 3, dtype=raw.dtype, device=raw.device).flatten()
         return (start + _bounded(raw - start, self.bound)).view(-1, 2, 3)
 
 
@@ -149,7 +149,7 @@ class Corners(Parametrisation):
 
     def __call__(self, raw: Tensor) -> Tensor:
         offsets = _bounded(self._raw(raw), self.bound).view(-1, 4, 2)
-        corners = offsets.new_tensor([[-1.0, -1], [1, -1], [1, 1], [-1, 1]]).expand_as(offsets)
+        corners = frame_corners(offsets).expand_as(offsets)
         return homography_from_corners(corners, corners + offsets)
 
 

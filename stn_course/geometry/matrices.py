@@ -23,7 +23,7 @@ def to_homogeneous(theta: Tensor) -> Tensor:
     theta = as_matrix(theta)
     if theta.shape[1] == 3:
         return theta
-    row = theta.new_tensor([0.0, 0.0, 1.0]).expand(theta.shape[0], 1, 3)
+    row = torch.eye(3, dtype=theta.dtype, device=theta.device)[2:].expand(theta.shape[0], 1, 3)
     return torch.cat([theta, row], 1)
 
 
@@ -111,7 +111,12 @@ def affine(
     if device is None and tensors:
         device = tensors[0].device
     n = lengths.pop() if lengths else 1
-    columns = [torch.as_tensor(p, dtype=dtype, device=device).expand(n) for p in parts]
+    columns = [
+        p.to(dtype=dtype, device=device).expand(n)
+        if isinstance(p, Tensor)
+        else torch.full((n,), p, dtype=dtype, device=device)
+        for p in parts
+    ]
     as_float(torch.stack(columns, 1), "angle, scale, shear and shift", ("B", 7))
     degrees, zx, zy, kx, ky, tx, ty = columns
     height, width = (1, 1) if size is None else check_size(size)

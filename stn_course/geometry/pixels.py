@@ -18,7 +18,7 @@ def pixel_centres(n: int, align_corners: bool = False, *, dtype=torch.float32, d
 def _pixel_map(like: Tensor, size: tuple[int, int], align_corners: bool) -> tuple[Tensor, Tensor]:
     """Scale and offset (x, y) with pixel = scale * normalised + offset.  # [2], [2]"""
     height, width = check_size(size)
-    wh = like.new_tensor([width, height])
+    wh = torch.stack([like.new_full((), width), like.new_full((), height)])
     return ((wh - 1) / 2, (wh - 1) / 2) if align_corners else (wh / 2, (wh - 1) / 2)
 
 

@@ -1,0 +1,164 @@
+"""One step of training; what a CUDA graph needs of it is checked as far as a CPU can."""
+
+import dataclasses
+import traceback
+
+import pytest
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from stn_course import models, step, train
+from stn_course.config import Config, build
+from stn_course.data import DISTORTIONS, TASKS, recipes
+from stn_course.geometry import checks
+
+RECIPES = [*DISTORTIONS, *TASKS]
+WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "lift_fresh", "equal", "unique")
+
+
+class Waits(TorchDispatchMode):
+    """Collects what a GPU would have to be waited for, and copies from the host."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function.name().removeprefix("aten::")
+        masked = name.startswith("index") and any(
+            i is not None and i.dtype == torch.bool for i in args[1] if isinstance(args[1], list)
+        )
+        if masked or any(word in name for word in WAITING):
+            where = [f for f in traceback.extract_stack() if "/stn_course/" in f.filename][-1:]
+            self.found += [f"{name} in {f.name}, line {f.lineno}" for f in where]
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.fixture
+def capturing(monkeypatch):
+    """Values may not be looked at, as while a CUDA graph is recorded."""
+    for module in ("checks", "matrices", "corners", "pixels", "splines", "heads"):
+        found = __import__(f"stn_course.geometry.{module}", fromlist=["x"])
+        if hasattr(found, "readable"):
+            monkeypatch.setattr(found, "readable", lambda values: False)
+    monkeypatch.setattr("stn_course.sampler.readable", lambda values: False)
+    assert not checks.readable(torch.zeros(1))
+
+
+def made(name, n=32):
+    images = torch.rand(n, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+    return recipes.make(name, images, torch.arange(n) % 10, torch.Generator().manual_seed(2))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_wait_for_nothing_unless_they_say_so(name, capturing):
+    with Waits() as waits:
+        made(name)
+    assert bool(waits.found) == (name in recipes.WAITS), waits.found
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Config(model="stn-small", distort="hard", schedule="onecycle"),
+        Config(model="stn-small", distort="hr", pose_weight=1.0, clip=1.0),
+        Config(model="tutorial", optimizer="sgd", lr=0.01),
+        Config(model="paper-st-cnn", options={"transform": "homography"}, distort="r"),
+        Config(model="paper-st-cnn", options={"transform": "tps"}, distort="e"),
+        Config(model="rnn-spn", distort="sequences", options={"design": "ours"}),
+    ],
+    ids=lambda c: f"{c.model}-{c.distort}",
+)
+def test_a_step_waits_for_nothing(config, capturing):
+    config = dataclasses.replace(config, batch_size=8, precision="float32")
+    channels, *size = (1, 28, 28) if config.distort != "sequences" else (1, 28, 28)
+    images = torch.randint(0, 256, (16, channels, *size), dtype=torch.uint8)
+    model = build(config)
+    optimizer = torch.optim.SGD(model.parameters(), config.lr)  # not what is asked about
+    one = step.Step(config, 0, model, optimizer, images, torch.arange(16) % 10)
+    index = torch.arange(8)
+    one(index, 0, config.lr)  # what is made once is made
+    with Waits() as waits:
+        drawn = one._draw(index)
+        one._learn(*drawn)
+    assert waits.found == []
+
+
+def test_the_loss_is_read_by_nobody_but_who_wants_it(monkeypatch):
+    """Reading a number waits for the device: a step that is not logged must not."""
+    reads = []
+    real = torch.Tensor.item
+    monkeypatch.setattr(torch.Tensor, "item", lambda t: reads.append(1) or real(t))
+    config = Config(model="fc", limit=640, batch_size=64, epochs=1)
+    run = train.steps(config, 0)
+    next(run)
+    before = len(reads)
+    for _ in range(8):
+        next(run)
+    assert len(reads) == before
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(0.3), nn.Dropout2d(0.3)])
+def test_dropout_by_its_own_dice(layer):
+    dice = torch.Generator().manual_seed(3)
+    net = nn.Sequential(nn.Identity(), nn.Sequential(layer))
+    step._own_dropout(net, dice)
+    x = torch.ones(200, 50, 4, 4)
+    out = net(x)
+    assert (out == 0).float().mean() == pytest.approx(0.3, abs=0.02)
+    assert out.mean() == pytest.approx(1, abs=0.03)
+    if isinstance(layer, nn.Dropout2d):
+        assert ((out == 0).flatten(2).float().mean(2) % 1 == 0).all(), "whole channels"
+    torch.manual_seed(99)
+    dice.manual_seed(3)
+    assert torch.equal(net(x), out), "the global stream has no say"
+    assert torch.equal(net.eval()(x), x)
+    assert models.count_parameters(net) == 0
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("distort", ["hard", "p", None])
+def test_a_graph_does_what_the_steps_do(distort, optimizer):
+    config = Config(model="stn-small", distort=distort, optimizer=optimizer, precision="float32")
+    weights = []
+    for record in (True, False):
+        torch.manual_seed(0)
+        model = build(config).cuda()
+        images = torch.randint(0, 256, (640, 1, 28, 28), dtype=torch.uint8).cuda()
+        labels = torch.arange(640).cuda() % 10
+        one = step.Step(config, 0, model, train.make_optimizer(config, model), images, labels,
+                        record=record)  # fmt: skip
+        for number in range(20):
+            loss = one(torch.arange(64).cuda() + 64 * (number % 10), number, 1e-3)
+        assert (one.graph is not None) == record and loss.isfinite()
+        weights.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+    torch.testing.assert_close(*weights, rtol=1e-3, atol=1e-4)
+
+
+def test_augment_comes_after_the_rest_and_leaves_the_labels(monkeypatch):
+    seen = []
+    real = recipes.make
+    monkeypatch.setattr(
+        step.recipes, "make", lambda name, *rest: seen.append(name) or real(name, *rest)
+    )
+    images = torch.randint(0, 256, (8, 1, 40, 40), dtype=torch.uint8)
+    config = Config(model="stn-small", distort="cluttered", frozen=True, augment="gentle")
+    model = build(config)
+    one = step.Step(
+        config, 0, model, torch.optim.SGD(model.parameters()), images, torch.zeros(8, 1).long()
+    )
+    one.dice.manual_seed(1)
+    x, y, _ = one._draw(torch.arange(8))
+    assert seen == ["gentle"] and x.shape == (8, 1, 40, 40) and torch.equal(y, torch.zeros(8, 1))
+    assert (x - images / 255).abs().mean() > 0.01
+    one.dice.manual_seed(2)
+    assert not torch.equal(one._draw(torch.arange(8))[0], x)
+
+
+def test_augment_must_keep_the_size():
+    with pytest.raises(ValueError, match="augment='rts' is unknown; wanted one of pose, gentle"):
+        Config(augment="rts")
+    with pytest.raises(ValueError, match="augment='gentle' and pose_weight"):
+        Config(model="stn-small", distort="hr", pose_weight=1.0, augment="gentle")
