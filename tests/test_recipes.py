@@ -148,10 +148,14 @@ def test_p_rejects_what_cannot_be_drawn_and_nothing_else():
         back = np.linalg.inv(solved(quad))
         w = np.c_[CORNERS, np.ones(4)] @ back[2] * np.sign(back[2, 2])
         verdict.append(convex and (w > 0).all())
-    assert distort._shows(quads).tolist() == verdict
+    assert distort._reading(quads)[1].tolist() == verdict
     assert np.mean(verdict) == pytest.approx(1 - 1 / 24, abs=0.01)
+    theta = distort._reading(quads)[0][verdict]
+    frame = torch.from_numpy(CORNERS).expand(len(theta), 4, 2)
+    slow = geometry.invert(geometry.homography_from_corners(frame, quads[verdict]))
+    torch.testing.assert_close(theta, slow / slow[:, 2:, 2:], rtol=1e-8, atol=1e-8)
     mirrored = torch.from_numpy(CORNERS[[1, 0, 3, 2]])[None]
-    assert distort._shows(mirrored).tolist() == [False]
+    assert distort._reading(mirrored)[1].tolist() == [False]
 
 
 def test_e_moves_sixteen_points_by_one_and_a_half_pixels():

@@ -185,30 +185,40 @@ def draw_projective(
     """
     options = {"generator": generator, "device": generator.device, "dtype": torch.float64}
     zoom = _between(scale, torch.rand(n, **options))
-    sd = 2 * pixels / side
-    corners = frame_corners(zoom).expand(n, 4, 2)
-    quads = corners + sd * torch.randn(n, 4, 2, **options)
-    while (bad := ~_shows(quads)).any():
-        quads[bad] = corners[bad] + sd * torch.randn(int(bad.sum()), 4, 2, **options)
-    theta = _reading(quads)
+    corners, sd = frame_corners(zoom), 2 * pixels / side
+    theta, shows = _reading(corners + sd * torch.randn(n, 4, 2, **options))
+    while (bad := ~shows).any():
+        again = sd * torch.randn(int(bad.sum()), 4, 2, **options)
+        theta[bad], shows[bad] = _reading(corners + again)
     theta[:, :2] /= zoom[:, None, None]
     return theta.float()
 
 
-def _reading(quads: Tensor) -> Tensor:
-    """theta [n, 3, 3] of the motion that carries the frame's corners to ``quads`` [n, 4, 2]."""
-    motion = geometry.homography_from_corners(frame_corners(quads).expand_as(quads), quads)
-    theta = geometry.invert(motion, "the motion of the corners")
-    return theta / theta[:, 2:, 2:]
+def _reading(quads: Tensor) -> tuple[Tensor, Tensor]:
+    """theta [n, 3, 3] of the motion that carries the frame's corners to ``quads`` [n, 4, 2].
 
-
-def _shows(quads: Tensor) -> Tensor:
-    """Whether a frame carried to each quad can be drawn: no fold, mirror or horizon.  # [n]"""
-    corners = frame_corners(quads)
-    fit = geometry.quads_fit(corners.expand_as(quads), quads)
-    theta = _reading(torch.where(fit[:, None, None], quads, corners))
+    And whether what it carries can be drawn: no dent, fold, mirror or horizon.  # bool [n]
+    `geometry.homography_from_corners` and `invert` in closed form, for a square (Heckbert 1989,
+    section 2.2.3): ten times as fast, and nothing is refused.
+    """
+    (x0, x1, x2, x3), (y0, y1, y2, y3) = (side.unbind(1) for side in quads.unbind(2))  # [n] each
+    sx, sy = (x0 - x1 + x2 - x3) / 2, (y0 - y1 + y2 - y3) / 2
+    ax, ay, bx, by = x1 - x2, y1 - y2, x3 - x2, y3 - y2  # the two sides at corner 2
+    area = ax * by - bx * ay
+    g, h = (sx * by - bx * sy) / area, (ax * sy - sx * ay) / area
+    # The motion, from (x, y) in [-1, 1]: rows (a, b, c), (d, e, f), (g, h, k).
+    k = 1 + g + h
+    a, b = (x1 - x0) / 2 + g * x1, (x3 - x0) / 2 + h * x3
+    d, e = (y1 - y0) / 2 + g * y1, (y3 - y0) / 2 + h * y3
+    c, f = x0 + a + b, y0 + d + e
+    inverse = [e * k - f * h, c * h - b * k, b * f - c * e]
+    inverse += [f * g - d * k, a * k - c * g, c * d - a * f]
+    inverse += [d * h - e * g, b * g - a * h, a * e - b * d]
+    theta = torch.stack(inverse, 1).view(-1, 3, 3) / inverse[8][:, None, None]
+    turns = [bx * ay - ax * by, (y0 - y3) * bx - (x0 - x3) * by]  # at corners 2 and 3
+    turns += [(x1 - x0) * (y3 - y0) - (y1 - y0) * (x3 - x0), (x0 - x1) * ay - (y0 - y1) * ax]
     ahead = theta[:, 2, 0].abs() + theta[:, 2, 1].abs() < 1  # w > 0 on the whole canvas
-    return fit & ahead & (torch.linalg.det(theta) > 0)
+    return theta, ahead & (inverse[8] > 0) & (torch.stack(turns) > 0).all(0)
 
 
 def elastic(images: Tensor, generator: Generator) -> Distorted:
