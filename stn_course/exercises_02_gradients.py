@@ -13,9 +13,9 @@ def coordinate_gradients(image, theta, upstream):
     (h, w), size = image.shape, tuple(upstream.shape)
     grid = sampler.affine_grid(theta[None], size)[0]  # [H, W, 2]
     x, y = ((grid[..., k] + 1) * n / 2 - 0.5 for k, n in ((0, w), (1, h)))
-    padded = F.pad(image, (1, 2, 1, 2))  # 0 outside
-    c = (x.floor() + 1).clamp(0, w + 1).long()
-    r = (y.floor() + 1).clamp(0, h + 1).long()
+    padded = F.pad(image, (2, 2, 2, 2))  # 0 outside, and so flat
+    c = (x.floor() + 2).clamp(0, w + 2).long()
+    r = (y.floor() + 2).clamp(0, h + 2).long()
     p00, p01, p10, p11 = (padded[r + i, c + j] for i in (0, 1) for j in (0, 1))
     a, b = x - x.floor(), y - y.floor()
     d_x = (1 - b) * (p01 - p00) + b * (p11 - p10)  # per pixel
@@ -29,6 +29,9 @@ def coordinate_gradients(image, theta, upstream):
 def _cases_24():
     yield uniform(10, 5, 6), thetas(11, 1)[0], uniform(12, 4, 3) - 0.5
     yield uniform(13, 4, 4), 1.2 * thetas(14, 1)[0], uniform(15, 5, 7) - 0.5
+    far = thetas(18, 1)[0].clone()
+    far[:, 2] -= 1.3  # beyond the left and the top
+    yield uniform(16, 5, 4), far, uniform(17, 6, 6) - 0.5
 
 
 def _summed(d_grid, places):
