@@ -8,7 +8,7 @@ PIP_ARGS ?=
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: help setup course test lab book notebooks full lock
+.PHONY: help setup course test lab book notebooks bench full lock
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "Install one, or name it: make $(or $(MAKECMDGOALS),setup) PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "Setting up .venv: some minutes the first time, nothing to do the next."
-	$(BIN)/python -m pip install $(PIP_ARGS) -q -c constraints.txt -e '.[tf,book,cluster,test]'
+	$(BIN)/python -m pip install $(PIP_ARGS) -q -c constraints.txt -e '.[tf,book,cluster,gpu,test]'
 	@touch $@
 
 course: setup ## digits, every notebook (quick profile), the book: build/html
@@ -40,6 +40,9 @@ book: setup ## the book from the stored outputs: build/html
 
 notebooks: setup ## run the notebooks again from notebooks/src and store them
 	@$(BIN)/python tools/notebooks.py execute
+
+bench: setup ## every speed target beside its peer; leave the machine alone meanwhile
+	@$(BIN)/python benchmarks/run.py
 
 full: setup ## remake every record (prints the plan and the time first)
 	$(BIN)/stn-course run --all --again

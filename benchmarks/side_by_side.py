@@ -9,42 +9,59 @@ measurement is void. Whether the two agree is checked before anything is timed.
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
+import numpy as np
 import torch
+
+from stn_course.records import current_commit
+from stn_course.speed import Speed, machine
 
 CONTROL = 0.03
 
 
-@dataclass(frozen=True)
-class Result:
-    """Seconds are medians of one call each; ratios are the peer's time by ours."""
+def line(speed: Speed) -> str:
+    """One line of the table, for people."""
+    head = f"{speed.target:>2} {speed.name}: "
+    if speed.verdict == "not measured":
+        return f"{head}not measured: {speed.why}"
+    if speed.ratio is None:
+        span = "" if speed.low is None else f" ({_time(speed.low)} to {_time(speed.high)})"
+        return f"{head}{_time(speed.ours)}{span}, wanted {_time(speed.wanted)}: {speed.verdict}"
+    control = "" if speed.control is None else f", peer/peer {speed.control:.3f}"
+    error = "" if speed.error is None else f", agree to {speed.error:.0e}"
+    return (
+        f"{head}{speed.ratio:.2f}x ({speed.low:.2f} to {speed.high:.2f}) of {speed.peer_name}, "
+        f"wanted {speed.wanted:g}x: {speed.verdict}; ours {_time(speed.ours)}, peer "
+        f"{_time(speed.peer)}{control}{error}"
+    )
 
-    name: str
-    ours: float
-    peer: float
-    ratio: float
-    low: float
-    high: float
-    control: float  # the peer's time by the peer's
-    error: float  # `difference` of the results
-    target: float
-    peer_name: str
 
-    @property
-    def void(self) -> bool:
-        return abs(self.control - 1) > CONTROL
+def _time(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{1e3 * seconds:.3g} ms"
 
-    def line(self) -> str:
-        verdict = "met" if self.low >= self.target else "missed"
-        if self.void:
-            verdict = "VOID: not a quiet machine"
-        return (
-            f"{self.name}: {self.ratio:.2f}x ({self.low:.2f} to {self.high:.2f}) of "
-            f"{self.peer_name}, wanted {self.target:g}x: {verdict}; ours {1e3 * self.ours:.3f} ms, "
-            f"peer {1e3 * self.peer:.3f} ms, peer/peer {self.control:.3f}, "
-            f"agree to {self.error:.0e}"
-        )
+
+def here(gpu: bool = False) -> dict:
+    """What every record of speed says of the machine and the code."""
+    return {
+        "device": machine(gpu),
+        "threads": torch.get_num_threads(),
+        "commit": current_commit(),
+        "versions": {"torch": torch.__version__, "numpy": np.__version__},
+    }
+
+
+def seconds(target: int, name: str, wanted: float, values: list[float], gpu=False, **more) -> Speed:
+    """A time without a peer: the median of ``values`` and its interval, at most ``wanted``."""
+    middle, low, high = median_interval(values)
+    verdict = "met" if high <= wanted else "missed"
+    spread = {"low": low, "high": high} if len(values) > 1 else {}
+    found = {"ours": middle, "verdict": verdict, **spread, **here(gpu), **more}
+    return Speed(target, name, wanted=wanted, **found)
+
+
+def absent(target: int, name: str, wanted: float, why: str, gpu: bool = False) -> Speed:
+    """A line that could not be measured, and why."""
+    return Speed(target, name, wanted=wanted, verdict="not measured", why=why, **here(gpu))
 
 
 def median_interval(values: list[float]) -> tuple[float, float, float]:
@@ -72,25 +89,29 @@ def difference(ours, peer, share: float = 1.0) -> float:
 
 
 def compare(
+    target: int,
     name: str,
     ours: Callable,
     peer: Callable,
     *,
-    target: float,
+    wanted: float,
     peer_name: str,
     tolerance: float,
+    agreement: Callable | None = None,
     share: float = 1.0,
     rounds: int = 31,
+    warm: int = 3,
     seconds: float = 0.01,
     device: str = "cpu",
     clock: Callable[[], float] = time.perf_counter,
-) -> Result:
+) -> Speed:
     """Run both and say which is faster. Raises AssertionError where they do not agree.
 
-    tolerance, share: of the results, as in `difference`. seconds: what one measurement lasts at
+    tolerance, share: of the results, as in `difference`; ``agreement`` gives the error itself
+    where the two do not return what could be compared. seconds: what one measurement lasts at
     least, by repeating the call.
     """
-    error = difference(ours(), peer(), share)
+    error = agreement() if agreement else difference(ours(), peer(), share)
     assert error <= tolerance, f"{name}: results differ by {error:.1e}, wanted {tolerance:.0e}"
 
     def wait() -> None:
@@ -106,7 +127,7 @@ def compare(
         return (clock() - start) / times
 
     for function in (ours, peer):
-        measure(function, 3)
+        measure(function, warm)
     times = [max(1, round(seconds / max(measure(f, 1), 1e-7))) for f in (peer, ours, peer)]
     taken = [[], [], []]  # peer, ours, peer again
     for turn in range(rounds):
@@ -118,6 +139,21 @@ def compare(
     ratio, low, high = median_interval(ratios)
     control = median_interval([a / b for a, b in zip(taken[0], taken[2], strict=True)])[0]
     ours_time, peer_time = (median_interval(taken[i])[0] for i in (1, 0))
-    return Result(
-        name, ours_time, peer_time, ratio, low, high, control, error, target, peer_name
-    )  # fmt: skip
+    verdict = "met" if low >= wanted else "missed"
+    void = abs(control - 1) > CONTROL
+    return Speed(
+        target,
+        name,
+        wanted=wanted,
+        verdict="void" if void else verdict,
+        why="the peer against itself is off by more than 3 %: not a quiet machine" if void else "",
+        ours=ours_time,
+        peer=peer_time,
+        peer_name=peer_name,
+        ratio=ratio,
+        low=low,
+        high=high,
+        control=control,
+        error=error,
+        **here(device == "cuda"),
+    )

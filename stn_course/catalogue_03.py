@@ -42,10 +42,10 @@ def hr() -> Iterator[tuple[str, Experiment]]:
     )
     about = "as published: tanh on theta and no identity start"
     yield "hr-published", Experiment(published, about, minutes=2, probe=_hr_pose)
-    ours = replace(OURS, distort="hr", tests=("hr",))
-    yield "hr-stn", Experiment(ours, "ours, from the identity", 3, minutes=9, probe=_hr_pose)
+    ours = replace(OURS, distort="hr", tests=("hr",), epochs=20)
+    yield "hr-stn", Experiment(ours, "ours, from the identity", 3, minutes=6, probe=_hr_pose)
     about = "ours, and the pose is part of the loss: upright and centred"
-    upright = replace(ours, pose_weight=1.0, epochs=20)
+    upright = replace(ours, pose_weight=1.0)
     yield "hr-upright", Experiment(upright, about, minutes=6, probe=_hr_pose)
 
 

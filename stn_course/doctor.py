@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 CONSTRAINTS = Path(__file__).resolve().parents[1] / "constraints.txt"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-INSTALL = "python -m pip install -c constraints.txt -e '.[tf,book,cluster,test]'"
+INSTALL = "python -m pip install -c constraints.txt -e '.[tf,book,cluster,gpu,test]'"
 
 
 class Finding(NamedTuple):

@@ -50,6 +50,7 @@ CHAPTERS = {
     "3": "stn_course.exercises_03",
     "4": "stn_course.exercises_04",
     "5": "stn_course.exercises_05",
+    "6": "stn_course.exercises_06",
     "7": "stn_course.exercises_07",
 }
 

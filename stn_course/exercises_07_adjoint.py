@@ -1,12 +1,11 @@
 """Exercise 7.3, the gradient to the image without adding into shared places."""
 
 import torch
+import torch.nn.functional as F
 
-from stn_course import exercises_02_adjoint as scattering
-from stn_course import geometry
+from stn_course import geometry, sampler
 from stn_course.byte_count import Traffic
 from stn_course.exercises import Exercise
-from stn_course.exercises_02_sampling import thetas, uniform
 
 
 def gathered_gradient(upstream, theta, size):
@@ -32,9 +31,13 @@ def gathered_gradient(upstream, theta, size):
 
 
 def _cases_73():
-    yield uniform(30, 6, 6) - 0.5, thetas(31, 1)[0], (6, 6)
-    yield uniform(32, 9, 8) - 0.5, 0.45 * thetas(33, 1)[0], (5, 4)
-    yield uniform(34, 4, 5) - 0.5, 1.7 * thetas(35, 1)[0], (7, 8)
+    dice = torch.Generator().manual_seed(73)
+    options = {"generator": dice, "dtype": torch.float64}
+    sizes = (((6, 6), 1.0, (6, 6)), ((9, 8), 0.45, (5, 4)), ((4, 5), 1.7, (7, 8)))
+    for out_size, scale, size in sizes:
+        noise = 0.8 * torch.rand(2, 3, **options) - 0.4
+        theta = scale * (geometry.identity(dtype=torch.float64)[0] + noise)
+        yield torch.rand(out_size, **options) - 0.5, theta, size
 
 
 # Operators that add several numbers to one place, in whatever order they come.
@@ -53,7 +56,16 @@ def _ask(function, case):
 
 
 def _scattered(upstream, theta, size):
-    return scattering.image_gradient(upstream, theta, size)
+    (h, w), out = size, upstream.new_zeros(size)
+    grid = sampler.affine_grid(theta[None], tuple(upstream.shape))[0]  # [H, W, 2]
+    x, y = geometry.to_pixels(grid, size).unbind(-1)
+    for row in (y.floor(), y.floor() + 1):
+        for column in (x.floor(), x.floor() + 1):
+            share = upstream * (1 - (x - column).abs()) * (1 - (y - row).abs())
+            inside = (row >= 0) & (row < h) & (column >= 0) & (column < w)
+            where = row[inside].long(), column[inside].long()
+            out.index_put_(where, share[inside], accumulate=True)
+    return out
 
 
 def _gathered(upstream, theta, size, window=None, bounded=True, in_output=False):
@@ -93,11 +105,13 @@ def _near_in_the_output(*case):
 
 
 def _resampled(upstream, theta, size):
-    return scattering._resampled(upstream, theta, size)
+    grid = sampler.affine_grid(geometry.invert(theta[None]), size)
+    return F.grid_sample(upstream[None, None], grid, align_corners=False)[0, 0]
 
 
 def _resampled_by_area(upstream, theta, size):
-    return scattering._resampled_by_area(upstream, theta, size)
+    pixels = geometry.to_pixels(theta[None], size, tuple(upstream.shape))[0]
+    return _resampled(upstream, theta, size) / torch.linalg.det(pixels[:, :2]).abs()
 
 
 EXERCISES = {

@@ -15,6 +15,8 @@ from stn_course import (
     catalogue_03_museum,
     catalogue_04,
     catalogue_05,
+    catalogue_06,
+    catalogue_07,
     records,
 )
 from stn_course.checkpoints import read_weights, save_weights
@@ -29,6 +31,8 @@ EXPERIMENTS: dict[str, Experiment] = (
     | catalogue_03_museum.EXPERIMENTS
     | catalogue_04.EXPERIMENTS
     | catalogue_05.EXPERIMENTS
+    | catalogue_06.EXPERIMENTS
+    | catalogue_07.EXPERIMENTS
 )
 
 

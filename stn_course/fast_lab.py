@@ -62,7 +62,7 @@ def slopes(images: Tensor, theta: Tensor, size: tuple[int, int]) -> tuple[Tensor
 
 
 # ---------------------------------------------------------------- coordinates
-def grid_error(side: int, dtype: torch.dtype, n: int = 20, seed: int = 0) -> float:
+def grid_error(side: int, dtype: torch.dtype, n: int = 4, seed: int = 0) -> float:
     """By how many pixels, at most, an affine grid is off that was computed in ``dtype``.
 
     For n thetas near the identity and images of ``side`` pixels: theta, the base grid and the
@@ -134,8 +134,9 @@ def operator_rows(traffic: Traffic, pixels: int) -> list[list[str]]:
 def race_warps(warps: dict[str, Warp], channels: int, rounds: int) -> list[str]:
     """Forward and gradient to theta, against the first of ``warps``: a row for a table.
 
-    The channels, the largest relative difference of their gradients, how many times as fast as
-    the first each other one is, and the first itself again.
+    The channels, the relative difference of their gradients, how many times as fast as the first
+    each other one is, and the first itself again. Of the difference the worst hundredth is left
+    out: a place on a pixel's centre for one, and beside it for another, has another slope.
     """
     images, theta, up = case(1024 // channels, channels, 28, 28)
 
@@ -144,7 +145,8 @@ def race_warps(warps: dict[str, Warp], channels: int, rounds: int) -> list[str]:
 
     first, *others = (step(warp) for warp in warps.values())
     wanted = first()
-    gap = max(((step() - wanted).abs().max() / wanted.abs().max()).item() for step in others)
+    errors = torch.stack([(step() - wanted).abs().flatten() for step in others])
+    gap = (errors.quantile(0.99, dim=1).max() / wanted.abs().max()).item()
     calls = [first, *others, step(next(iter(warps.values())))]
     base, *taken = race(dict(enumerate(calls)), rounds).values()
     return [str(channels), f"{gap:.0e}", *(f"{base / s:.1f}x" for s in taken)]

@@ -71,8 +71,9 @@ def ten_runs(runs: dict[str, Sequence[float]]) -> Figure:
     for (name, values), marker, colour in markers:
         count = len(set(map(float, values)))
         label = f"{name}: {count} different result{'s' * (count > 1)}"
-        ax.plot(range(1, len(values) + 1), values, marker, color=colour, label=label)
-    ax.set(xlabel="run, each in an order of its own", ylabel="off by")
+        millionths = 1e6 * np.asarray(values)
+        ax.plot(range(1, len(values) + 1), millionths, marker, color=colour, label=label)
+    ax.set(xlabel="run, each in an order of its own", ylabel="off by (millionths)")
     ax.margins(y=0.25)
     ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return fig
@@ -130,12 +131,11 @@ def step_times(batches: Sequence[int], seconds: Sequence[float], operators: int)
 
 
 def time_bars(seconds: dict[str, float], unit: str = "ms") -> Figure:
-    """One bar a name, the fastest in teal; seconds are drawn in ``unit`` (ms or µs)."""
+    """One bar a name; seconds are drawn in ``unit`` (ms or µs)."""
     factor = {"ms": 1e3, "µs": 1e6}[unit]
     values = [factor * s for s in seconds.values()]
     fig, ax = plt.subplots(figsize=(7, 0.42 * len(values) + 0.9))
-    colours = [NEEDED if v == min(values) else GREY for v in values]
-    drawn = ax.barh(range(len(values)), values, color=colours)
+    drawn = ax.barh(range(len(values)), values, color=NEEDED)
     ax.bar_label(drawn, [f"{v:.3g}" for v in values], padding=3, fontsize=8)
     ax.set_yticks(range(len(values)), list(seconds), fontsize=9)
     ax.set(xlabel=unit, xlim=(0, 1.12 * max(values)))

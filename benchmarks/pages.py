@@ -1,0 +1,105 @@
+"""Targets 11 and 12: how long a reader waits, for a picture, a page, and all of the tests."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from side_by_side import absent, line, seconds
+
+from stn_course.speed import Speed
+
+ROOT = Path(__file__).resolve().parents[1]
+FIRST = """
+import io
+from stn_course import fused, geometry, plots
+from stn_course.data import mnist
+some = mnist("test").images[:8]
+turned = fused.warp(some, geometry.affine(angle=30, batch=8))
+fig = plots.images_row(turned[:, 0], [""] * 8)
+fig.savefig(io.BytesIO(), format="png")
+"""
+
+
+def slider() -> Speed:
+    """An ipywidgets slider moved 200 times: its picture made anew in the kernel."""
+    from stn_course.theta_explorer import ThetaExplorer
+
+    y, x = np.mgrid[:28, :28] / 27
+    explorer = ThetaExplorer(np.exp(-((x - 0.4) ** 2) / 0.01 - (y - 0.6) ** 2 / 0.1))
+    times = []
+    for k in range(220):
+        start = time.perf_counter()
+        explorer.parts["rotate"].value = (7 * k) % 180 - 90
+        times.append(time.perf_counter() - start)
+    return _p95("slider to picture, ipywidgets, p95 of 200", 0.05, times[20:])
+
+
+def canvas() -> Speed:
+    """The playground's slider moved 200 times in Chromium: as its test measures it."""
+    name, wanted = "slider to picture, canvas in Chromium, p95 of 200", 0.008
+    words = ["-q", "-s", "tests/test_widgets.py", "-k", "p95_of_200_redraws"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *words], cwd=ROOT, capture_output=True, text=True
+    )
+    found = [
+        float(said.split("p95 ")[1].split(" ms")[0]) / 1e3
+        for said in done.stdout.splitlines()
+        if "redraw median" in said
+    ]
+    if not found:
+        return absent(11, name, wanted, "no Chromium here, or its test failed")
+    return seconds(11, name, wanted, [max(found)])
+
+
+def _p95(name: str, wanted: float, times: list[float]) -> Speed:
+    return seconds(11, name, wanted, [float(np.percentile(times, 95))])
+
+
+def first_figure() -> Speed:
+    """A fresh Python: import, the digits, a figure as PNG."""
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", FIRST], cwd=ROOT, check=True, capture_output=True)
+        times.append(time.perf_counter() - start)
+    return seconds(12, "first figure after import, a fresh Python", 4.0, times)
+
+
+def pages() -> Iterator[Speed]:
+    """Every notebook, and all of them, as `pytest --nbval notebooks` runs them."""
+    total = 0.0
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        start = time.perf_counter()
+        words = ["-q", "--nbval", str(path.relative_to(ROOT)), "-p", "no:cacheprovider"]
+        environment = os.environ | {"PYTHONWARNINGS": "ignore"}
+        done = subprocess.run([sys.executable, "-m", "pytest", *words], cwd=ROOT,
+                              capture_output=True, text=True, env=environment)  # fmt: skip
+        spent = time.perf_counter() - start
+        total += spent
+        limit = 90.0 if path.name.startswith("06") else 60.0
+        name = f"notebook {path.stem}, nbval"
+        if done.returncode:
+            last = (done.stdout.strip().splitlines() or ["no output"])[-1]
+            yield absent(12, name, limit, last)
+        else:
+            yield seconds(12, name, limit, [spent])
+    yield seconds(12, "pytest --nbval notebooks, all of them", 360.0, [total])
+
+
+def measure(device: str = "cpu") -> Iterator[Speed]:
+    """Targets 11 and 12: of a reader's machine, so of a CPU."""
+    if device != "cpu":
+        return
+    yield slider()
+    yield canvas()
+    yield first_figure()
+    yield from pages()
+
+
+if __name__ == "__main__":
+    for speed in measure():
+        print(line(speed), flush=True)

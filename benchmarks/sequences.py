@@ -1,0 +1,81 @@
+"""Target 9, time to read three digits; target 10, the published set of them, bit for bit."""
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from side_by_side import absent, line, seconds
+
+from stn_course import data, records
+from stn_course.experiments import EXPERIMENTS
+from stn_course.speed import Speed
+
+GOAL, SET = 98.26, "sequences"
+SHOWN = 200  # images that the naive loop makes: all 80 000 would take minutes
+
+
+def to_accuracy(device: str) -> Speed:
+    """Target 9: the fastest experiment whose seeds reach the published figure on test, in mean."""
+    name = f"{GOAL} % a digit of the sequences, on test"
+    wanted, gpu = (1800.0, False) if device == "cpu" else (60.0, True)
+    found = []
+    for experiment in (n for n in EXPERIMENTS if n.startswith("seq-")):
+        runs = [r for r in records.load(experiment) if (r.device == "cpu") != gpu]
+        if runs and records.mean_sd([r.accuracy(f"test/{SET}") for r in runs])[0] >= GOAL:
+            times = [r.seconds for r in runs]
+            found.append((sum(times) / len(times), times, experiment, runs[0].threads))
+    if not found:
+        return absent(9, name, wanted, "no experiment on sequences has reached it yet", gpu)
+    _, times, experiment, threads = min(found)
+    why = f"{experiment}, {len(times)} seeds, {threads} threads a run"
+    return seconds(9, name, wanted, times, gpu, why=why)
+
+
+def naive(count: int) -> None:
+    """As many images by a plain loop: a number drawn at a time, from a list of all of them."""
+    dice, digits = np.random.RandomState(0), np.random.rand(50_000, 28, 28).astype(np.float32)
+    for _ in range(count):
+        picked = [dice.choice(range(50_000)) for _ in range(3)]
+        slope, top, left = (dice.choice(range(n)) for n in (16, 100, 28))
+        canvas, clutter = np.zeros((100, 100), np.float32), np.zeros((100, 100), np.float32)
+        for i, k in enumerate(picked):
+            y, x = min(max(top + (slope - 8) * i, 0), 72), min(left + 28 * i, 72)
+            canvas[y : y + 28, x : x + 28] = digits[k]
+        for _ in range(8):
+            k, y, x = (dice.choice(range(n)) for n in (100_000, 91, 91))
+            clutter[y : y + 9, x : x + 9] = digits[k % 50_000, 9:18, 9:18]
+        np.clip(canvas + clutter, 0, 1)
+
+
+def published(device: str) -> Speed:
+    """Target 10: all three splits, drawn, rendered, and held against the published hashes."""
+    name, wanted = "the published 100x100 set, all 80 000 images", 12.0
+    if data.is_sample():
+        return absent(10, name, wanted, "the offline sample has other digits")
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        for split in data.generate(data.PUBLISHED_100).values():
+            for k in range(0, len(split), 1000):
+                split.images(slice(k, k + 1000))
+        times.append(time.perf_counter() - start)
+    for split, made in data.generate(data.PUBLISHED_100).items():
+        for part, sha in zip(("images", "labels"), made.sha256(), strict=True):
+            assert sha == data.PUBLISHED_SHA256[SET, split, part], f"{split} {part} differs"
+    start = time.perf_counter()
+    naive(SHOWN)
+    peer = (time.perf_counter() - start) * 80_000 / SHOWN
+    why = f"hashes as published; a naive loop needs {peer:.0f} s (from {SHOWN} of its images)"
+    return seconds(10, name, wanted, times, peer=peer, peer_name="a naive loop", why=why)
+
+
+def measure(device: str = "cpu") -> Iterator[Speed]:
+    """Targets 9 and 10."""
+    yield to_accuracy(device)
+    if device == "cpu":
+        yield published(device)
+
+
+if __name__ == "__main__":
+    for speed in measure():
+        print(line(speed), flush=True)

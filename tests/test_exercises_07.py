@@ -1,0 +1,151 @@
+"""Answers to notebook 07's exercises as people write them, beyond the registered ones."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from support import rejection, unnamed_bugs
+from torch import nn
+
+from stn_course import byte_count, exercises, geometry, sampler, step_lab
+from stn_course.exercises import check
+
+KEYS = ("7.1", "7.2", "7.3", "7.4")
+NAMED = {
+    "7.1": ("base grid is missing", "once a channel", "*output*", "four bytes", "`batch`"),
+    "7.2": ("swapped", "means", "own theta", "upstream is forgotten", "in pixels"),
+    "7.3": ("inverse matrix", "area", "shared places", "nearest readers", "do not exist"),
+    "7.4": ("images[known]", "`if length > 1`", "loss.item()", "no longer shortened", "zeros"),
+}
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_the_bugs_that_everybody_writes_have_names(key):
+    assert unnamed_bugs(key, NAMED[key]) == []
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_reference_that_is_shown_needs_nothing_hidden(key):
+    called = set(exercises.find(key).reference.__code__.co_names)
+    assert not [name for name in called if name.startswith("_")]
+
+
+# ---------------------------------------------------------------- the references themselves
+def with_torch(images, theta):
+    grid = F.affine_grid(theta, images.shape, align_corners=False)
+    return F.grid_sample(images, grid, align_corners=False)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 64])
+def test_bytes_moved_is_what_is_counted(channels):
+    pair = exercises.find("7.1").reference(1, channels, (64, 64), (64, 64))[:2]
+    counted = byte_count.a_pixel(with_torch, channels)
+    assert [n / 64**2 for n in pair] == pytest.approx(counted, abs=0.2)
+
+
+@pytest.mark.parametrize("size", [(6, 6), (5, 9)])
+def test_the_gather_is_autograds_gradient(size):
+    dice = torch.Generator().manual_seed(0)
+    for motion in (dict(angle=30), dict(scale=2.0), dict(scale=0.4), dict(angle=200, shear=20)):
+        theta, up = geometry.affine(**motion).double(), torch.rand(7, 8, generator=dice).double()
+        image = torch.zeros(1, 1, *size, dtype=torch.float64, requires_grad=True)
+        out = sampler.warp(image, theta, (7, 8), padding="zeros")
+        (wanted,) = torch.autograd.grad(out, image, up[None, None])
+        ours = exercises.find("7.3").reference(up, theta[0], size)
+        assert torch.allclose(ours, wanted[0, 0], atol=1e-12)
+
+
+def test_both_branches_of_the_step_are_tried():
+    lengths = []
+    for seed, pull in exercises.find("7.4").cases():
+        net, images, labels = step_lab.small_problem(seed, pull)
+        F.cross_entropy(net(images[0]), labels[0], ignore_index=-1).backward()
+        lengths.append(torch.stack([p.grad.norm() for p in net.parameters()]).norm().item())
+    assert max(lengths) > 1 > min(lengths)
+
+
+# ---------------------------------------------------------------- right, written otherwise
+def by_einsum(slope_x, slope_y, upstream):
+    (h, w), dtype = upstream.shape[2:], upstream.dtype
+    y, x = (geometry.pixel_centres(n, dtype=dtype) for n in (h, w))
+    base = torch.stack([x.expand(h, w), y[:, None].expand(h, w), torch.ones(h, w, dtype=dtype)])
+    slopes = torch.stack([slope_x, slope_y])
+    return torch.einsum("ibchw,bchw,jhw->bij", slopes, upstream, base)
+
+
+def asks_everybody(upstream, theta, size):
+    """Every output pixel is asked by every pixel of the image: slow, exact, no inverse."""
+    grid = sampler.affine_grid(theta[None], tuple(upstream.shape))[0]
+    x, y = geometry.to_pixels(grid, size).unbind(-1)  # [H, W]
+    rows = torch.arange(size[0]).to(upstream)[:, None, None]
+    columns = torch.arange(size[1]).to(upstream)[:, None, None]
+    down = (1 - (y - rows).abs()).clamp(min=0)  # [h, H, W]
+    across = (1 - (x - columns).abs()).clamp(min=0)  # [w, H, W]
+    return torch.einsum("aij,bij,ij->ab", down, across, upstream)
+
+
+def with_torchs_clip(net, optimiser, images, labels, total):
+    optimiser.zero_grad()
+    known = (labels >= 0).double()
+    each = F.cross_entropy(net(images), labels.clamp(min=0), reduction="none")
+    loss = (each * known).sum() / known.sum()
+    loss.backward()
+    nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+    optimiser.step()
+    return total + loss.detach()
+
+
+RIGHT = {
+    "7.1": lambda b, c, s, o: (
+        4 * b * (c * s[0] * s[1] + (10 + c) * o[0] * o[1]),
+        4 * b * (c * s[0] * s[1] + (12 + c) * o[0] * o[1]),
+        *[4 * b * c * (s[0] * s[1] + o[0] * o[1])] * 2,
+    ),
+    "7.2": by_einsum,
+    "7.3": asks_everybody,
+    "7.4": with_torchs_clip,
+}
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_other_right_answers_pass(key, capsys):
+    assert check(key, RIGHT[key]) is RIGHT[key]
+    assert f"{key}: right." in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------- wrong, written otherwise
+def test_autograd_is_no_gather():
+    def answer(upstream, theta, size):
+        image = upstream.new_zeros(1, 1, *size).requires_grad_()
+        grid = F.affine_grid(theta[None], (1, 1, *upstream.shape), align_corners=False)
+        out = F.grid_sample(image, grid, align_corners=False)[0, 0]
+        return torch.autograd.grad(out, image, upstream)[0][0, 0]
+
+    assert "autograd's own backward added them into shared places" in rejection("7.3", answer)
+
+
+def test_a_graph_that_grows_is_told():
+    def answer(net, optimiser, images, labels, total):
+        loss = F.cross_entropy(net(images), labels, ignore_index=-1)
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimiser.step()
+        return total + loss
+
+    assert "the tensor still carries its graph" in rejection("7.4", answer)
+
+
+@pytest.mark.parametrize("hide", ["print", "nonzero", "tolist"])
+def test_other_ways_to_wait_are_seen(hide, capsys):
+    reference = exercises.find("7.4").reference
+
+    def answer(net, optimiser, images, labels, total):
+        if hide == "print":
+            print(total)
+        elif hide == "nonzero":
+            (labels >= 0).nonzero()
+        else:
+            labels.tolist()
+        return reference(net, optimiser, images, labels, total)
+
+    assert "on case 1 of 2" in rejection("7.4", answer)

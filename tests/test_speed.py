@@ -1,0 +1,151 @@
+"""Records of speed, and how they are made."""
+
+import itertools
+import sys
+
+import pytest
+import torch
+from support import ROOT
+
+from stn_course import speed
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import epoch
+import pages
+import sequences
+import side_by_side
+import tutorial
+import warp
+
+
+def one(**change):
+    told = {"target": 1, "name": "a warp, B=2", "device": "2 cores of a Processor", "threads": 2,
+            "wanted": 3.0, "verdict": "met", "ratio": 4.0, "low": 3.5, "high": 4.5}  # fmt: skip
+    return speed.Speed(**told | change)
+
+
+def test_a_record_comes_back(tmp_path):
+    path = speed.save(one(), tmp_path)
+    assert path.relative_to(tmp_path).as_posix() == "2-cores-of-a-processor/01-a-warp-b-2.json"
+    speed.save(one(device="NVIDIA H200", ratio=12.0), tmp_path)
+    assert speed.load(tmp_path) == [one(), one(device="NVIDIA H200", ratio=12.0)]
+    assert speed.find("a warp, B=2", gpu=True, where=tmp_path).ratio == 12
+    assert speed.find("another", where=tmp_path) is None
+
+
+def test_what_is_no_record_is_named(tmp_path):
+    path = speed.save(one(), tmp_path)
+    path.write_text(path.read_text().replace('"ratio"', '"ration"'))
+    with pytest.raises(ValueError, match="01-a-warp-b-2.json is no record of speed.*ration"):
+        speed.load(tmp_path)
+    with pytest.raises(ValueError, match="verdict='fast'"):
+        one(verdict="fast")
+
+
+def test_committed_records_of_speed_are_readable():
+    for found in speed.load():
+        assert found.commit != "unknown" and not found.commit.endswith("-dirty"), found.name
+        assert found.verdict in ("met", "missed", "void", "not measured")
+
+
+def test_the_interval_of_a_median():
+    assert side_by_side.median_interval([3.0, 1.0, 2.0])[0] == 2
+    middle, low, high = side_by_side.median_interval([float(k) for k in range(31)])
+    assert (middle, low, high) == (15, 9, 21)  # ranks 10 and 22 of 31: 97 %
+
+
+class Clock:
+    """A clock by which each call takes what the list says."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+    def takes(self, seconds):
+        times = itertools.cycle(seconds)
+
+        def function():
+            self.now += next(times)
+            return torch.ones(2)
+
+        return function
+
+
+def compared(ours, peer, **change):
+    clock = Clock()
+    told = {"target": 2, "name": "x", "wanted": 3, "peer_name": "the peer", "tolerance": 0.1,
+            "rounds": 9, "warm": 1, "seconds": 1e-9, "clock": clock}  # fmt: skip
+    return side_by_side.compare(ours=clock.takes(ours), peer=clock.takes(peer), **told | change)
+
+
+def test_a_ratio_is_met_missed_or_void():
+    found = compared([1.0], [4.0])
+    assert found.verdict == "met" and found.ratio == pytest.approx(4) and found.control == 1
+    assert "4.00x (4.00 to 4.00) of the peer, wanted 3x: met" in side_by_side.line(found)
+    assert compared([1.0], [2.0]).verdict == "missed"
+    noisy = compared([1.0], [4.0, 5.0])
+    assert noisy.verdict == "void" and "not a quiet machine" in noisy.why
+
+
+def test_results_must_agree_before_anything_is_timed():
+    with pytest.raises(AssertionError, match="results differ by 2.0e-01"):
+        compared([1.0], [4.0], agreement=lambda: None or _raise(), tolerance=0.1)
+
+
+def _raise():
+    raise AssertionError("results differ by 2.0e-01")
+
+
+def test_disagreement_is_found():
+    clock = Clock()
+    with pytest.raises(AssertionError, match="x: results differ by 5.0e-01, wanted 1e-01"):
+        side_by_side.compare(
+            1, "x", lambda: torch.tensor([1.0, 3.0]), lambda: torch.tensor([1.0, 2.0]),
+            wanted=1, peer_name="p", tolerance=0.1, clock=clock,
+        )  # fmt: skip
+
+
+def test_a_time_without_a_peer():
+    found = side_by_side.seconds(12, "a page", 4.0, [1.0, 2.0, 3.0])
+    assert (found.ours, found.verdict, found.ratio) == (2.0, "met", None)
+    assert side_by_side.seconds(12, "a page", 1.5, [2.0]).verdict == "missed"
+    gone = side_by_side.absent(5, "x", 50, "no peer")
+    assert side_by_side.line(gone).endswith("x: not measured: no peer")
+
+
+def test_ten_runs_that_differ_are_refused():
+    dice = torch.Generator().manual_seed(0)
+    with pytest.raises(AssertionError, match="two runs differ"):
+        warp.same_bits(lambda: torch.rand(3, generator=dice), "dice")
+
+
+# ---------------------------------------------------------------- the peers do the same work
+def test_pil_moves_the_digits_as_we_do():
+    assert epoch.error("rts") < 0.01 and epoch.error("p") < 0.01
+
+
+def test_the_peer_of_an_epoch_draws_digits(monkeypatch):
+    for name, side in epoch.CANVAS.items():
+        made = epoch.Digits(name, epoch.digits(3, "cpu"))[1]
+        assert made.shape == (1, side, side) and 0.05 < made.mean() < 0.9
+
+
+def test_the_tutorials_steps_are_ours():
+    images = epoch.digits(1280, "cpu")
+    labels = torch.arange(1280) % 10
+    assert tutorial.difference(images, labels, "cpu") < 1e-3
+
+
+def test_what_has_no_records_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr("stn_course.records.records_dir", lambda: tmp_path)
+    assert tutorial.to_accuracy("cpu").verdict == "not measured"
+    assert sequences.to_accuracy("cpu").verdict == "not measured"
+
+
+def test_the_naive_loop_runs_and_the_first_figure_is_drawn():
+    sequences.naive(1)
+    made = {}
+    exec(compile(pages.FIRST, "first", "exec"), made)
+    assert len(made["fig"].axes) == 8
