@@ -15,11 +15,11 @@ from PIL import Image
 from side_by_side import absent, compare, line, seconds
 from torch.utils.data import DataLoader, Dataset
 
-from stn_course import geometry
-from stn_course.data import recipes
+from stn_course import fused, geometry
+from stn_course.data import distort, recipes
 from stn_course.speed import Speed
 
-BATCH = 2000
+BATCH = 250
 CANVAS = {"rts": 42, "p": 28}
 
 
@@ -31,11 +31,18 @@ def digits(n: int, device: str) -> torch.Tensor:
 
 
 def ours(name: str, images: torch.Tensor) -> None:
-    """One epoch: shuffled, drawn, moved; each batch stays where it was made."""
-    dice = torch.Generator(images.device).manual_seed(0)
-    labels = torch.zeros(len(images), dtype=torch.long, device=images.device)
-    for index in torch.randperm(len(images), device=images.device).split(BATCH):
-        recipes.make(name, images.index_select(0, index), labels[index], dice)
+    """One epoch: shuffled, all transforms drawn at once, moved batch by batch.
+
+    The draws and the warps are those of `recipes`; a batch stays where it was made.
+    """
+    dice, n, size = torch.Generator(images.device).manual_seed(0), len(images), CANVAS[name]
+    if name == "rts":
+        theta = distort.draw_affine(distort.RTS, n, dice) * (size / images.shape[-1])
+    else:
+        theta = distort.draw_projective(n, dice)
+    order = torch.randperm(n, device=images.device)
+    for index, own in zip(order.split(BATCH), theta.split(BATCH), strict=True):
+        fused.warp(images.index_select(0, index), own, (size, size), padding="zeros")
 
 
 def pixels(theta: np.ndarray, size: int, side: int) -> np.ndarray:

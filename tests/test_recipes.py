@@ -224,3 +224,21 @@ def test_gentle_is_small_and_its_spline_is_the_motion_of_the_picture():
     assert torch.equal(made.images, again)
     moved = made.theta.norm(dim=2).mean() * SIDE / 2  # pixels
     assert 1 < moved < 4
+
+
+@pytest.mark.parametrize(
+    "ranges", [*distort.HARD, *distort.MILD, distort.HR, distort.R, distort.RTS]
+)
+def test_the_closed_form_is_the_motion_of_geometry(ranges):
+    drawn = distort._drawn(ranges, torch.rand(6, 500, generator=seeded(4)).double())
+    angle, shear, zoom_x, zoom_y, tx, ty = drawn
+    scale = torch.stack([zoom_x, zoom_y * torch.cos(torch.deg2rad(shear))], 1)
+    shift = torch.stack([tx, ty], 1)
+    slow = geometry.affine(angle, scale, -shear, shift, order=ranges.order)
+    fast = distort._reading_of(drawn, ranges.order)
+    torch.testing.assert_close(fast, slow, rtol=1e-12, atol=1e-12)
+
+
+def test_an_order_that_is_not_drawn_is_refused():
+    with pytest.raises(ValueError, match="order='ZTRS'; wanted 'TRSZ' or 'RTSZ'"):
+        distort.draw_affine(distort.Ranges(order="ZTRS"), 2, seeded())
