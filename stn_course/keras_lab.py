@@ -1,0 +1,96 @@
+"""What notebook 06 does around its networks: other backends, the golden file, timing, records.
+
+Importing it loads neither Keras nor TensorFlow.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from stn_course import records, scoreboard
+
+GOLDEN = records.PACKAGE.parent / "tests" / "golden" / "sampler.json"
+
+
+def run_on(script: str, *backends: str) -> dict[str, dict]:
+    """Run ``script`` with Keras on each of ``backends``; of each, the JSON it prints last.
+
+    Every backend has a process of its own, and they run side by side.  Raises RuntimeError with
+    what one said if it fails.
+    """
+    command, pipe = [sys.executable, "-c", script], subprocess.PIPE
+    started = {}
+    for name in backends:
+        environment = os.environ | {"KERAS_BACKEND": name, "TF_CPP_MIN_LOG_LEVEL": "2"}
+        started[name] = subprocess.Popen(
+            command, stdout=pipe, stderr=pipe, text=True, env=environment
+        )
+    said = {name: process.communicate() for name, process in started.items()}
+    for name, process in started.items():
+        if process.returncode:
+            raise RuntimeError(f"on {name}: {said[name][1].strip().splitlines()[-1:]}")
+    return {name: json.loads(out.splitlines()[-1]) for name, (out, _) in said.items()}
+
+
+def golden(**wanted) -> list[dict]:
+    """The cases of the golden file in which each of ``wanted`` holds, as float64 arrays.
+
+    Each case has ``images``, ``upstream``, ``output`` and ``grad_images``, channels last;
+    ``fill``, ``params`` and ``grad_params``; ``kind``, ``padding`` and ``align_corners``.
+    Without a checkout there is no file, and the list is empty.
+    """
+    if not GOLDEN.exists():
+        return []
+    file, cases = json.loads(GOLDEN.read_text()), []
+    shapes = file["shapes"]
+    for case in file["cases"]:
+        if any(case[name] != value for name, value in wanted.items()):
+            continue
+        shape = shapes["params"][case["kind"]]
+        made = {name: case[name] for name in ("kind", "padding", "align_corners")}
+        made["size"] = tuple(shapes["output"][2:])
+        for name in ("images", "upstream", "output", "grad_images"):
+            values = case.get(name, file.get(name))
+            like = "images" if name == "grad_images" else name
+            made[name] = np.array(values).reshape(shapes[like]).transpose(0, 2, 3, 1)
+        made["fill"] = np.array(file["fill"]).reshape(shapes["fill"])
+        for name in ("params", "grad_params"):
+            made[name] = np.array(case[name]).reshape(shape)
+        cases.append(made)
+    return cases
+
+
+def milliseconds(*jobs: Callable[[], object], rounds: int = 15) -> list[float]:
+    """The median time of each job in milliseconds; they take turns, after one warm-up each."""
+    for job in jobs:
+        job()
+    took = [[] for _ in jobs]
+    for _ in range(rounds):
+        for job, times in zip(jobs, took, strict=True):
+            start = time.perf_counter()
+            job()
+            times.append(1000 * (time.perf_counter() - start))
+    return [statistics.median(times) for times in took]
+
+
+def recorded(experiment: str, which: str) -> str:
+    """``97.12 ± 0.08 % (n = 5)`` of an experiment's records, or that it is not yet run."""
+    values = [run.accuracy(which) for run in records.load(experiment)]
+    text = scoreboard.mean_sd_text(values)
+    return f"{text} (n = {len(values)})" if len(values) > 1 else text
+
+
+def matrix(networks: Sequence[str], sets: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """The head and the rows of a table: networks trained on each set, tested on each, in Keras."""
+    rows = []
+    for network in networks:
+        for trained_on in sets:
+            name = f"keras-{network}-{trained_on}"
+            rows.append([network, trained_on, *(recorded(name, f"test/{on}") for on in sets)])
+    return ["network", "trained on", *(f"tested on {on}" for on in sets)], rows

@@ -1,0 +1,112 @@
+"""``tf.data`` that distorts digits inside the graph: the recipes of `data.distort` again.
+
+Random numbers are stateless: a batch's distortion depends on the seed and its number alone.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from stn_course.data.distort import HARD, HR, MILD, RTS, R, Ranges
+from stn_course.keras_twin.sampler import warp
+
+# Each recipe's branches, one of which is drawn for each image; and the side of its canvas.
+RECIPES: dict[str, tuple[tuple[Ranges, ...], int]] = {
+    "hard": (HARD, 28),
+    "mild": (MILD, 28),
+    "hr": ((HR,), 40),
+    "r": ((R,), 28),
+    "rts": ((RTS,), 42),
+}
+
+
+def theta_from(ranges: Ranges, u):
+    """theta [n, 2, 3] of numbers u [6, n] in [0, 1), as `data.distort.draw_affine` has them."""
+
+    def between(limits, u):
+        return limits[0] + (limits[1] - limits[0]) * u
+
+    def rows(*entries):
+        return tf.reshape(tf.stack([*entries, zero, zero, one], 1), (-1, 3, 3))
+
+    one, zero = tf.ones_like(u[0]), tf.zeros_like(u[0])
+    shear = ranges.shear * (2 * u[3] - 1) * (math.pi / 180)
+    angle = ranges.angle * (2 * u[2] - 1) * (math.pi / 180)
+    zoom_x = between(ranges.scale_x, u[0])
+    zoom_y = between(ranges.scale_y, u[0] if ranges.one_scale else u[1]) * tf.cos(shear)
+    x, y = (2 * ranges.shift * (2 * u[k] - 1) for k in (4, 5))  # the side is 2
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    motion = {
+        "T": rows(one, zero, x, zero, one, y),
+        "R": rows(cos, sin, zero, -sin, cos, zero),
+        "S": rows(one, -tf.tan(shear), zero, zero, one, zero),
+        "Z": rows(zoom_x, zero, zero, zero, zoom_y, zero),
+    }
+    content = motion[ranges.order[0]]
+    for letter in ranges.order[1:]:
+        content = tf.matmul(content, motion[letter])
+    return tf.linalg.inv(content)[:, :2]  # theta maps output to input: the way back
+
+
+def distort(images, recipe: str, seed):
+    """``images`` [B, 28, 28, 1] in [0, 1] under ``recipe``; seed: two integers.  # [B, H, W, 1]
+
+    Raises ValueError for a recipe that is not in `RECIPES`.
+    """
+    if recipe not in RECIPES:
+        raise ValueError(f"recipe={recipe!r} is unknown; wanted one of {', '.join(RECIPES)}")
+    branches, canvas = RECIPES[recipe]
+    n, seed = tf.shape(images)[0], tf.convert_to_tensor(seed)
+    u = tf.random.stateless_uniform([8, n], seed)
+    theta = tf.stack([theta_from(each, u[:6]) for each in branches])  # [branches, B, 2, 3]
+    which = tf.cast(u[6] * len(branches), tf.int32)
+    theta = tf.gather_nd(theta, tf.stack([which, tf.range(n)], 1))  # [B, 2, 3]
+    theta *= canvas / images.shape[1]
+    smooth = warp(images, theta, (canvas, canvas), "zeros")
+    if len(branches) == 1:
+        return smooth
+    blocky = warp(images, theta, (canvas, canvas), "zeros", mode="nearest")
+    return tf.where((u[7] < 0.5)[:, None, None, None], smooth, blocky)  # XQ flips a coin
+
+
+def digits(images) -> np.ndarray:
+    """uint8 [N, C, h, w] of torch as uint8 [N, h, w, C]."""
+    return np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())
+
+
+def frozen(images: np.ndarray, recipe: str, seed: int, batch: int = 2000) -> np.ndarray:
+    """uint8 ``images`` [N, 28, 28, 1], each distorted once, in the graph; uint8 as well."""
+    data = tf.data.Dataset.from_tensor_slices(images).batch(batch).enumerate()
+
+    def once(k, some):
+        made = distort(tf.cast(some, tf.float32) / 255, recipe, [seed, tf.cast(k, tf.int32)])
+        return tf.cast(tf.round(255 * made), tf.uint8)
+
+    return np.concatenate(list(data.map(once).as_numpy_iterator()))
+
+
+def batches(
+    images: np.ndarray, labels: np.ndarray, batch: int, seed: int, recipe: str | None = None
+) -> tf.data.Dataset:
+    """Batches of (images in [0, 1], labels) in a new order every epoch.
+
+    images: uint8 [N, h, w, C].  With ``recipe`` every visit to an image distorts it afresh.
+    """
+    images, labels = tf.constant(images), tf.constant(labels)
+    order = tf.data.Dataset.range(len(images)).shuffle(len(images), seed=seed)
+    # One number a batch that never comes again: its share of an order that is new every epoch.
+    made = order.batch(batch).map(_reader(images, labels, seed, recipe))
+    return made.prefetch(2)
+
+
+def _reader(images, labels, seed: int, recipe: str | None) -> Callable:
+    def read(index):
+        x = tf.cast(tf.gather(images, index), tf.float32) / 255  # [B, h, w, C]
+        if recipe:
+            mixed = tf.reduce_sum(index * tf.range(1, tf.size(index, tf.int64) + 1))
+            x = distort(x, recipe, [tf.cast(seed, tf.int64), mixed])
+        return x, tf.gather(labels, index)
+
+    return read
