@@ -171,7 +171,7 @@ def measure(device: str = "cpu") -> Iterator[Speed]:
         wanted=3,
         tolerance=1e-3,
         peer_name=f"the tutorial's loop, {WORKERS} workers",
-        rounds=9,
+        rounds=15,
         warm=1,
         agreement=lambda: difference(images, labels, device),
     )
