@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from side_by_side import absent, compare, line
@@ -139,6 +140,49 @@ def target_4(device):
     }
 
 
+def image_by_image():
+    """Target 1 beside what warps one image after the other: SciPy, and OpenCV where there is one.
+
+    Both read in pixels, y first or x first; zeros outside, as ours. OpenCV rounds places to 1/32
+    of a pixel.
+    """
+    images, theta = rand(256, 1, 28, 28), affines(256, "cpu")
+    pixels = images[:, 0].numpy()
+    # From pixels of the output, counted from the first one's centre, to those of the input.
+    out = torch.tensor([[2 / 28, 0, 1 / 28 - 1], [0, 2 / 28, 1 / 28 - 1], [0, 0, 1]])
+    back = torch.tensor([[14, 0, 13.5], [0, 14, 13.5], [0, 0, 1]])
+    maps = (back @ geometry.to_homogeneous(theta) @ out)[:, :2].double().numpy()  # [B, 2, 3]
+
+    def scipy():
+        from scipy import ndimage
+
+        made = []
+        for image, m in zip(pixels, maps, strict=True):
+            turn, shift = m[::-1, 1::-1], m[::-1, 2]  # y first
+            made.append(ndimage.affine_transform(image, turn, shift, order=1, mode="grid-constant"))
+        return torch.from_numpy(np.stack(made))[:, None]
+
+    def opencv():
+        import cv2
+
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        made = [
+            cv2.warpAffine(i, m, (28, 28), flags=flags) for i, m in zip(pixels, maps, strict=True)
+        ]
+        return torch.from_numpy(np.stack(made))[:, None]
+
+    name, ours = "forward, affine, 256 x 1x28x28", functools.partial(our_warp, images, theta)
+    for title, peer, tolerance in (("SciPy", scipy, 1e-4), ("OpenCV", opencv, 0.1)):
+        told = f"{name}, an image at a time"
+        try:
+            peer()
+        except ImportError as error:
+            yield absent(1, f"{told} by {title}", 3, str(error))
+            continue
+        yield compare(1, f"{told} by {title}", ours, peer, wanted=3, peer_name=title,
+                      tolerance=tolerance, rounds=9)  # fmt: skip
+
+
 # Among millions of places some fall on the lattice for one of the two and just beside it for the
 # other, where the gradient to theta jumps. Tests hold every number to 1e-5 off the lattice; here
 # all but one in a hundred must agree.
@@ -166,6 +210,8 @@ def measure(device: str = "cpu", clock=time.perf_counter, only=tuple(TARGETS)) -
             wanted = {"cpu": 8, "cuda": 15}[device]
             name = "thin-plate spline, 16 points, 256 x 1x64x64"
             yield absent(number, name, wanted, str(error), device == "cuda")
+    if device == "cpu" and 1 in only:
+        yield from image_by_image()
 
 
 def main() -> int:

@@ -134,7 +134,7 @@ def test_the_others_draw():
 
 
 def test_projective_digits_come_with_their_truth():
-    from stn_course import data, sampler
+    from stn_course import data, fused
     from stn_course.measure import prepare
 
     digits = data.mnist("test")
@@ -143,5 +143,5 @@ def test_projective_digits_come_with_their_truth():
         min(place_lab.POOL, len(digits.images)), (4,), generator=torch.Generator().manual_seed(0)
     )
     assert torch.equal(labels, digits.labels[index])
-    again = sampler.warp(prepare(digits.images[index]), theta, padding="zeros")
+    again = fused.warp(prepare(digits.images[index]), theta, padding="zeros")
     assert torch.equal(images, again)

@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 from support import ROOT
 
-from stn_course import cli, experiments, records, sweep
+from stn_course import cli, experiments, records, sweep, train
 from stn_course.config import Config
 from stn_course.experiment import Experiment
 
@@ -97,7 +97,7 @@ def killed_once(flag):
         if not flag.exists():
             flag.write_text("")
             os.kill(os.getpid(), signal.SIGKILL)
-        return experiments.fit(TINY, seed, name=name)[1]
+        return train.fit(TINY, seed, name=name)[1]
 
     return run
 
@@ -159,7 +159,7 @@ def test_the_longest_runs_come_first():
 def test_bad_input_is_named(monkeypatch):
     with pytest.raises(ValueError, match="jobs=0"):
         made(RUNS, jobs=0)
-    with pytest.raises(ValueError, match="jobs=2, cluster='tcp://x'"):
+    with pytest.raises(ValueError, match="jobs=2, parallel_runs=1, cluster='tcp://x'"):
         made(RUNS, jobs=2, cluster="tcp://x")
     with pytest.raises(ValueError, match="weights would stay"):
         made(RUNS, cluster="tcp://x", weights="somewhere")
