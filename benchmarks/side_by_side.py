@@ -3,7 +3,8 @@
 Each round runs the peer, ours, and the peer again, in an order that changes from round to round.
 A round gives one ratio; what is reported is their median with its 95 % interval (from ranks, so
 nothing is assumed about the noise). The peer against itself must come out within 3 % of 1, or the
-measurement is void and made again; the third is kept as it is. Whether the two agree is checked before anything is timed.
+measurement is void and made again; the third is kept as it is. Whether the two agree is checked
+before anything is timed.
 """
 
 import math
