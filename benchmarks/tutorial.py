@@ -26,7 +26,7 @@ from stn_course.data import mnist
 from stn_course.experiments import find
 from stn_course.speed import Speed
 from stn_course.step import Step
-from stn_course.train import make_optimizer
+from stn_course.train import fit, make_optimizer
 
 MEAN, SD = 0.1307, 0.3081
 STEPS = 100  # of one measurement
@@ -216,9 +216,12 @@ def graph(images, labels) -> Speed:
 
 
 def to_accuracy(device: str) -> Speed:
-    """Target 7, from the records of the experiment whose every seed is told to reach it."""
+    """Target 7: five runs of fast-clean, on a CPU those of its records, on a GPU made now."""
     name, wanted = "98.87 % on clean digits, mean of 5 seeds", 25.0 if device == "cpu" else 0.5
-    here = [r for r in records.load("fast-clean") if (r.device == "cpu") == (device == "cpu")]
+    if device == "cuda":  # its records are of a CPU: these would take their place
+        here = [fit(find("fast-clean").config, seed)[1] for seed in range(5)]
+    else:
+        here = [r for r in records.load("fast-clean") if r.device == "cpu"]
     if len(here) < 5:
         return absent(7, name, wanted, f"{len(here)} of 5 records of fast-clean", device == "cuda")
     mean = records.mean_sd([r.accuracy("test/clean") for r in here])[0]

@@ -19,8 +19,6 @@ run() { # minutes, then what `stn-course run` is told
 if "$python" -c "import pytest" 2>/dev/null; then
   "$python" -m pytest -q tests/test_step.py tests/test_fused_triton.py || exit 1
 fi
-# The shortest first: its five seeds are what target 7 is read from.
-timeout 120 "$python" -m stn_course run fast-clean --out "$out/records.jsonl"
 timeout 300 "$python" benchmarks/run.py --device cuda --only warp epoch tutorial parallel \
   --out "$out/bench"
 
