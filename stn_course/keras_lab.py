@@ -86,6 +86,16 @@ def recorded(experiment: str, which: str) -> str:
     return f"{text} (n = {len(values)})" if len(values) > 1 else text
 
 
+def compared(a: str, b: str, which: str) -> list[str]:
+    """Three cells: what `recorded` says of a and of b, and b - a with Welch's 95 % interval."""
+    values = [[run.accuracy(which) for run in records.load(name)] for name in (a, b)]
+    gap = "-"
+    if all(len(v) > 1 for v in values):
+        mean, half = records.difference(*values)
+        gap = f"{mean:+.2f} ± {half:.2f}"
+    return [recorded(a, which), recorded(b, which), gap]
+
+
 def matrix(networks: Sequence[str], sets: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     """The head and the rows of a table: networks trained on each set, tested on each, in Keras."""
     rows = []

@@ -176,6 +176,20 @@ def paired_difference(a: list[float], b: list[float]) -> tuple[float, float]:
     return mean, float(stats.t.ppf(0.975, n - 1)) * sd / math.sqrt(n)
 
 
+def difference(a: list[float], b: list[float]) -> tuple[float, float]:
+    """Mean of b less mean of a, and the half width of Welch's 95 % interval: nothing is paired.
+
+    ValueError unless both have at least two values that differ.
+    """
+    from scipy import stats  # not on every machine that trains
+
+    for name, values in (("a", a), ("b", b)):
+        if len(set(values)) < 2:
+            raise ValueError(f"{name}={values}; wanted at least two values that differ")
+    low, high = stats.ttest_ind(b, a, equal_var=False).confidence_interval(0.95)
+    return float(low + high) / 2, float(high - low) / 2
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """The file at ``path`` is the old one or the new one, never half of either."""
     path = Path(path)

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from stn_course import records
-from stn_course.scoreboard_rows import AS_PUBLISHED, CPU_BUDGET, OURS, ROWS, SOURCES, Row
+from stn_course.scoreboard_rows import AS_PUBLISHED, CPU_BUDGET, IN_KERAS, OURS, ROWS, SOURCES, Row
 from stn_course.tables import markdown
 
 __all__ = [
     "AS_PUBLISHED",
     "CPU_BUDGET",
+    "IN_KERAS",
     "NOT_YET",
     "OURS",
     "ROWS",

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-# Three kinds of row, never mixed: their network, data and budget; their network and data at a
-# budget for CPUs; and anything goes.
+# Four kinds of row, never mixed: their network, data and budget, in torch or in Keras; their
+# network and data at a budget for CPUs; and anything goes.
 AS_PUBLISHED, CPU_BUDGET, OURS = "as published", "CPU budget", "ours"
+IN_KERAS = "as published, in Keras"
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,10 @@ def _ours(row, task, variant, published, experiment, test, target="") -> Row:
     return Row(row, task, variant, published, experiment, which, kind=OURS, target=target)
 
 
+def _keras(row, task, variant, published, experiment, test) -> Row:
+    return Row(row, task, variant, published, f"keras-{experiment}", f"test/{test}", IN_KERAS)
+
+
 # Who published each row's numbers, under the short names that this course uses.
 SOURCES = {
     "S1": "[LJ](https://github.com/LevinJ/cluttered_mnist_sequence)",
@@ -97,6 +102,7 @@ SOURCES = {
 
 ROWS: tuple[Row, ...] = (
     Row("S1", _SEQ, "FFN-SPN (published on validation)", "98.26", "lj-ffn", _ROWS),
+    _keras("S1", _SEQ, "FFN-SPN (published on validation)", "98.26", "lj-ffn", "sequences"),
     _ours("S1", _SEQ, "FFN-SPN", "98.26", "seq-ffn", "sequences", "at least 98.3"),
     _ours(
         *("S1", _SEQ, "FFN-SPN, fresh sequences", "98.26"),
@@ -123,13 +129,18 @@ ROWS: tuple[Row, ...] = (
     Row("S4", _HARD, "FC", "75.69", "xq-fc-hard", "test/hard"),
     Row("S4", _HARD, "CNN (script)", "88", "xq-cnn-hard", "test/hard"),
     Row("S4", _HARD, "FC + STN", "89.28", "xq-stn-fc-hard", "test/hard"),
+    _keras("S4", _HARD, "FC", "75.69", "fc-hard", "hard"),
+    _keras("S4", _HARD, "CNN (script)", "88", "cnn-hard", "hard"),
+    _keras("S4", _HARD, "FC + STN", "89.28", "stn-fc-hard", "hard"),
     _ours("S4", _HARD, "FC + STN", "89.28", "hard-fc-stn", "hard", "at least 94"),
     _ours("S4", _HARD, "CNN + STN", "89.28", "hard-stn", "hard", "at least 98.5"),
     Row("S5", _MILD, "FC", "83.88", "xq-fc-mild", "test/mild"),
+    _keras("S5", _MILD, "FC", "83.88", "fc-mild", "mild"),
     Row("S5", _MILD, "CNN (blog)", "94.34", "xq-cnn-mild", "test/mild"),
     Row("S5", _MILD, "CNN (blog) + STN", "96.46", "xq-stn-cnn-mild", "test/mild"),
     _ours("S5", _MILD, "CNN + STN", "96.46", "mild-stn", "mild", "at least 99.4"),
     Row("S6", _CLEAN, "FC", "97.67", "xq-fc-mild", "test/clean"),
+    _keras("S6", _CLEAN, "FC", "97.67", "fc-mild", "clean"),
     Row("S6", _CLEAN, "CNN (blog)", "98.74", "xq-cnn-mild", "test/clean"),
     Row("S6", _CLEAN, "CNN (blog) + STN", "98.89", "xq-stn-cnn-mild", "test/clean"),
     _ours("S6", _CLEAN, "CNN + STN", "98.89", "mild-stn", "clean", "at least 99.5"),
@@ -146,6 +157,7 @@ ROWS: tuple[Row, ...] = (
     ),
     _ours("S7", _CLUTTER, "fresh clutter", "97.62", "cluttered-stn-fresh", "cluttered"),
     Row("S8", _HR, "STN", "97.06", "hr-published", "test/hr"),
+    _keras("S8", _HR, "STN", "97.06", "hr", "hr"),
     _ours("S8", _HR, "from the identity", "97.06", "hr-stn", "hr"),
     _ours("S8", _HR, "upright and centred", "97.06", "hr-upright", "hr", "at least 99.3"),
     Row("S9", "plain MNIST", "with STN", "98.8654", "hy-stn"),

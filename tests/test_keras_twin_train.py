@@ -1,6 +1,7 @@
 """Training in Keras: the pipeline draws torch's distortions, a run repeats, its record is right."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -178,6 +179,13 @@ def test_the_golden_cases_are_handed_out_channels_last():
     assert [case["kind"] for case in cases] == ["affine", "homography", "tps"]
     assert cases[0]["images"].shape == (2, 5, 6, 2) and cases[0]["output"].shape == (2, 4, 5, 2)
     assert len(keras_lab.golden()) == 18
+
+
+def test_two_experiments_are_compared_and_a_missing_one_leaves_a_gap():
+    torch_, keras_, gap = keras_lab.compared("xq-fc-hard", "xq-cnn-hard", "test/hard")
+    assert torch_ == keras_lab.recorded("xq-fc-hard", "test/hard") and "n = 5" in keras_
+    assert re.fullmatch(r"\+1\d\.\d\d ± 0\.\d\d", gap)
+    assert keras_lab.compared("xq-fc-hard", "no-such", "test/hard")[1:] == ["not yet run", "-"]
 
 
 def test_a_script_that_fails_on_a_backend_is_told():

@@ -46,6 +46,17 @@ def test_statistics_against_scipy(tmp_path):
     assert (difference - half, difference + half) == pytest.approx((low, high))
 
 
+def test_an_unpaired_difference_is_welchs():
+    a, b = [97.1, 96.4, 97.9, 97.0], [97.5, 97.9]
+    mean, half = records.difference(a, b)
+    # Welch 1947: the squared standard errors add up, and so do their degrees of freedom.
+    parts = [(records.mean_sd(v)[1] ** 2 / len(v), len(v) - 1) for v in (a, b)]
+    se2 = sum(p for p, _ in parts)
+    df = se2**2 / sum(p**2 / d for p, d in parts)
+    assert mean == pytest.approx(97.7 - 97.1)
+    assert half == pytest.approx(stats.t.ppf(0.975, df) * math.sqrt(se2))
+
+
 def test_clear_errors(tmp_path):
     with pytest.raises(ValueError, match="no.json is not a record: missing"):
         records.loads('{"seed": 1}', "no.json")
@@ -57,6 +68,9 @@ def test_clear_errors(tmp_path):
         records.accuracy("absent", "test/clean", tmp_path)
     with pytest.raises(ValueError, match="wanted pairs"):
         records.paired_difference([1.0], [2.0])
+    for a, b, name in (([1.0], [1.0, 2.0], "a"), ([1.0, 2.0], [3.0, 3.0], "b")):
+        with pytest.raises(ValueError, match=rf"{name}=.*at least two values that differ"):
+            records.difference(a, b)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
