@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from stn_course.config import Config
 from stn_course.experiment import Experiment
-from stn_course.pose import measure_pose
+from stn_course.pose import pose_probe
 
 # This course's recipe for its own small net: distortions drawn afresh at every visit.
 OURS = Config(
@@ -16,10 +16,6 @@ OURS = Config(
     schedule="onecycle",
     epochs=40,
 )
-
-
-def _hr_pose(model, device) -> dict:
-    return measure_pose(model, "hr", device)
 
 
 def hy() -> Iterator[tuple[str, Experiment]]:
@@ -41,12 +37,15 @@ def hr() -> Iterator[tuple[str, Experiment]]:
         model="hr", distort="hr", frozen=True, tests=("hr",), epochs=20, batch_size=500
     )
     about = "as published: tanh on theta and no identity start"
-    yield "hr-published", Experiment(published, about, minutes=2, probe=_hr_pose)
+    yield "hr-published", Experiment(published, about, minutes=2, probe=pose_probe("hr"))
     ours = replace(OURS, distort="hr", tests=("hr",), epochs=20)
-    yield "hr-stn", Experiment(ours, "ours, from the identity", 3, minutes=6, probe=_hr_pose)
+    yield (
+        "hr-stn",
+        Experiment(ours, "ours, from the identity", 3, minutes=6, probe=pose_probe("hr")),
+    )
     about = "ours, and the pose is part of the loss: upright and centred"
     upright = replace(ours, pose_weight=1.0)
-    yield "hr-upright", Experiment(upright, about, minutes=6, probe=_hr_pose)
+    yield "hr-upright", Experiment(upright, about, minutes=6, probe=pose_probe("hr"))
 
 
 def xq() -> Iterator[tuple[str, Experiment]]:

@@ -11,11 +11,7 @@ from stn_course import colocalise
 from stn_course.config import Config
 from stn_course.experiment import Experiment
 from stn_course.museum import glimpses
-from stn_course.pose import measure_pose
-
-
-def _hr_pose(model, device) -> dict:
-    return measure_pose(model, "hr", device)
+from stn_course.pose import pose_probe
 
 
 def museum() -> Iterator[tuple[str, Experiment]]:
@@ -31,12 +27,29 @@ def museum() -> Iterator[tuple[str, Experiment]]:
         batch_size=100,
     )
     about = "museum: HR's net as published, tanh on theta and no identity start"
-    yield "museum-hr-start", Experiment(short, about, seeds=20, minutes=0.6, probe=_hr_pose)
+    yield "museum-hr-start", Experiment(short, about, seeds=20, minutes=0.6, probe=pose_probe("hr"))
     # The same classifier; the identity is out of reach of HR's tanh, so the localiser is ours.
     options = {"localiser": "paper-fc", "classifier": "hr-cnn"}
     ours = replace(short, model="stn", options=options)
     about = "museum: HR's classifier behind a transformer that starts at the identity"
-    yield "museum-hr-identity", Experiment(ours, about, seeds=20, minutes=0.6, probe=_hr_pose)
+    yield (
+        "museum-hr-identity",
+        Experiment(ours, about, seeds=20, minutes=0.6, probe=pose_probe("hr")),
+    )
+    # XQ's notebook's net; it says that without the identity in the bias everything is turned.
+    xq = Config(
+        model="stn-cnn",
+        options={"identity_start": False},
+        distort="mild",
+        frozen=True,
+        with_clean=True,
+        tests=("mild",),
+        train_on="train+valid",
+        limit=10_000,
+        batch_size=32,
+    )
+    about = "museum: XQ's CNN and transformer without the identity start, a sixth of its digits"
+    yield "museum-xq-start", Experiment(xq, about, seeds=20, minutes=0.4, probe=pose_probe("mild"))
     # The tutorial's net on turned digits, [-1, 1] as in HY: what is outside, grey or background.
     turned = Config(
         model="tutorial",

@@ -1,6 +1,7 @@
 """How upright and centred a transformer leaves its digits: what remains of the true motion."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -77,6 +78,11 @@ def measure_pose(
         "before": spread(*residual(made.theta, identity), half),
         "after": spread(*residual(made.theta, torch.cat(found)), half),
     }
+
+
+def pose_probe(name: str) -> Callable[[nn.Module, torch.device], dict[str, dict]]:
+    """`measure_pose` under the recipe ``name``, as an experiment's probe calls it."""
+    return lambda model, device: measure_pose(model, name, device)
 
 
 def pose_error(true: Tensor, found: Tensor) -> Tensor:
