@@ -99,6 +99,13 @@ def test_python_versions_are_said_once_and_alike():
     assert "(3, 11) <= sys.version_info[:2] < (3, 14)" in doctor
 
 
+def test_the_container_is_set_up_by_make_on_a_python_that_fits():
+    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    (base,) = (re.fullmatch(r"FROM python:(3\.\d+)-slim", x) for x in lines if x.startswith("FROM"))
+    assert base[1] in MINORS
+    assert 'RUN make setup PIP_ARGS="$PIP_ARGS"' in lines and 'ARG PIP_ARGS=""' in lines
+
+
 def test_the_citation_has_the_package_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["version"] == PROJECT["version"]

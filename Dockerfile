@@ -1,0 +1,15 @@
+# The course in a container: JupyterLab on port 8888 with everything installed.
+#   docker build -t stn-course .            (--build-arg PIP_ARGS="..." as in the README)
+#   docker run -p 8888:8888 stn-course      then open the address that it prints
+#   docker run stn-course make test
+FROM python:3.11-slim
+# A compiler for the fast warp, a browser for the tests that need one.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends chromium gcc git libc6-dev make \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /course
+COPY . .
+ARG PIP_ARGS=""
+RUN make setup PIP_ARGS="$PIP_ARGS"
+EXPOSE 8888
+CMD [".venv/bin/jupyter", "lab", "--ip=0.0.0.0", "--allow-root", "--no-browser", "notebooks/01_invariance.ipynb"]
