@@ -87,7 +87,7 @@ class Unit(nn.Module):
 class Found:
     """``thetas`` [T, N, 2, 3] along the way and ``centred`` [N, 2, 3] of them in the end.
 
-    ``losses`` one a step, ``ends`` the loss at which each start's trial ended.
+    ``losses`` one a step, ``ends`` the loss at which the trial of each start ended that was tried.
     """
 
     scenes: Placed
@@ -117,8 +117,9 @@ def search(
     code: nn.Module,
     seed: int = 0,
     steps: int = 200,
-    starts: int = 6,
+    starts: int = 40,
     trial: int = 40,
+    enough: float = 0.5,
     batch: int = 32,
     lr: float = 2e-3,
     margin: float = 1.0,
@@ -126,8 +127,9 @@ def search(
 ) -> Found:
     """Train a `Finder` on the scenes of one class, which are also those it is asked about.
 
-    Of ``starts`` finders, each trained for ``trial`` steps, the one with the lowest loss goes on
-    for ``steps``: the loss knows, without a label, who looks at paper.
+    Finders are trained for ``trial`` steps, one after the other, until the loss of one is below
+    ``enough`` (of those that looked at paper none has come below .65), or ``starts`` were tried.
+    The one with the lowest loss goes on for ``steps``.  No label is needed for that.
     """
     finders, ends, dice = [], [], torch.Generator().manual_seed(stream(ORDER, seed))
     with torch.random.fork_rng(devices=[]):
@@ -138,6 +140,8 @@ def search(
     for finder in finders:
         losses = list(descend(finder, scenes, code, dice, trial, **settings))
         ends.append(sum(losses[-10:]) / len(losses[-10:]))
+        if ends[-1] < enough:
+            break
     finder, thetas, losses = finders[ends.index(min(ends))], [], []
     for step, loss in enumerate(descend(finder, scenes, code, dice, steps, **settings)):
         losses.append(loss)
@@ -209,7 +213,11 @@ def record(name: str, seed: int, which: str) -> RunRecord:
         curves={"train_loss": np.mean([f.losses for f in found.values()], 0).tolist()},
         results={f"test/{which}": {"correct": sum(right.values()), "total": total, "loss": loss}},
         hashes={"thetas": hashlib.sha256(ends).hexdigest()},
-        probes={"correct_of_class": right, "correct_before_centring": as_found},
+        probes={
+            "correct_of_class": right,
+            "correct_before_centring": as_found,
+            "starts_of_class": {str(k): len(f.ends) for k, f in found.items()},
+        },
         commit=current_commit(),
         versions={"torch": torch.__version__, "numpy": np.__version__},
         device="cpu",

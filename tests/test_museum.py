@@ -145,8 +145,16 @@ def test_a_short_search_finds_most_of_a_class():
     code = colocalise.encoder()
     scenes = colocalise.scenes_of(data.mnist("train"), 7, patches=0, seed=0)
     found = colocalise.search(scenes, code, starts=3, trial=30, steps=60)
-    assert len(found.ends) == 3 and len(found.losses) == 60
+    assert len(found.losses) == 60 and min(found.ends) < 0.5
     assert (found.ious() > 0.5).double().mean() > 0.7
+
+
+@pytest.mark.parametrize("enough, tried", [(9.0, 1), (0.0, 3)])
+def test_starts_are_tried_until_one_does_well_enough(enough, tried):
+    scenes = colocalise.scenes_of(data.mnist("train"), 7, patches=0, seed=0)
+    code = nn.Sequential(nn.Flatten(), colocalise.Unit())
+    settings = {"starts": 3, "trial": 2, "steps": 1}
+    assert len(colocalise.search(scenes, code, enough=enough, **settings).ends) == tried
 
 
 def test_the_experiments_are_named_and_their_records_hold(monkeypatch):
