@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stn_course import gallery, models
+from stn_course import gallery
 from stn_course.checkpoints import (
     checkpoint_path,
     kept_checkpoints,
@@ -17,7 +17,7 @@ from stn_course.config import CLEAN, Config, build
 from stn_course.looks import look
 from stn_course.measure import evaluate
 from stn_course.records import write_atomically
-from stn_course.run_folder import read_config
+from stn_course.run_folder import chosen_device, counts, read_config
 from stn_course.sets import test_set, training_set
 
 
@@ -27,24 +27,25 @@ def measure_run(
     checkpoint: Path | None = None,
     images: bool = False,
     limit: int | None = None,
+    device: str | None = None,
 ) -> Iterator[str]:
     """Measure a run on its ``tests``; each set's files go to ``folder/<split>-<set>/``.
 
     They are confusion.csv and .png (rows are the truth), by_class.png and the gallery
     index.html; with ``images`` a PNG of every input and output too.  Yields lines to print.
-    Raises FileNotFoundError or ValueError for a wrong path or checkpoint.
+    Raises FileNotFoundError or ValueError for a wrong path, checkpoint or device.
     """
     from stn_course import plots_run
 
     config, _ = read_config(folder)
-    device = models.device()
-    model, epoch = load(config, checkpoint or folder, device)
+    where = chosen_device(device)
+    model, epoch = load(config, checkpoint or folder, where)
     if config.patience and checkpoint is None:
         yield f"checkpoint: the best of {epoch} epochs"
     elif epoch < config.epochs:
         yield f"checkpoint: {epoch} of {config.epochs} epochs are complete"
     for name in config.tests:
-        held = test_set(split, name, device, config.shape)
+        held = test_set(split, name, where, config.shape)
         seen = look(model, held.images[:limit], held.labels[:limit])
         matrix = seen.confusion()
         out = Path(folder) / f"{split}-{name}"
@@ -52,18 +53,23 @@ def measure_run(
         title = f"{Path(folder).name}: {split}/{name}"
         plots_run.save(plots_run.confusion(matrix, title), out / "confusion.png")
         truth, read = seen.labels, seen.read
+        result = {"correct": int(matrix.trace()), "total": int(matrix.sum())}
         if truth.ndim == 2:  # rows of digits: by their first, and read as none if any is wrong
-            truth, read = truth[:, 0], np.where((truth == read).all(1), truth[:, 0], -1)
+            whole = (truth == read).all(1)
+            result |= {"words": int(whole.sum()), "rows": len(whole)}
+            truth, read = truth[:, 0], np.where(whole, truth[:, 0], -1)
         digits = plots_run.by_class(seen.inputs, seen.outputs, truth, read)
         plots_run.save(digits, out / "by_class.png")
         page = gallery.write(out, seen, title)
         if images:
             gallery.write_images(out, seen)
-        yield f"{split}/{name:<9} {matrix.trace()} / {matrix.sum()}   {page}"
+        yield f"{split}/{name:<9} {counts(result)}   {page}"
     yield f"digits: {held.source}"
 
 
-def all_checkpoints(folder: Path, limit: int | None = None) -> Iterator[str]:
+def all_checkpoints(
+    folder: Path, limit: int | None = None, device: str | None = None
+) -> Iterator[str]:
     """Measure every kept checkpoint on train and valid; draw learning.png beside learning.csv.
 
     Training images are those trained on where they are frozen, else a drawing of their own.
@@ -72,24 +78,24 @@ def all_checkpoints(folder: Path, limit: int | None = None) -> Iterator[str]:
     from stn_course import plots_run
 
     config, seed = read_config(folder)
-    paths, device = kept_checkpoints(folder), models.device()
+    paths, where = kept_checkpoints(folder), chosen_device(device)
     if not paths:
         raise LookupError(f"{folder} holds no epoch_*.pt; train with --keep-every N to keep some")
     if config.frozen:
-        sets = {"train": training_set(config, seed, device)[:2]}
+        sets = {"train": training_set(config, seed, where)[:2]}
     else:
-        held = test_set("train", config.distort or CLEAN, device)
+        held = test_set("train", config.distort or CLEAN, where)
         sets = {"train": (held.images[: config.limit], held.labels[: config.limit])}
     if "valid" not in config.train_on:
-        held = test_set("valid", config.distort or CLEAN, device)
+        held = test_set("valid", config.distort or CLEAN, where)
         sets["valid"] = (held.images, held.labels)
     rows = []
     for path in paths:
-        model, epoch = load(config, path, device)
+        model, epoch = load(config, path, where)
         for split, (x, y) in sets.items():
-            row = {"epoch": epoch, "split": split} | evaluate(model, x[:limit], y[:limit])
-            rows.append(row)
-            yield f"epoch {epoch:>4}  {split:<6} {row['correct']} / {row['total']}"
+            result = evaluate(model, x[:limit], y[:limit])
+            rows.append({"epoch": epoch, "split": split} | result)
+            yield f"epoch {epoch:>4}  {split:<6} {counts(result)}"
     lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
     write_atomically(Path(folder) / "learning.csv", ("\n".join(lines) + "\n").encode())
     plots_run.save(plots_run.learning_chart(rows), Path(folder) / "learning.png")

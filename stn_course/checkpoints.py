@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 import pickle
 import zipfile
 from pathlib import Path
@@ -82,17 +83,21 @@ def load_checkpoint(folder, config, seed: int, model: nn.Module, optimizer) -> d
     """
     found = read_checkpoint(folder)
     ours = dataclasses.asdict(config) | {"seed": seed}
-    theirs = found["config"] | {"seed": found["seed"]}
-    # epochs may differ: a finished run can be made longer where the rate is constant
-    differ = [k for k in ours if _plain(ours[k]) != _plain(theirs.get(k))]
-    if differ == ["epochs"] and config.schedule == "constant":
-        differ = []
-    if differ:
-        what = ", ".join(f"{k}={theirs.get(k)!r} there and {ours[k]!r} here" for k in differ)
-        raise ValueError(f"cannot resume from {Path(folder) / FILE}: {what}")
+    refuse_another(Path(folder) / FILE, found["config"] | {"seed": found["seed"]}, ours)
     load_weights(model, found, folder)
     optimizer.load_state_dict(found["optimizer"])
     return found["state"]
+
+
+def refuse_another(where: Path, theirs: dict, ours: dict) -> None:
+    """ValueError unless ``ours``, settings and seed, are those of the run that wrote ``where``."""
+    differ = [k for k in ours if _plain(ours[k]) != _plain(theirs.get(k))]
+    # epochs may differ: a finished run can be made longer where the rate is constant
+    if differ == ["epochs"] and theirs["schedule"] == "constant":
+        return
+    if differ:
+        what = ", ".join(f"{k}={theirs.get(k)!r} there and {ours[k]!r} here" for k in differ)
+        raise ValueError(f"cannot resume from {where}: {what}")
 
 
 def load_weights(model: nn.Module, found: dict, where) -> None:
@@ -132,4 +137,5 @@ def read_weights(path, model: nn.Module) -> nn.Module:
 
 
 def _plain(value):
-    return list(value) if isinstance(value, tuple) else value
+    """As config.json has it: tuples, also those inside options, are lists."""
+    return json.loads(json.dumps(value))

@@ -4,17 +4,27 @@ import argparse
 import json
 from pathlib import Path
 
+DEVICE = "cpu or cuda (default: cuda if there is one)"
+
 
 def add_train(add) -> None:
     train = add("train", _train, "train one network; the folder holds all that it takes to resume")
-    # Defaults and the check of each value are Config's; None means "as Config has it".
+    # Defaults and the check of each value are Config's; None means "as Config has it", or, of
+    # a run that is resumed, as its folder has it.
     train.add_argument("--model", help="fc, cnn, stn-small, ...; any other word lists them all")
     train.add_argument("--options", type=_json, help="of the model, as JSON: '{\"width\": 2}'")
-    train.add_argument("--distort", help="hard, mild, rts, ...: drawn afresh at every visit")
+    train.add_argument(
+        *("--data", "--distort"),
+        dest="distort",
+        metavar="NAME",
+        help="clean, hard, mild, sequences, ...: drawn afresh at every visit (default: clean)",
+    )
     train.add_argument("--frozen", action="store_true", default=None, help="distort once an image")
     train.add_argument("--with-clean", action="store_true", default=None, help="add clean images")
     train.add_argument("--augment", help="pose or gentle: drawn afresh after all that")
-    train.add_argument("--tests", nargs="+", metavar="SET", help="sets measured at the end")
+    train.add_argument(
+        "--tests", nargs="+", metavar="SET", help="measured at the end (default: --data)"
+    )
     train.add_argument("--train-on", help="train or train+valid (default: train)")
     train.add_argument("--limit", type=positive, help="only the first so many training images")
     train.add_argument("--epochs", type=positive, help="(default: 5)")
@@ -33,10 +43,14 @@ def add_train(add) -> None:
     train.add_argument(
         "--patience", type=positive, help="stop after so many epochs without a better one"
     )
-    train.add_argument("--seed", type=int, default=0, help="(default: 0)")
-    train.add_argument("--device", help="cpu or cuda (default: cuda if there is one)")
+    train.add_argument("--seed", type=int, help="(default: 0)")
+    train.add_argument("--device", help=DEVICE)
     train.add_argument("--out", type=Path, required=True, help="folder for everything of this run")
-    train.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint")
+    train.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the folder's checkpoint, with the folder's settings",
+    )
     train.add_argument(
         "--save-every", type=positive, default=0, metavar="STEPS", help="checkpoint within epochs"
     )
@@ -46,7 +60,12 @@ def add_train(add) -> None:
     train.add_argument(
         "--log-every", type=positive, default=0, metavar="STEPS", help="loss and rate: steps.csv"
     )
-    train.add_argument("--tensorboard", action="store_true", help="write event files as well")
+    train.add_argument(
+        "--tensorboard",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="event files as well (default: where the package tensorboard is installed)",
+    )
     train.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
@@ -61,6 +80,7 @@ def add_test(add) -> None:
     )
     test.add_argument("--images", action="store_true", help="input and output PNG of every image")
     test.add_argument("--limit", type=positive, help="only the first so many images")
+    test.add_argument("--device", help=DEVICE)
 
 
 def _json(text: str) -> dict:
@@ -83,29 +103,44 @@ def positive(text: str) -> int:
     return number
 
 
-def _train(arguments) -> int:
+def _settings(arguments):
+    """Config and seed as the flags say, or as the folder does where a run is resumed."""
     import dataclasses
 
     from stn_course import run_folder
-    from stn_course.train import Config
+    from stn_course.config import CLEAN, Config
 
     given = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(Config)}
-    config = Config(**{k: v for k, v in given.items() if v is not None})
+    given = {name: value for name, value in given.items() if value is not None}
+    if given.get("distort") == CLEAN:
+        given["distort"] = None  # as Config has it
+    if arguments.resume and (arguments.out / run_folder.CONFIG).exists():
+        return run_folder.resumed(arguments.out, given, arguments.seed)
+    if given.get("distort"):
+        more = (CLEAN,) if arguments.with_clean else ()
+        given.setdefault("tests", (given["distort"], *more))
+    return Config(**given), arguments.seed or 0
+
+
+def _train(arguments) -> int:
+    from stn_course import run_folder
+
+    config, seed = _settings(arguments)
     record = run_folder.train(
         config,
-        arguments.seed,
+        seed,
         arguments.out,
         device=arguments.device,
         resume=arguments.resume,
         save_every=arguments.save_every,
         keep_every=arguments.keep_every,
         log_every=arguments.log_every,
-        tensorboard=arguments.tensorboard,
+        tensorboard=None if arguments.tensorboard else False,  # None: where it is installed
         progress=not arguments.quiet,
     )
     print(f"digits: {record.digits}")
     for which, result in record.results.items():
-        print(f"{which:<14} {result['correct']} / {result['total']}")
+        print(f"{which:<14} {run_folder.counts(result)}")
     print(f"weights {record.hashes['weights']}")
     return 0
 
@@ -113,15 +148,16 @@ def _train(arguments) -> int:
 def _test(arguments) -> int:
     from stn_course import assess
 
+    last = (arguments.limit, arguments.device)
     if not arguments.all_checkpoints:
         split = arguments.split or "test"
         lines = assess.measure_run(
-            arguments.dir, split, arguments.checkpoint, arguments.images, arguments.limit
+            arguments.dir, split, arguments.checkpoint, arguments.images, *last
         )
     elif arguments.split or arguments.images:
         raise ValueError("--all-checkpoints is about train and valid: no --split, no --images")
     else:
-        lines = assess.all_checkpoints(arguments.dir, arguments.limit)
+        lines = assess.all_checkpoints(arguments.dir, *last)
     for line in lines:
         print(line, flush=True)
     return 0

@@ -24,12 +24,12 @@ class Config:
     each image is distorted once, otherwise afresh at every visit; ``with_clean`` adds the
     clean images to the frozen ones.  ``augment`` names one more recipe, one that keeps the
     images' size, drawn afresh at every visit after all that.  ``tests`` lists the sets
-    (``clean`` or a recipe) measured at the end; images smaller than those trained on get a
-    black frame.  ``lr`` is the highest rate of the schedule, ``lr_localiser`` that of spatial
-    transformers (None: the same; 0: they stay as they start).  Gradients longer than ``clip``
-    are shortened to it (None: none are).  With ``patience`` a run stops after so many epochs
-    without a better validation accuracy, and the weights of its best epoch are what is
-    measured and saved.
+    (``clean`` or a recipe) measured at the end: sets with such labels as those trained on;
+    images smaller than those get a black frame.  ``lr`` is the highest rate of the schedule,
+    ``lr_localiser`` that of spatial transformers (None: the same; 0: they stay as they start).
+    Gradients longer than ``clip`` are shortened to it (None: none are).  With ``patience`` a
+    run stops after so many epochs without a better validation accuracy, and the weights of its
+    best epoch are what is measured and saved.
     """
 
     model: str = "cnn"
@@ -69,6 +69,12 @@ class Config:
                 raise ValueError(
                     f"tests={name!r} is {c}x{h}x{w}; wanted what fits "
                     f"{channels}x{height}x{width}, as distort={self.distort!r} makes them"
+                )
+            theirs, ours = answers(name), answers(self.distort or CLEAN)
+            if theirs != ours:
+                raise ValueError(
+                    f"tests={name!r} has {theirs[0]} of {theirs[1]} classes to an image; wanted "
+                    f"{ours[0]} of {ours[1]}, as distort={self.distort!r} has"
                 )
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
@@ -111,6 +117,11 @@ class Config:
 def shape(name: str) -> tuple[int, int, int]:
     """(C, H, W) of the set ``name``: ``clean`` or a recipe."""
     return (1, recipes.SIDE, recipes.SIDE) if name == CLEAN else recipes.shape(name)
+
+
+def answers(name: str) -> tuple[int, int]:
+    """How many labels an image of the set ``name`` has, and of how many classes each."""
+    return (1, 10) if name == CLEAN else recipes.answers(name)
 
 
 def build(config: Config) -> nn.Module:

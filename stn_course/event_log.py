@@ -24,7 +24,7 @@ class EventLog:
             from tensorboard.summary.writer.record_writer import RecordWriter
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(
-                f"--tensorboard needs the package tensorboard ({error}): pip install tensorboard"
+                f"event files need the package tensorboard ({error}): pip install tensorboard"
             ) from None
         self._events, self._summaries = event_pb2, summary_pb2
         folder = Path(folder)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stn_course import models, records
-from stn_course.checkpoints import FILE, kept_checkpoints, save_weights
+from stn_course.checkpoints import FILE, kept_checkpoints, refuse_another, save_weights
 from stn_course.looks import look
 from stn_course.sets import test_set
 from stn_course.train import CLEAN, Config, Watch, fit
@@ -26,23 +27,22 @@ def train(
     device: str | None = None,
     resume: bool = False,
     log_every: int = 0,
-    tensorboard: bool = False,
+    tensorboard: bool | None = False,
     **options,
 ) -> records.RunRecord:
     """Train into ``folder``: config.json, checkpoints, weights, record, history CSV and PNG.
 
     ``log_every`` steps a line goes to ``steps.csv``; with ``tensorboard`` scalars and images
-    go to ``tensorboard/``.  ``options`` are `fit`'s.  Raises FileExistsError where there is
-    a run already and ``resume`` is not asked for.
+    go to ``tensorboard/`` (None: where that package is installed; else a line on stderr says
+    that there are none).  ``options`` are `fit`'s.  Raises FileExistsError where there is a
+    run already and ``resume`` is not asked for, ValueError for a device that is not here.
     """
     from stn_course import plots_run
 
     folder = Path(folder)
     if ((folder / FILE).exists() or kept_checkpoints(folder)) and not resume:
         raise FileExistsError(f"{folder} holds a run; add --resume to go on, or name another --out")
-    where = torch.device(device) if device else models.device()
-    if where.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device='cuda' was asked for and this machine has none; wanted cpu")
+    where = chosen_device(device)
     watch = FolderWatch(folder, config, seed, where, log_every, tensorboard)
     try:
         model, record = fit(
@@ -64,6 +64,21 @@ def train(
     return record
 
 
+def chosen_device(name: str | None = None) -> torch.device:
+    """The device called ``name``; None: ``cuda`` if there is one, else ``cpu``.
+
+    Raises ValueError for another name, and for ``cuda`` where there is none.
+    """
+    if name is None:
+        return models.device()
+    kind = name.partition(":")[0]
+    if kind not in ("cpu", "cuda"):
+        raise ValueError(f"device={name!r} is unknown; wanted cpu or cuda")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device={name!r} was asked for and this machine has none; wanted cpu")
+    return torch.device(name)
+
+
 class FolderWatch(Watch):
     """Writes down how a run goes, in its folder; a resumed run goes on where it stopped."""
 
@@ -83,13 +98,22 @@ class FolderWatch(Watch):
             lines = "\n".join(["step,loss,rate", *rows]) + "\n"
             records.write_atomically(path, lines.encode())
             self.steps = open(path, "a", buffering=1)
-        if self.tensorboard:
-            from stn_course.event_log import EventLog
-
-            self.events = EventLog(self.folder / "tensorboard", step)
+        if self.tensorboard is not False:
+            self.events = self._event_log(step)
+        if self.events:
             split = "test" if "valid" in self.config.train_on else "valid"
             held = test_set(split, self.config.distort or CLEAN, self.device)
-            self.probe = held.images[:SHOWN], held.labels[:SHOWN]
+            self.probe = held.images[:SHOWN].clone(), held.labels[:SHOWN]  # let go of the rest
+
+    def _event_log(self, step: int):
+        from stn_course.event_log import EventLog
+
+        try:
+            return EventLog(self.folder / "tensorboard", step)
+        except ModuleNotFoundError as error:
+            if self.tensorboard:
+                raise
+            print(f"no event files for TensorBoard: {error}", file=sys.stderr)
 
     def step(self, step: int, loss: Tensor, rate: float) -> None:
         if not self.log_every or step % self.log_every:
@@ -133,6 +157,29 @@ def with_boxes(seen, zoom: int = 4):
                 places = (polygon + 1) / 2 * (wide, h) + (channel * wide, 0)
                 draw.polygon([tuple(p) for p in places.tolist()], outline=(239, 68, 68), width=2)
         yield np.asarray(picture)
+
+
+def resumed(folder: Path, given: dict, seed: int | None) -> tuple[Config, int]:
+    """Configuration and seed with which the run in ``folder`` goes on.
+
+    They are the folder's.  ``given`` fields and ``seed`` must be too, apart from ``epochs``
+    where the rate is constant: ValueError.
+    """
+    config, its_seed = read_config(folder)
+    theirs = dataclasses.asdict(config) | {"seed": its_seed}
+    refuse_another(Path(folder) / CONFIG, theirs, given | ({} if seed is None else {"seed": seed}))
+    return dataclasses.replace(config, **given), its_seed
+
+
+def counts(result: dict) -> str:
+    """What `measure.evaluate` counted, for a line: of rows, digits and whole rows."""
+    if "words" not in result:
+        return f"{result['correct']} / {result['total']}"
+    words = 100 * result["words"] / result["rows"]
+    return (
+        f"{result['correct']} / {result['total']} digits, "
+        f"{result['words']} / {result['rows']} words ({words:.2f} %)"
+    )
 
 
 def read_config(folder: Path) -> tuple[Config, int]:

@@ -3,11 +3,37 @@
 import json
 
 import pytest
+import torch
 
-from stn_course import cli, experiments, records
-from stn_course.train import Config
+from stn_course import cli, experiments, models, records, sets
+from stn_course import train as loop
+from stn_course.config import SCHEDULES, Config
+from stn_course.data import Digits, frozen, recipes
 
-FAST = ["--model", "fc", "--limit", "200", "--epochs", "1", "--precision", "float32", "--quiet"]
+FAST = ["--model", "fc", "--epochs", "1", "--precision", "float32", "--quiet"]
+WRITTEN = {
+    *("checkpoint.pt", "config.json", "history.csv", "history.png"),
+    *("record.json", "tensorboard", "weights.safetensors"),
+}
+
+
+@pytest.fixture(autouse=True)
+def few_digits(monkeypatch):
+    """300 digits a split, and 40 published rows: nothing here is about how well they are read."""
+
+    def first(made, n):
+        return Digits(made.images[:n], made.labels[:n], made.source)
+
+    mnist = sets.mnist
+    monkeypatch.setattr(sets, "mnist", lambda split: first(mnist(split), 300))
+    monkeypatch.setattr(sets, "published_rows", few_rows)
+
+
+def few_rows(name, split):
+    """40 rows in place of the published ones, which take seconds to make."""
+    digits = sets.mnist(split)
+    made, labels = frozen(name, digits.images[:40], digits.labels[:40], seed=0)
+    return Digits(made.images, labels, digits.source)
 
 
 def run(*words, capsys=None):
@@ -23,11 +49,7 @@ def train(tmp_path, *more, name="run"):
 
 def test_train_writes_its_folder_and_test_counts_the_same(tmp_path, capsys):
     record = train(tmp_path)
-    names = {p.name for p in (tmp_path / "run").iterdir()}
-    assert names == {
-        *("checkpoint.pt", "config.json", "history.csv", "history.png"),
-        *("record.json", "weights.safetensors"),
-    }
+    assert {p.name for p in (tmp_path / "run").iterdir()} == WRITTEN
     capsys.readouterr()
     for split in ("valid", "test"):
         code, out, _ = run("test", tmp_path / "run", "--split", split, capsys=capsys)
@@ -36,36 +58,126 @@ def test_train_writes_its_folder_and_test_counts_the_same(tmp_path, capsys):
         assert f"digits: {record.digits}" in out
 
 
+@pytest.fixture(scope="module")
+def without(tmp_path_factory):
+    """The run with these flags; made once, for several cases have the same baseline."""
+    made = {}
+
+    def once(flags):
+        if flags not in made:
+            folder = tmp_path_factory.mktemp("without")
+            made[flags] = train(folder, *flags, "--no-tensorboard")
+        return made[flags]
+
+    return once
+
+
+SGD, HARD = "--optimizer sgd", "--data hard --tests hard"
+CASES = {  # a flag: the flags beside it, with which the same run is made without it
+    "--model cnn": "",
+    '--options {"width":64}': "",
+    "--data hard": "--tests clean",
+    "--distort mild": "--tests clean",
+    "--frozen": HARD,
+    "--with-clean": f"{HARD} --frozen",
+    "--augment gentle": "",
+    "--train-on train+valid": "",
+    "--limit 100": "",
+    "--epochs 2": "",
+    "--batch-size 50": "",
+    "--lr 0.01": "",
+    "--lr-localiser 0.0001": "--model tutorial --limit 100",
+    "--optimizer rmsprop": "",
+    "--optimizer sgd": "",
+    "--momentum 0.9": SGD,
+    "--weight-decay 0.1": "",
+    "--schedule linear": "",
+    "--schedule step": "",
+    "--schedule cosine": "",
+    "--schedule onecycle": "",
+    "--schedule two-phase": "",
+    "--schedule late-decay": "--epochs 34 --limit 64",  # it decays from the 33rd on
+    "--precision bf16": "",
+    "--pose-weight 1": "--model stn-small --limit 64 --data hard --tests hard",
+    "--clip 0.001": SGD,
+    "--seed 1": "",
+}
+ELSEWHERE = {"tests", "patience"}  # tested below: they do not decide the weights of every run
+
+
+@pytest.mark.parametrize("flag, beside", CASES.items())
+def test_every_flag_changes_the_outcome(tmp_path, without, flag, beside):
+    """The run with the flag differs from the run without it in that setting, and in weights."""
+    flag, beside = tuple(flag.split()), tuple(beside.split())
+    plain, changed = without(beside), train(tmp_path, *beside, *flag, "--no-tensorboard")
+    settings = [r.config | {"seed": r.seed} for r in (plain, changed)]
+    differ = {k for k in settings[0] if settings[0][k] != settings[1][k]}
+    assert differ - {"bf16"} == {field_of(flag[0])}
+    assert changed.hashes["weights"] != plain.hashes["weights"]
+
+
+def field_of(flag):
+    return flag.removeprefix("--").replace("-", "_").replace("data", "distort")
+
+
+def test_no_setting_is_without_its_case():
+    flags = {field_of(case.split()[0]) for case in CASES}
+    assert flags - {"seed"} == set(Config.__dataclass_fields__) - ELSEWHERE
+    schedules = {case.split()[1] for case in CASES if case.startswith("--schedule")}
+    assert schedules == set(SCHEDULES) - {Config.schedule}
+
+
+def test_clean_digits_are_the_data_unless_another_is_named(tmp_path):
+    config = train(tmp_path, "--data", "clean", "--model", "tutorial", "--limit", "100").config
+    assert config["distort"] is None and config["tests"] == ["clean"]
+
+
 @pytest.mark.parametrize(
-    "flags",
+    "flags, tests",
     [
-        ["--model", "cnn"],
-        ["--options", '{"width": 64}'],
-        ["--distort", "hard"],
-        ["--distort", "hard", "--frozen"],
-        ["--distort", "hard", "--frozen", "--with-clean"],
-        ["--augment", "gentle"],
-        ["--train-on", "train+valid"],
-        ["--limit", "100"],
-        ["--epochs", "2"],
-        ["--batch-size", "50"],
-        ["--lr", "0.01"],
-        ["--optimizer", "rmsprop"],
-        ["--optimizer", "sgd", "--momentum", "0.9"],
-        ["--weight-decay", "0.1"],
-        ["--schedule", "linear"],
-        ["--schedule", "two-phase", "--epochs", "4"],
-        ["--clip", "0.001"],
-        ["--precision", "bf16"],
-        ["--seed", "1"],
+        ("--data hard", ["hard"]),
+        ("--data hard --frozen --with-clean", ["hard", "clean"]),
+        ("--data addition", ["addition"]),
+        ("--data sequences --model rnn-spn --batch-size 10", ["sequences"]),
+        ("--data rts --tests clean", ["clean"]),
     ],
-    ids=" ".join,
 )
-def test_every_flag_changes_the_outcome(tmp_path, flags, capsys):
-    plain = train(tmp_path, name="plain")
-    changed = train(tmp_path, *flags, name="changed")
-    assert changed.config | {"seed": changed.seed} != plain.config | {"seed": plain.seed}
-    assert changed.hashes["weights"] != plain.hashes["weights"] or "train-on" in flags[0]
+def test_a_run_is_measured_on_what_it_was_trained_on(tmp_path, flags, tests, capsys):
+    folder = tmp_path / "run"
+    code, out, err = run(
+        *("train", *FAST, "--limit", "20", *flags.split(), "--out", folder), capsys=capsys
+    )
+    assert (code, err) == (0, "")
+    record = records.loads((folder / "record.json").read_text())
+    assert set(record.results) == {f"{split}/{t}" for split in ("valid", "test") for t in tests}
+    code, again, _ = run("test", folder, capsys=capsys)
+    assert code == 0
+    for name in tests:
+        result = record.results[f"test/{name}"]
+        said = f"{result['correct']} / {result['total']}"
+        if name == "sequences":
+            assert (result["total"], result["rows"]) == (120, 40)
+            share = 100 * result["words"] / 40
+            said += f" digits, {result['words']} / 40 words ({share:.2f} %)"
+        else:
+            assert "words" not in out + again
+        assert said in out and said in again
+
+
+def test_sets_with_other_labels_are_refused_before_training(tmp_path, capsys):
+    for flags, message in [
+        (
+            "--data sequences --tests cluttered",
+            "tests='cluttered' has 1 of 10 classes to an image; wanted 3 of 10, as "
+            "distort='sequences' has",
+        ),
+        ("--data addition --tests clean", "tests='clean' is 1x28x28; wanted what fits 2x42x42"),
+        ("--tests sequences", "tests='sequences' is 1x100x100; wanted what fits 1x28x28"),
+    ]:
+        code, _, err = run("train", *flags.split(), "--out", tmp_path / "x", capsys=capsys)
+        assert code == 2 and message in err and len(err.splitlines()) == 1
+        assert not (tmp_path / "x").exists()
+    assert recipes.answers("addition") == (1, 19) and recipes.answers("sequences") == (3, 10)
 
 
 def test_patience_stops_a_run_that_gets_no_better(tmp_path, capsys):
@@ -80,14 +192,6 @@ def test_patience_stops_a_run_that_gets_no_better(tmp_path, capsys):
     assert f"{result['correct']} / {result['total']}" in out
 
 
-def test_the_localiser_rate_changes_the_outcome(tmp_path):
-    model = ["--model", "tutorial", "--limit", "100"]
-    plain = train(tmp_path, *model, name="plain")
-    changed = train(tmp_path, *model, "--lr-localiser", "0.0001", name="changed")
-    assert (plain.config["lr_localiser"], changed.config["lr_localiser"]) == (None, 1e-4)
-    assert changed.hashes["weights"] != plain.hashes["weights"]
-
-
 def test_test_makes_the_network_for_the_canvas_of_its_run(tmp_path, capsys):
     record = train(tmp_path, "--distort", "rts", "--tests", "clean", "rts")
     capsys.readouterr()
@@ -100,14 +204,109 @@ def test_test_makes_the_network_for_the_canvas_of_its_run(tmp_path, capsys):
 
 def test_flags_about_the_run_itself(tmp_path, capsys):
     plain = train(tmp_path)
-    again = train(tmp_path, "--tests", "clean", "mild", "--save-every", "1", name="tests")
+    again = train(tmp_path, "--tests", "clean", "mild", name="tests")
+    assert set(plain.results) == {"valid/clean", "test/clean"}
     assert "test/mild" in again.results and again.hashes == plain.hashes
-    assert train(tmp_path, "--device", "cpu", "--threads", "1", name="one").threads == 1
+    assert train(tmp_path, "--threads", "1", name="one").threads == 1
     code, _, err = run("train", *FAST, "--out", tmp_path / "run", capsys=capsys)
     assert code == 2 and "add --resume to go on" in err
     assert train(tmp_path, "--resume").repeatable() == plain.repeatable()
-    longer = train(tmp_path, "--resume", "--epochs", "2")
-    assert len(longer.curves["train_loss"]) == 2
+
+
+def test_what_is_written_along_the_way(tmp_path, monkeypatch, capsys):
+    saved, save = [], loop.save_checkpoint
+    monkeypatch.setattr(loop, "save_checkpoint", lambda *a: saved.append(1) or save(*a))
+
+    def files(*flags):
+        """What the run left, beyond what one without any of these flags leaves."""
+        saved.clear()
+        folder = tmp_path / f"run{len(list(tmp_path.iterdir()))}"
+        assert run("train", *FAST, "--epochs", "2", *flags, "--out", folder) == 0
+        names = {p.name for p in folder.iterdir()}
+        return names, folder
+
+    plain, _ = files("--no-tensorboard")
+    assert plain == WRITTEN - {"tensorboard"} and len(saved) == 2
+    assert files("--no-tensorboard", "--save-every", "2")[0] == plain
+    assert len(saved) == 2 + 4  # of 5 steps an epoch: after 2, 4, 6 and 8, and after each epoch
+    for flags in ([], ["--tensorboard"]):
+        names, folder = files(*flags)
+        assert names - plain == {"tensorboard"}
+        assert next((folder / "tensorboard").iterdir()).name.startswith("events.out.tfevents")
+    names, folder = files("--no-tensorboard", "--log-every", "3")
+    assert names - plain == {"steps.csv"}
+    rows = (folder / "steps.csv").read_text().splitlines()[1:]
+    assert [int(row.split(",")[0]) for row in rows] == [3, 6, 9]
+    assert files("--no-tensorboard", "--keep-every", "2")[0] - plain == {"epoch_0002.pt"}
+
+
+def test_quiet_says_nothing_on_stderr(tmp_path, capsys):
+    loud = [w for w in FAST if w != "--quiet"]
+    assert "%|" in run("train", *loud, "--out", tmp_path / "loud", capsys=capsys)[2]
+    assert run("train", *FAST, "--out", tmp_path / "quiet", capsys=capsys)[2] == ""
+
+
+def test_the_device_is_the_one_named(tmp_path, monkeypatch, capsys):
+    def unasked():
+        raise AssertionError("the device was named, and looked for all the same")
+
+    monkeypatch.setattr(models, "device", unasked)
+    assert train(tmp_path, "--device", "cpu").device == "cpu"
+    folder = tmp_path / "run"
+    assert run("test", folder, "--device", "cpu") == 0
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for words in (["train", *FAST, "--out", tmp_path / "x"], ["test", folder]):
+        for name, message in [
+            ("abacus", "device='abacus' is unknown; wanted cpu or cuda"),
+            ("cuda", "device='cuda' was asked for and this machine has none; wanted cpu"),
+        ]:
+            code, _, err = run(*words, "--device", name, capsys=capsys)
+            assert code == 2 and message in err and len(err.splitlines()) == 1
+
+
+def test_resuming_takes_the_settings_of_the_folder(tmp_path, capsys):
+    flags = [
+        "--data",
+        "hard",
+        "--frozen",
+        "--lr",
+        "0.01",
+        "--seed",
+        "7",
+        "--options",
+        '{"width":9}',
+    ]
+    plain, folder = train(tmp_path, *flags), tmp_path / "run"
+    settings = (folder / "config.json").read_text()
+    resume = ["train", "--quiet", "--resume", "--out", folder]
+    assert run(*resume) == 0
+    again = records.loads((folder / "record.json").read_text())
+    assert again.repeatable() == plain.repeatable()
+    assert run(*resume, *flags) == 0  # they agree
+    capsys.readouterr()
+    for more, message in [
+        (["--lr", "0.5"], "lr=0.01 there and 0.5 here"),
+        (["--seed", "0"], "seed=7 there and 0 here"),
+        (["--data", "clean"], "distort='hard' there and None here"),
+        (["--model", "cnn", "--epochs", "2"], "model='fc' there and 'cnn' here, epochs=1 there"),
+    ]:
+        code, _, err = run(*resume, *more, capsys=capsys)
+        assert code == 2 and message in err and "cannot resume from" in err
+    assert (folder / "config.json").read_text() == settings
+    assert run(*resume, "--epochs", "2") == 0  # longer: its rate is constant
+    longer = records.loads((folder / "record.json").read_text())
+    assert len(longer.curves["train_loss"]) == 2 and longer.seed == 7
+    assert longer.config == plain.config | {"epochs": 2}
+
+
+def test_resuming_what_was_stopped_before_its_first_checkpoint(tmp_path):
+    flags = ["--lr", "0.01", "--seed", "7"]
+    plain, folder = train(tmp_path, *flags), tmp_path / "stopped"
+    folder.mkdir()
+    (folder / "config.json").write_text((tmp_path / "run" / "config.json").read_text())
+    assert run("train", "--quiet", "--resume", "--out", folder) == 0
+    again = records.loads((folder / "record.json").read_text())
+    assert again.hashes == plain.hashes and again.config == plain.config
 
 
 def test_every_field_of_config_has_its_flag():

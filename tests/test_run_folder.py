@@ -116,6 +116,23 @@ print("tensorflow" in sys.modules)
     assert len(list(events(tmp_path))) == 4
 
 
+def test_without_the_package_a_line_says_that_there_are_no_event_files(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(sys.modules, "tensorboard.compat.proto", None)  # it cannot be imported
+    flags = ("--model", "fc", "--limit", 100, "--epochs", 1, "--quiet")
+    code, out, err = command("train", *flags, "--out", tmp_path / "run", capsys=capsys)
+    assert code == 0 and "test/clean" in out
+    assert err.startswith("no event files for TensorBoard: ") and err.count("\n") == 1
+    assert "pip install tensorboard" in err
+    names = {p.name for p in (tmp_path / "run").iterdir()}
+    assert "tensorboard" not in names and "record.json" in names
+    more = ("--no-tensorboard", "--out", tmp_path / "off")
+    assert command("train", *flags, *more, capsys=capsys)[2] == ""
+    with pytest.raises(ModuleNotFoundError, match="event files need the package tensorboard"):
+        run_folder.train(FC, 0, tmp_path / "asked", tensorboard=True)
+
+
 def test_the_sampled_box_is_drawn_where_it_was_read():
     from stn_course.looks import Looks
 
@@ -147,6 +164,24 @@ def test_a_refused_resume_leaves_the_configuration_alone(tmp_path):
     with pytest.raises(ValueError, match="lr=0.001 there"):
         run_folder.train(dataclasses.replace(FC, lr=0.5), 0, tmp_path, resume=True)
     assert run_folder.read_config(tmp_path) == (FC, 0)
+
+
+def test_a_run_goes_on_with_what_its_configuration_says(tmp_path):
+    config = dataclasses.replace(FC, options={"normalise": (0.1, 0.3)})  # JSON makes it a list
+    record = run_folder.train(config, 5, tmp_path)
+    again = run_folder.train(*run_folder.resumed(tmp_path, {}, None), tmp_path, resume=True)
+    assert again.hashes == record.hashes and again.seed == 5
+    longer, seed = run_folder.resumed(tmp_path, {"epochs": 3, "tests": ["clean"]}, 5)
+    assert (longer.epochs, longer.options, seed) == (3, {"normalise": [0.1, 0.3]}, 5)
+    for given, wanted_seed, message in [
+        ({"options": {}}, None, r"config.json: options=.*0.3\]} there and {} here"),
+        ({"epochs": 3, "lr": 0.5}, None, "epochs=2 there and 3 here, lr=0.001 there"),
+        ({}, 6, "seed=5 there and 6 here"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            run_folder.resumed(tmp_path, given, wanted_seed)
+    with pytest.raises(FileNotFoundError, match="nothing was trained there"):
+        run_folder.resumed(tmp_path / "nowhere", {}, None)
 
 
 @pytest.mark.parametrize("config", [STN, FC], ids=["stn", "fc"])
@@ -234,6 +269,8 @@ def test_wrong_folders_and_checkpoints_get_one_line(tmp_path, capsys):
         ([run, "--checkpoint", tmp_path / "wide" / "checkpoint.pt"], "does not fit this model"),
         ([run, "--all-checkpoints"], "train with --keep-every N"),
         ([run, "--all-checkpoints", "--images"], "no --split, no --images"),
+        ([run, "--device", "abacus"], "device='abacus' is unknown; wanted cpu or cuda"),
+        ([run, "--all-checkpoints", "--device", "abacus"], "device='abacus' is unknown"),
     ]:
         code, _, err = command("test", *words, capsys=capsys)
         assert code == 2 and message in err, (words, err)

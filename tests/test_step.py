@@ -70,7 +70,7 @@ def test_recipes_wait_for_nothing_unless_they_say_so(name, capturing):
         Config(model="tutorial", optimizer="sgd", lr=0.01),
         Config(model="paper-st-cnn", options={"transform": "homography"}, distort="r"),
         Config(model="paper-st-cnn", options={"transform": "tps"}, distort="e"),
-        Config(model="rnn-spn", distort="sequences", options={"design": "ours"}),
+        Config("rnn-spn", {"design": "ours"}, distort="sequences", tests=("sequences",)),
     ],
     ids=lambda c: f"{c.model}-{c.distort}",
 )
