@@ -6,13 +6,12 @@ import torch
 from scipy.ndimage import affine_transform
 
 from stn_course import data
-from stn_course.data import augment, distort, recipes
+from stn_course.data import augment, recipes
 
 
-def blobs(n, size=28, seed=0):
-    images = torch.rand(n, 1, size, size, generator=torch.Generator().manual_seed(seed))
-    images[..., :3, :] = images[..., -3:, :] = images[..., :3] = images[..., -3:] = 0
-    return images
+def digits(n=100):
+    """The first real digits of the test set, in [0, 1]."""
+    return data.mnist("test").images[:n].float() / 255
 
 
 def scipy_warp(image, theta, order):
@@ -23,58 +22,93 @@ def scipy_warp(image, theta, order):
     shift = m[::-1, 2] * n / 2
     centre = (n - 1) / 2
     offset = centre + shift - linear @ np.full(2, centre)
-    return affine_transform(image.numpy().astype(np.float64), linear, offset, order=order)
+    pixels = image.numpy().astype(np.float64)
+    return affine_transform(pixels, linear, offset, order=order, mode="grid-constant")
 
 
 @pytest.mark.parametrize("name", ["hard", "mild"])
 def test_mixture_is_what_scipy_gives_for_its_theta(name):
-    images = blobs(100)
+    images = digits()
     made = data.DISTORTIONS[name](images, torch.Generator().manual_seed(5))
+    assert (images.amax((1, 2, 3)) > 0.5).all() and (made.images.amax((1, 2, 3)) > 0.5).all()
     smooth = 0
     for x, y, theta in zip(images, made.images, made.theta, strict=True):
         bilinear = np.abs(scipy_warp(x[0], theta, 1) - y[0].numpy()).max()
         # A point that is half way between two pixels may round either way.
         nearest = (np.abs(scipy_warp(x[0], theta, 0) - y[0].numpy()) > 1e-4).mean()
-        # Between the last centre and the edge SciPy is black at once, we fade: the rim is black.
         assert bilinear < 1e-4 or nearest < 0.01
         smooth += bilinear < 1e-4
     assert 30 < smooth < 70  # a fair coin
 
 
-def branch_of(theta):
-    """Which motions ``theta`` [2, 3] has: (linear part is diagonal, orthogonal, shifted)."""
-    a = theta[:, :2]
-    diagonal = abs(a[0, 1]) + abs(a[1, 0]) < 1e-6
-    orthogonal = np.allclose(a @ a.T, np.eye(2), atol=1e-5)
-    return diagonal, orthogonal, bool(np.abs(theta[:, 2]).max() > 1e-6)
+def uniform(values, low, high):
+    """Extremes, mean and standard deviation of U(low, high), within what 20 000 draws give."""
+    values, width = np.asarray(values), high - low
+    assert low - 1e-4 <= values.min() <= low + 0.01 * width
+    assert high - 0.01 * width <= values.max() <= high + 1e-4
+    assert values.mean() == pytest.approx((low + high) / 2, abs=0.01 * width)
+    assert values.std() == pytest.approx(width / 12**0.5, rel=0.02)
 
 
-def test_hard_draws_each_branch_a_fifth_and_stays_in_its_ranges():
-    n = 20_000
-    theta = distort.hard(torch.zeros(n, 1, 2, 2), torch.Generator().manual_seed(0)).theta
-    content = torch.linalg.inv(torch.cat([theta, torch.tensor([[[0, 0, 1.0]]]).expand(n, 1, 3)], 1))
-    m = content.numpy()
-    kinds = [branch_of(t) for t in m[:, :2]]
-    shift_only = np.array([d and o and s for d, o, s in kinds])
-    rotation = np.array([o and not d and not s for d, o, s in kinds])
-    scale = np.array([d and not o and not s for d, o, s in kinds])
-    everything = np.array([s and not d and not o for d, o, s in kinds])
-    for some in (shift_only, rotation, scale, everything):
-        assert some.mean() == pytest.approx(0.2, abs=0.015)
-    assert np.abs(m[shift_only][:, :2, 2]).max() == pytest.approx(0.6, rel=0.01)  # .3 of the side
-    angles = np.degrees(np.arctan2(m[rotation][:, 0, 1], m[rotation][:, 0, 0]))
-    assert np.abs(angles).max() == pytest.approx(75, rel=0.01)
-    factors = m[scale][:, [0, 1], [0, 1]]
-    assert (factors.min(), factors.max()) == (
-        pytest.approx(0.5, abs=0.01),
-        pytest.approx(1.3, abs=0.01),
-    )
-    assert abs(np.corrcoef(factors.T)[0, 1]) < 0.05  # x and y are drawn independently
-    sheared = ~(shift_only | rotation | scale | everything)
-    # The published shear is [[1, -sin], [0, cos]].
-    sine, cosine = -m[sheared][:, 0, 1], m[sheared][:, 1, 1]
-    assert np.allclose(sine**2 + cosine**2, 1, atol=1e-5) and np.allclose(m[sheared][:, 1, 0], 0)
-    assert np.degrees(np.arcsin(np.abs(sine).max())) == pytest.approx(30, rel=0.01)
+def drawn_by(recipe, n=100_000):
+    """What ``recipe`` draws, by branch: scale x, scale y, shift x, shift y, angle, shear.
+
+    Shifts in parts of the side, angles in degrees.  The content is zoomed, sheared by
+    [[1, -sin], [0, cos]], turned and shifted: this is taken apart in the opposite order.
+    """
+    theta = recipe(torch.zeros(n, 1, 2, 2), torch.Generator().manual_seed(0)).theta.double()
+    below = torch.tensor([[[0, 0, 1.0]]], dtype=torch.float64).expand(n, 1, 3)
+    m = torch.linalg.inv(torch.cat([theta, below], 1)).numpy()
+    angle = np.arctan2(m[:, 1, 0], m[:, 0, 0])  # the shear leaves the x axis alone
+    cos, sin = np.cos(angle), np.sin(angle)
+    lean, height = cos * m[:, 0, 1] + sin * m[:, 1, 1], cos * m[:, 1, 1] - sin * m[:, 0, 1]
+    shear = np.arctan2(-lean, height)
+    scale = np.hypot(m[:, 0, 0], m[:, 1, 0]), np.hypot(lean, height)
+    table = np.stack([*scale, *(m[:, :2, 2].T / 2), np.degrees(angle), np.degrees(shear)], 1)
+    still = np.abs(table - [1, 1, 0, 0, 0, 0]) < 1e-5
+    has = {
+        "scale": ~still[:, :2].all(1),
+        "shift": ~still[:, 2:4].all(1),
+        "angle": ~still[:, 4],
+        "shear": ~still[:, 5],
+    }
+    names = np.array(["+".join(k for k in has if has[k][i]) for i in range(n)])
+    return {str(name): table[names == name] for name in np.unique(names)}
+
+
+# As stated: of a branch the scales in x and y, then the largest shift, angle and shear.
+STATED = {
+    "hard": {
+        "scale+shift+angle+shear": [(0.5, 1.3), (0.5, 1.3), 0.3, 75, 30],
+        "scale": [(0.5, 1.3), (0.5, 1.3), 0, 0, 0],
+        "shift": [(1, 1), (1, 1), 0.3, 0, 0],
+        "angle": [(1, 1), (1, 1), 0, 75, 0],
+        "shear": [(1, 1), (1, 1), 0, 0, 30],
+    },
+    "mild": {
+        "scale+shift+angle+shear": [(0.6, 1.1), (0.5, 1.1), 0.2, 30, 15],
+        "scale": [(0.6, 1.1), (0.6, 1.1), 0, 0, 0],
+        "scale+shift": [(0.6, 0.8), (0.6, 0.8), 0.2, 0, 0],
+        "angle": [(1, 1), (1, 1), 0, 60, 0],
+        "shear": [(1, 1), (1, 1), 0, 0, 40],
+    },
+}
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_every_branch_is_a_fifth_and_fills_its_ranges(name):
+    drawn = drawn_by(data.DISTORTIONS[name])
+    assert set(drawn) == set(STATED[name])
+    for branch, (scale_x, scale_y, shift, angle, shear) in STATED[name].items():
+        table = drawn[branch]
+        assert len(table) == pytest.approx(20_000, rel=0.03)
+        ranges = [scale_x, scale_y, *((-most, most) for most in (shift, shift, angle, shear))]
+        moving = [k for k, (low, high) in enumerate(ranges) if low < high]
+        for k in moving:
+            uniform(table[:, k], *ranges[k])
+        if len(moving) > 1:  # each is drawn by itself, also x and y
+            off = np.corrcoef(table[:, moving].T) - np.eye(len(moving))
+            assert np.abs(off).max() < 0.03
 
 
 def test_pose_keeps_the_aspect():
@@ -87,7 +121,7 @@ def test_pose_keeps_the_aspect():
 
 @pytest.mark.parametrize("name", data.DISTORTIONS)
 def test_same_seed_same_images_and_no_global_randomness(name):
-    images = (blobs(20) * 255).to(torch.uint8)
+    images = data.mnist("test").images[:20]
     before = torch.get_rng_state()
     first = data.freeze(images, name, 7, batch=8)
     assert first.dtype == torch.uint8 and first.shape == (20, *recipes.shape(name))

@@ -17,6 +17,11 @@ def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
+def digits(n=100):
+    """The first real digits of the test set, in [0, 1]."""
+    return data.mnist("test").images[:n].float() / 255
+
+
 def blobs(n, size=SIDE, seed=0):
     return torch.rand(n, 1, size, size, generator=seeded(seed))
 
@@ -46,7 +51,7 @@ def places(theta, n):
 
 @pytest.mark.parametrize("name", ["hr", "r", "rts", "p", "e"])
 def test_recipe_is_what_scipy_reads_by_its_theta(name):
-    images = blobs(100)
+    images = digits()
     made = data.DISTORTIONS[name](images, seeded(3))
     n = {"hr": 40, "rts": 42}.get(name, SIDE)
     assert made.images.shape == (100, 1, n, n)
@@ -180,8 +185,9 @@ def test_frozen_is_drawn_once_with_its_truth():
         size = recipes.shape(name)[1:]
         again = fused.warp(images.float() / 255, made.theta, size, padding="zeros")
         assert (again * 255 - made.images.float()).abs().max() <= 0.501
-    made, _ = data.frozen("tc", images, labels, seed=4, batch=8)
-    assert made.boxes.shape == (30, 4)
+    for name in ("tc", "colocalisation"):
+        made, same = data.frozen(name, images, labels, seed=4, batch=8)
+        assert made.boxes.shape == (30, 4) and torch.equal(same, labels)
     made, sums = data.frozen("addition", images, labels, seed=4, batch=8)
     assert made.images.shape == (30, 2, 42, 42) and torch.equal(sums, made.labels)
     with pytest.raises(ValueError, match="name='addition' is unknown; wanted one of hard"):
@@ -192,10 +198,20 @@ def test_frozen_is_drawn_once_with_its_truth():
 def test_shape_by_name_and_an_empty_batch(name):
     wanted = {"hr": (1, 40, 40), "rts": (1, 42, 42), "tc": (1, 60, 60), "addition": (2, 42, 42)}
     wanted |= {"cluttered": (1, 40, 40), "sequences": (1, 100, 100)}
+    wanted |= {"colocalisation": (1, 84, 84)}
     assert recipes.shape(name) == wanted.get(name, (1, SIDE, SIDE))
     none = torch.zeros(0, 1, SIDE, SIDE, dtype=torch.uint8)
     made, labels = data.frozen(name, none, torch.zeros(0, dtype=torch.long), seed=0)
     assert made.images.shape == (0, *recipes.shape(name)) and len(labels) == 0
+
+
+@pytest.mark.parametrize("name", [*data.DISTORTIONS, *data.TASKS])
+def test_how_many_labels_an_image_has_and_of_how_many_classes(name):
+    wanted = {"addition": (1, 19), "sequences": (3, 10)}.get(name, (1, 10))
+    assert recipes.answers(name) == wanted
+    made, labels = recipes.make(name, blobs(200), torch.arange(200) % 10, seeded())
+    assert labels.view(200, -1).shape[1] == wanted[0] and labels.max() < wanted[1]
+    assert labels.max() > 0.75 * wanted[1]
 
 
 def test_each_kind_alone_does_that_and_nothing_else():

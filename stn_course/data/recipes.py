@@ -25,7 +25,7 @@ from stn_course.data.distort import (
     rts,
 )
 from stn_course.data.rows import Rows, cluttered_rows, sequence_rows
-from stn_course.data.scenes import Sums, addition, tc
+from stn_course.data.scenes import Sums, addition, colocalisation, tc
 
 SIDE = 28  # of an MNIST digit
 
@@ -40,6 +40,7 @@ DISTORTIONS: dict[str, Callable[[Tensor, Generator], Distorted]] = {
     "p": projective,
     "e": elastic,
     "tc": tc,
+    "colocalisation": colocalisation,
 }
 # Recipes that change the labels as well.
 TASKS: dict[str, Callable[[Tensor, Tensor, Generator], Sums | Rows]] = {
@@ -74,8 +75,18 @@ def make(
 @lru_cache
 def shape(name: str) -> tuple[int, int, int]:
     """(C, H, W) of what the recipe ``name`` makes of a 28x28 digit; found by making one."""
+    return tuple(_one(name)[0].images.shape[1:])
+
+
+@lru_cache
+def answers(name: str) -> tuple[int, int]:
+    """How many labels an image of the recipe ``name`` has, and of how many classes each."""
+    return _one(name)[1].numel(), CLASSES.get(name, 10)
+
+
+def _one(name: str) -> tuple[Distorted | Sums | Rows, Tensor]:
     blank, label = torch.zeros(1, 1, SIDE, SIDE), torch.zeros(1, dtype=torch.long)
-    return tuple(make(name, blank, label, Generator().manual_seed(0))[0].images.shape[1:])
+    return make(name, blank, label, Generator().manual_seed(0))
 
 
 def frozen(
