@@ -118,7 +118,7 @@ def _forward_map(images, theta, size):
     return warp(images, geometry.invert(theta), size)
 
 
-# ---------------------------------------------------------------- 3.4 a fair rival
+# ---------------------------------------------------------------- 3.3 a fair rival
 def matched_width(count, target):
     """count(width) -> parameters; -> the width whose count is nearest to target."""
     return min(range(1, 2000), key=lambda width: abs(count(width) - target))
@@ -195,7 +195,7 @@ EXERCISES = {
         tolerance=1e-9,
     ),
     **exercises_03_pose.DIAGNOSIS,
-    "3.4": Exercise(
+    "3.3": Exercise(
         matched_width,
         _cases_34,
         {

@@ -1,11 +1,11 @@
-"""Exercises 3.3, name the failure, and 3.5, upright and centred."""
+"""Exercises 3.4, upright and centred, and 3.5, name the failure."""
 
 import torch
 
 from stn_course import geometry
 from stn_course.exercises import Exercise
 
-# The three unknown runs of exercise 3.3: which exhibit of the museum, and its seed.
+# The three unknown runs of exercise 3.5: which exhibit of the museum, and its seed.
 UNKNOWN = {
     "A": ("untransformed input", 4),
     "B": ("rate too high", 4),
@@ -13,7 +13,7 @@ UNKNOWN = {
 }
 
 
-# ---------------------------------------------------------------- 3.3 name the failure
+# ---------------------------------------------------------------- 3.5 name the failure
 def diagnosis(run):
     """run "A", "B" or "C" -> the name of its failure, as the museum calls it."""
     return {
@@ -44,7 +44,7 @@ def _collapse(run):
 
 
 DIAGNOSIS = {
-    "3.3": Exercise(
+    "3.5": Exercise(
         diagnosis,
         lambda: [("A",), ("B",), ("C",)],
         {
@@ -62,7 +62,7 @@ DIAGNOSIS = {
 }
 
 
-# ---------------------------------------------------------------- 3.5 upright and centred
+# ---------------------------------------------------------------- 3.4 upright and centred
 def pose_loss(true, found):
     """true, found [B, 2, 3] -> the mean squared distance of both together from the identity."""
     both = geometry.compose(true, found)  # digit -> distorted -> what comes out
@@ -70,7 +70,7 @@ def pose_loss(true, found):
     return off.square().sum((1, 2)).mean()
 
 
-def _cases_35():
+def _cases_34():
     dice = torch.Generator().manual_seed(9)
     options = {"generator": dice, "dtype": torch.float64}
     for n in (1, 4):
@@ -108,9 +108,9 @@ def _not_squared(true, found):
 
 
 POSE = {
-    "3.5": Exercise(
+    "3.4": Exercise(
         pose_loss,
-        _cases_35,
+        _cases_34,
         {
             "the order is exchanged: the digit was warped by true first, so compose(true, found)": (
                 _other_order

@@ -19,8 +19,12 @@ ENTRIES = ("θ11", "θ12", "θ13", "θ21", "θ22", "θ23")
 
 
 def draw_box(ax: Axes, box, shape: Sequence[int], room: float = 0.15) -> None:
-    """A box over an image of ``shape`` (h, w), its top edge blue, with some room around."""
+    """A box over an image of ``shape`` (h, w), its top edge blue, with some room around.
+
+    The image's own edge is a thin grey line: white paper on a white page has none.
+    """
     height, width = shape
+    ax.add_patch(plt.Rectangle((-0.5, -0.5), width, height, fill=False, ec=GREY, lw=0.6))
     places = (np.asarray(box) + 1) / 2 * (width, height) - 0.5  # [K, 2] pixels
     edge = np.vstack([places, places[:1]])
     ax.plot(*edge.T, color=BOX, lw=1.3)
@@ -45,7 +49,7 @@ def straightened(inputs, boxes, outputs, read=None, labels=None, rows: int = 2) 
         above.axis("on")
         below.axis("on")
         show_image(above, _unit(inputs[k]))
-        draw_box(above, boxes[k], np.shape(inputs[k]))
+        draw_box(above, boxes[k], np.shape(inputs[k]), room=0.3)
         show_image(below, _unit(outputs[k]))
         if read is not None:
             colour = GREEN if read[k] == labels[k] else RED
@@ -65,7 +69,7 @@ def theta_paths(steps: Sequence[int], thetas, colours=None, label: str = "") -> 
     ``colours`` [N] (e.g. the true angle, named by ``label``) tells the digits apart.
     """
     thetas = np.asarray(thetas)
-    fig, axes = plt.subplots(2, 3, figsize=(9, 4.6), sharex=True)
+    fig, axes = plt.subplots(2, 3, figsize=(9, 4.6), sharex=True, dpi=75)  # fine lines: a large PNG
     values = np.zeros(thetas.shape[1]) if colours is None else np.asarray(colours, float)
     reach = max(np.abs(values).max(), 1e-9)
     scale = plt.Normalize(-reach, reach)
@@ -109,6 +113,21 @@ def averages(means: dict[str, np.ndarray]) -> Figure:
     return fig
 
 
+def kinds(made: dict) -> Figure:
+    """A gallery of distortions, each alone: a column a kind, its images [N, 1, H, W] below."""
+    most = max(len(images) for images in made.values())
+    layout = {"figsize": (1.3 * len(made), 1.45 * most), "squeeze": False}
+    fig, axes = plt.subplots(most, len(made), **layout)
+    for column, (name, images) in zip(axes.T, made.items(), strict=True):
+        for ax, image in zip(column, images, strict=False):
+            show_image(ax, image)
+        for ax in column[len(images) :]:
+            ax.axis("off")
+        column[0].set_title(name, fontsize=9)
+    fig.tight_layout()
+    return fig
+
+
 def exhibit(broken, sound, shown: int = 5) -> Figure:
     """One failure beside the healthy run: what they look at, and theta's way from the identity.
 
@@ -147,20 +166,25 @@ def _smooth(values: Sequence[float], width: int = 15) -> np.ndarray:
     return np.convolve(values, kernel, "valid")
 
 
-def starts(angles: Sequence[float], mirrored: Sequence[float], spreads: Sequence[float]) -> Figure:
-    """Each seed's fixed pose as a hand on a dial; red hands mirror most of their digits.
+def starts(networks: dict[str, list[dict]]) -> Figure:
+    """A dial a network: each seed's fixed pose as a hand, red where most digits are mirrored.
 
-    ``spreads``: what is left of the digits' own angles, in degrees, drawn as an arc.
+    ``networks``: of each the poses of its seeds, as `pose.spread` has them.  The arc is what is
+    left of the digits' own angles.  A dial without poses says so.
     """
-    fig, ax = plt.subplots(figsize=(4.4, 4.4), subplot_kw={"projection": "polar"})
-    ax.set_theta_zero_location("N")
-    for angle, flip, spread in zip(angles, mirrored, spreads, strict=True):
-        colour = RED if flip > 0.5 else TOP
-        turn = np.radians(angle)
-        ax.plot([turn, turn], [0, 1], color=colour, lw=2)
-        arc = np.radians(np.linspace(angle - spread, angle + spread, 20))
-        ax.plot(arc, np.ones(20), color=colour, lw=1, alpha=0.5)
-    ax.set(ylim=(0, 1.1), yticks=[])
+    layout = {"figsize": (3.1 * len(networks), 3.6), "subplot_kw": {"projection": "polar"}}
+    fig, axes = plt.subplots(1, len(networks), squeeze=False, **layout)
+    for ax, (name, poses) in zip(axes[0], networks.items(), strict=True):
+        ax.set_theta_zero_location("N")
+        for pose in poses:
+            colour = RED if pose["mirrored"] > 0.5 else TOP
+            angle, spread = pose["angle_mean"], pose["angle_sd"]
+            ax.plot([np.radians(angle)] * 2, [0, 1], color=colour, lw=2)
+            arc = np.radians(np.linspace(angle - spread, angle + spread, 20))
+            ax.plot(arc, np.ones(20), color=colour, lw=1, alpha=0.5)
+        ax.set(ylim=(0, 1.1), yticks=[])
+        ax.set_title(name if poses else f"{name}: not yet run", fontsize=11)
+    fig.tight_layout()
     return fig
 
 
@@ -178,6 +202,34 @@ def found(scenes, boxes, truth, ious, shown: int = 8) -> Figure:
             corner = (float(x0) - 0.5, float(y0) - 0.5)
             ax.add_patch(plt.Rectangle(corner, *size, fill=False, ec=colour, ls=style, lw=1.5))
     fig.tight_layout()
+    return fig
+
+
+def pairs(seen) -> Figure:
+    """Two channels side by side with the boxes of two transformers, and below what each reads.
+
+    ``seen``: `looks.Looks` of N images of two channels; the sum that was read stands below.
+    """
+    n, height, width = seen.inputs.shape
+    width //= seen.channels
+    fig, axes = plt.subplots(3, n, figsize=(1.55 * n, 3.4), squeeze=False)
+    for k, (above, *below) in enumerate(axes.T):
+        show_image(above, _unit(seen.inputs[k]))
+        above.axvline(width - 0.5, color=GREY, lw=0.6)
+        for box, colour in zip(seen.boxes[k], (BOX, TOP), strict=True):
+            places = (box + 1) / 2 * (width, height) - 0.5  # [K, 2] pixels of one channel
+            edge = np.vstack([places, places[:1]])
+            for channel in range(seen.channels):
+                above.plot(edge[:, 0] + channel * width, edge[:, 1], color=colour, lw=1.2)
+        above.set(xlim=(-0.5, seen.channels * width - 0.5), ylim=(height - 0.5, -0.5))
+        for ax, read in zip(below, np.split(seen.outputs[k], 2, axis=1), strict=True):
+            show_image(ax, _unit(read))
+        said, truth = int(seen.read[k]), int(seen.labels[k])
+        below[1].set_xlabel(f"sum {said}", color=GREEN if said == truth else RED, labelpad=1)
+    for ax, name, colour in zip(
+        axes[:, 0], ("", "first reads", "second reads"), (GREY, BOX, TOP), strict=True
+    ):
+        ax.set_ylabel(name, color=colour, fontsize=9)
     return fig
 
 

@@ -115,7 +115,7 @@ ROWS: tuple[Row, ...] = (
         for net, error, short, target in (
             ("CNN", "2.9", "cnn", ""),
             ("FFN-SPN", "2.0", "ffn", ""),
-            ("RNN-SPN", "1.5", "rnn", "at most 1.0"),
+            ("RNN-SPN from strips", "1.5", "rnn", "at most 1.0"),
         )
         for more, end in (("", ""), (", fresh sequences", "-fresh"))
     ),
@@ -123,7 +123,7 @@ ROWS: tuple[Row, ...] = (
         _ours("S3", _DOWN, what, "none", f"seq-{name}", "sequences")
         for what, name in (
             *((f"d = {d}", f"down-{d}") for d in (1, 2, 3, 4)),
-            ("output height 1/4", "strip"),
+            *((f"output height 1/{d}", f"strip{e}") for d, e in ((2, "-2"), (3, "-3"), (4, ""))),
         )
     ),
     Row("S4", _HARD, "FC", "75.69", "xq-fc-hard", "test/hard"),

@@ -13,9 +13,9 @@ from stn_course.pose import pose_error
 NAMED = {
     "3.1": ("all zeros", "weights still speak", "tanh", "row by row", "detached"),
     "3.2": ("outside is 0", "smeared", "align_corners", "added again", "input's size", "forward"),
-    "3.3": ("A and C", "B and C", "A and B", ".76"),
-    "3.4": ("stays below", "reaches the target", "proportional"),
-    "3.5": ("order is exchanged", "should undo", "inverse of true", "the batch", "squares"),
+    "3.5": ("A and C", "B and C", "A and B", ".76"),
+    "3.3": ("stays below", "reaches the target", "proportional"),
+    "3.4": ("order is exchanged", "should undo", "inverse of true", "the batch", "squares"),
 }
 
 
@@ -42,9 +42,9 @@ def bisected(count, target):
 RIGHT = {
     "3.1": new_numbers,
     "3.2": lambda images, theta, size: sampler.warp(images, theta, size),
-    "3.3": lambda run: UNKNOWN[run][0],
-    "3.4": bisected,
-    "3.5": pose_error,
+    "3.5": lambda run: UNKNOWN[run][0],
+    "3.3": bisected,
+    "3.4": pose_error,
 }
 
 
@@ -86,6 +86,6 @@ def test_the_unknown_runs_are_exhibits_with_symptoms_of_their_own():
 
 
 def test_a_pose_loss_is_zero_for_the_inverse_alone():
-    loss = exercises.find("3.5").reference
+    loss = exercises.find("3.4").reference
     true = geometry.affine(angle=20, scale=1.2, shift=(0.1, -0.2))
     assert loss(true, geometry.invert(true)) < 1e-10 < loss(true, true)

@@ -92,11 +92,54 @@ def test_unknown_runs_have_letters_and_no_names():
     assert [ax.get_title() for ax in fig.axes if ax.get_title()] == ["A", "B"]
 
 
+def test_each_kind_has_a_column_with_its_name_and_its_images():
+    made = {"as it came": np.zeros((1, 1, 5, 5)), "zoom": np.eye(5)[None, None].repeat(3, 0)}
+    columns = np.array(plots_03.kinds(made).axes).reshape(3, 2).T
+    assert [column[0].get_title() for column in columns] == ["as it came", "zoom"]
+    assert [len(ax.images) for column in columns for ax in column] == [1, 0, 0, 1, 1, 1]
+    assert (columns[1, 2].images[0].get_array() == np.eye(5)).all()
+
+
+def test_pairs_show_both_boxes_on_both_channels_and_the_sum():
+    boxes = np.stack([outline(geometry.affine(scale=z))[0].numpy() for z in (1.0, 2.0)])
+    seen = SimpleNamespace(
+        inputs=np.zeros((2, 8, 16), np.uint8),
+        outputs=np.arange(288).astype(np.uint8).reshape(2, 6, 24),
+        boxes=np.stack([boxes, boxes]), channels=2, read=np.array([3, 4]), labels=np.array([3, 5]),
+    )  # fmt: skip
+    first, second = np.array(plots_03.pairs(seen).axes).reshape(3, 2).T
+    drawn = [line for line in first[0].lines if len(line.get_xdata()) > 2]
+    assert [line.get_color() for line in drawn] == [plots_03.BOX] * 2 + [plots_03.TOP] * 2
+    assert [line.get_xdata().min() for line in drawn] == [-0.5, 7.5, 1.5, 9.5]
+    shown = np.asarray(first[1].images[0].get_array())
+    assert np.allclose(255 * shown, seen.outputs[0][:, :12])
+    assert first[2].get_xlabel() == "sum 3" and first[2].xaxis.label.get_color() == plots_03.GREEN
+    assert second[2].xaxis.label.get_color() == plots_03.RED
+
+
 def test_hands_that_mirror_are_red():
-    fig = plots_03.starts([0.0, 90.0], [0.1, 0.9], [10.0, 20.0])
+    poses = [
+        {"angle_mean": angle, "mirrored": flipped, "angle_sd": 10.0}
+        for angle, flipped in ((0.0, 0.1), (90.0, 0.9))
+    ]
+    fig = plots_03.starts({"HR's net": poses, "another": []})
     hands = [line for line in fig.axes[0].lines if len(line.get_xdata()) == 2]
     assert [h.get_color() for h in hands] == [plots_03.TOP, plots_03.RED]
     assert hands[1].get_xdata()[0] == pytest.approx(np.pi / 2)
+    assert [ax.get_title() for ax in fig.axes] == ["HR's net", "another: not yet run"]
+    assert not fig.axes[1].lines
+
+
+def test_the_edge_of_the_picture_is_drawn_and_the_box_stays_in_sight():
+    wide = geometry.affine(scale=2 / 3)  # the box reaches a quarter of a side beyond the picture
+    fig = plots_03.straightened(
+        np.zeros((2, 9, 9)), outline(wide).repeat(2, 1, 1), np.zeros((2, 9, 9))
+    )
+    above = fig.axes[0]
+    (edge,) = above.patches
+    assert edge.get_xy() == (-0.5, -0.5) and (edge.get_width(), edge.get_height()) == (9, 9)
+    drawn = above.lines[0].get_xydata()
+    assert drawn.min() >= min(above.get_xlim()) and drawn.max() <= max(above.get_xlim())
 
 
 def test_found_boxes_and_cells_are_where_they_are():
