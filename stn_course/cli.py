@@ -58,7 +58,12 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--plan", action="store_true", help="say what would run and stop")
     run.add_argument("--seeds", type=positive, help="seeds 0..N-1 (default: the experiment's own)")
     run.add_argument("--out", type=Path, help="append to this JSONL file, not to figures/records")
-    run.add_argument("--weights", type=Path, metavar="DIR", help="keep what each run learned there")
+    run.add_argument(
+        "--weights",
+        type=Path,
+        metavar="DIR",
+        help="keep what each run learned there, but for runs in Keras and others of their own kind",
+    )
     run.add_argument("--allow-sample", action="store_true", help="with --out: on the 5 000 digits")
     where = run.add_mutually_exclusive_group()
     where.add_argument("--jobs", type=positive, default=1, help="processes at once (default: 1)")

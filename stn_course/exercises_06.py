@@ -176,8 +176,8 @@ EXERCISES = {
         {
             "this is the layer with the largest difference: errors grow on their way, look for "
             "the first": _the_worst,
-            "bit for bit no layer agrees: sums are taken in another order; allow for rounding, "
-            "say 1e-4 of the largest value": _bit_for_bit,
+            "bit for bit hardly any layer agrees: sums are taken in another order; allow for "
+            "rounding, say 1e-4 of the largest value": _bit_for_bit,
             "maps are compared as they lie in memory: bring [B, h, w, C] to [B, C, h, w] "
             "first": _as_they_lie,
             "flatten is blamed, and it only counts in another order; put its numbers into one "

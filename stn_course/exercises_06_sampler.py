@@ -9,7 +9,7 @@ NO_SLOPE = "no gradient"
 
 def sample(images, grid):
     """images [B, h, w, C], grid [B, H, W, 2] -> [B, H, W, C]; outside is 0."""
-    from keras import ops
+    from stn_course.keras_twin import ops
 
     batch, h, w, channels = ops.shape(images)
     flat = ops.reshape(images, (-1, channels))  # [B*h*w, C]
@@ -38,11 +38,9 @@ def cases():
 
 def ask(function, case):
     """What it returns, and the gradients to the images and to the grid."""
-    from stn_course.keras_twin.quiet import load
+    from stn_course.keras_twin.quiet import load_tensorflow
 
-    load()
-    import tensorflow as tf
-
+    tf = load_tensorflow()
     images, grid, upstream = (tf.constant(each) for each in case)
     with tf.GradientTape() as tape:
         tape.watch([images, grid])
@@ -57,7 +55,7 @@ def ask(function, case):
 
 # ---------------------------------------------------------------- known bugs
 def _sample(images, grid, corners=False, swapped=False, outside="zero", weights="bilinear"):
-    from keras import ops
+    from stn_course.keras_twin import ops
 
     batch, h, w, channels = ops.shape(images)
     flat = ops.reshape(images, (-1, channels))
@@ -115,7 +113,7 @@ def _detached(images, grid):
 
 
 def _channels_first(images, grid):
-    from keras import ops
+    from stn_course.keras_twin import ops
 
     return ops.moveaxis(sample(images, grid), -1, 1)
 

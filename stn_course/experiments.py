@@ -85,8 +85,8 @@ def run_steps(
 
     ``weights``: a folder for what was learned, as ``NAME-SEED.safetensors``.  ``experiment``:
     what the name stands for, by default as in `EXPERIMENTS`.  ``beside``: runs that share the
-    device.  An experiment with a ``run`` of its own does not pause.  ValueError for an unknown
-    name.
+    device.  An experiment with a ``run`` of its own does not pause and keeps no weights.
+    ValueError for an unknown name.
     """
     experiment = experiment or find(name)
     if experiment.run is not None:

@@ -80,15 +80,23 @@ def milliseconds(*jobs: Callable[[], object], rounds: int = 15) -> list[float]:
 
 
 def recorded(experiment: str, which: str) -> str:
-    """``97.12 ± 0.08 % (n = 5)`` of an experiment's records, or that it is not yet run."""
+    """``97.12 ± 0.08 % (n = 5)`` of an experiment's records, or that it is not yet run.
+
+    "-" for the name "": there is no such experiment.
+    """
+    if not experiment:
+        return "-"
     values = [run.accuracy(which) for run in records.load(experiment)]
     text = scoreboard.mean_sd_text(values)
     return f"{text} (n = {len(values)})" if len(values) > 1 else text
 
 
 def compared(a: str, b: str, which: str) -> list[str]:
-    """Three cells: what `recorded` says of a and of b, and b - a with Welch's 95 % interval."""
-    values = [[run.accuracy(which) for run in records.load(name)] for name in (a, b)]
+    """Three cells: what `recorded` says of a and of b, and b - a with Welch's 95 % interval.
+
+    ``a`` may be "", where b has no counterpart.
+    """
+    values = [[run.accuracy(which) for run in records.load(n)] if n else [] for n in (a, b)]
     gap = "-"
     if all(len(v) > 1 for v in values):
         mean, half = records.difference(*values)

@@ -60,14 +60,21 @@ def pictures(rows: dict[str, Sequence]) -> Figure:
 
 
 def layer_differences(rows: Sequence, limit: float = 1e-4) -> Figure:
-    """Each layer's largest difference between the frameworks, on a logarithmic axis."""
+    """Each layer's largest difference between the frameworks, on a logarithmic axis.
+
+    One that agrees to the last bit has no bar; it says so.
+    """
     fig, ax = plt.subplots(figsize=(6.4, 0.26 * len(rows) + 1))
-    gaps = [max(row.difference, 1e-9) for row in rows]
+    least = 1e-9  # where the axis begins
+    gaps = [max(row.difference - least, 0) for row in rows]
     names = [f"{row.layer}  {'x'.join(map(str, row.shape))}" for row in rows]
-    ax.barh(range(len(rows)), gaps, left=1e-9, color=KERAS)
+    ax.barh(range(len(rows)), gaps, left=least, color=KERAS)
+    for k, row in enumerate(rows):
+        if row.difference == 0:
+            ax.text(1.3 * least, k, "bit for bit", color=GREY, fontsize=7, va="center")
     ax.axvline(limit, color=TORCH, lw=1.2, ls="--")
     ax.set_yticks(range(len(rows)), names, fontsize=8)
-    ax.set(xscale="log", xlim=(1e-9, 1e2), xlabel="largest difference, torch and Keras")
+    ax.set(xscale="log", xlim=(least, 1e2), xlabel="largest difference, torch and Keras")
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
     return fig

@@ -1,6 +1,7 @@
 """What tests share: which digits they run on, two built books, and a browser.
 
 `full_data` tests skip loudly on the offline sample, `browser` tests where there is no Chromium.
+What a test tells with `tell` stands at the end of the run.
 """
 
 import os
@@ -21,7 +22,18 @@ def pytest_runtest_setup(item):
     pytest.skip("needs the full MNIST: the four files are not here and no mirror answered")
 
 
+@pytest.fixture
+def tell(record_property):
+    """Lines for the end of the run: tests may run in processes whose output nobody sees."""
+    return lambda text: record_property("told", text)
+
+
 def pytest_terminal_summary(terminalreporter):
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, text in report.user_properties if report.when == "call" else ():
+                if name == "told":
+                    terminalreporter.write_line(text)
     from stn_course import data
 
     try:

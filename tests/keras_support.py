@@ -11,4 +11,4 @@ def need_tensorflow() -> None:
     """Skip the whole file without TensorFlow or Keras, saying what to install."""
     if MISSING:
         reason = f"{' AND '.join(MISSING).upper()} NOT INSTALLED: the Keras twin was not tested; "
-        pytest.skip(reason + "python -m pip install -e '.[tf]'", allow_module_level=True)
+        pytest.skip(reason + "python -m pip install tensorflow keras", allow_module_level=True)

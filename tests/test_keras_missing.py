@@ -14,6 +14,7 @@ def test_the_twin_says_what_to_install():
     done = run("import stn_course.keras_twin")
     assert done.returncode == 1
     assert "tensorflow not installed" in done.stderr and "'.[tf]'" in done.stderr
+    assert "pip install tensorflow keras" in done.stderr  # for those without a checkout
 
 
 def test_the_experiments_and_exercises_are_still_there():

@@ -12,13 +12,13 @@ from keras_support import need_tensorflow
 
 need_tensorflow()
 
-import tensorflow as tf  # noqa: E402
-
 from stn_course import geometry, keras_twin, sampler  # noqa: E402
 from stn_course.keras_twin import heads  # noqa: E402
 from stn_course.keras_twin import sampler as twin  # noqa: E402
+from stn_course.keras_twin.quiet import load_tensorflow  # noqa: E402
 from stn_course.keras_twin.sampler import keras  # noqa: E402
 
+tf = load_tensorflow()  # not by an import of its own: that one would speak
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "sampler.json").read_text())
 SHAPES = GOLDEN["shapes"]
 SIZE = tuple(SHAPES["output"][2:])
@@ -113,6 +113,11 @@ BAD = [
     (lambda im, g: twin.bilinear_sample(im, g * np.nan), ValueError, "grid must be finite"),
     (lambda im, g: twin.bilinear_sample(im > 0.5, g), TypeError, "floating point"),
     (lambda im, g: twin.bilinear_sample(im[0], g), ValueError, "images must have shape"),
+    (lambda im, g: twin.bilinear_sample(im, g[:1]), ValueError, "one batch size, got 3, 1"),
+    (lambda im, g: twin.bilinear_sample(im, g, fill=np.ones((2, 3), "float32")), ValueError,
+     "images and fill must have one batch size"),
+    (lambda im, g: twin.warp(im, np.eye(2, 3, dtype="float32")[None]), ValueError, "got 3, 1"),
+    (lambda im, g: tf.function(twin.bilinear_sample)(im, g[:2]), ValueError, "got 3, 2"),
     (lambda im, g: twin.warp(im, g[:, :, :, 0]), ValueError, "transform must have shape"),
     (lambda im, g: twin.affine_grid(g, (2, 2)), ValueError, "theta must have shape"),
     (lambda im, g: twin.homography_grid(np.float32([[[1, 0, 0], [0, 1, 0], [2, 0, 1]]]), (3, 3)),

@@ -15,6 +15,7 @@ from stn_course.keras_twin.sampler import keras  # noqa: E402
 from stn_course.transformers import SpatialTransformer  # noqa: E402
 
 LOGITS, THETA, SLOPE = 1e-4, 1e-5, 1e-4  # the last one relative
+WAYS = ("to Keras", "to torch")
 MNIST = [0.1307, 0.3081]
 
 # What is shown: the network's name, the images (C, h, w), and its options.
@@ -24,6 +25,8 @@ NETWORKS = {
     "cnn, subsampled": ("cnn", (1, 28, 28), {"pool": "subsample", "width": 0.5}),
     "cnn-blog": ("cnn-blog", (1, 28, 28), {}),
     "tutorial-cnn": ("tutorial-cnn", (1, 28, 28), {"normalise": [0.5, 0.5]}),
+    "tutorial-cnn-coord": ("tutorial-cnn-coord", (1, 28, 28), {}),
+    "hr-cnn": ("hr-cnn", (1, 40, 40), {}),
     "small": ("small", (1, 28, 28), {}),
     "paper-fcn": ("paper-fcn", (1, 42, 42), {}),
     "paper-cnn": ("paper-cnn", (1, 28, 28), {}),
@@ -33,6 +36,7 @@ NETWORKS = {
     "tutorial": ("tutorial", (1, 28, 28), {"normalise": MNIST, "padding": "zeros"}),
     "hr": ("hr", (1, 40, 40), {}),
     "stn-small": ("stn-small", (1, 40, 40), {"width": 1.5}),
+    "stn-small, attention": ("stn-small", (1, 40, 40), {"transform": "attention"}),
     "stn-features": ("stn-features", (1, 28, 28), {}),
     "paper-st-fcn, spline": ("paper-st-fcn", (1, 28, 28), {"transform": "tps"}),
     "paper-st-cnn, homography": ("paper-st-cnn", (1, 28, 28), {"transform": "homography"}),
@@ -41,9 +45,16 @@ NETWORKS = {
         *("paper-st-fcn", (2, 42, 42)),
         {"transformers": 2, "pool": True, "classes": 19},
     ),
-    "CoordConv": ("tutorial-coord-both", (1, 28, 30), {"transform": "corners"}),
+    "CoordConv, reader": ("tutorial-coord-cls", (1, 28, 28), {"transform": "translation"}),
+    "CoordConv, localiser": ("tutorial-coord-loc", (1, 28, 28), {"transform": "similarity"}),
+    "CoordConv, both": ("tutorial-coord-both", (1, 28, 30), {"transform": "corners"}),
+    "ffn-spn, SK": ("ffn-spn", (1, 100, 100), {"design": "sk"}),
     "ffn-spn, LJ": ("ffn-spn", (1, 100, 100), {"design": "lj"}),
     "ffn-spn, ours": ("ffn-spn", (1, 100, 100), {"design": "ours"}),
+}
+NO_TWIN = {
+    "rnn-spn": "Keras has no GRU cell with torch's two biases in torch's order of gates",
+    "sequence-cnn": "it is the FFN-SPN's reader on the whole row, and held to its twin there",
 }
 
 
@@ -72,24 +83,32 @@ def some_images(key, n=3):
     return torch.rand(n, *NETWORKS[key][1], generator=torch.Generator().manual_seed(5))
 
 
-def both_ways(key):
-    """Rows of differences from torch to Keras, and from another torch network's twin back."""
-    shape, images = NETWORKS[key][1], some_images(key)
-    model = torch_network(key)
-    twin = keras_twin.from_torch(model, shape)
-    there = keras_twin.layer_differences(model, twin, images)
-    other = keras_twin.from_torch(torch_network(key, seed=1), shape)
-    got = keras_twin.to_torch(other, torch_network(key, seed=2))
-    back = keras_twin.layer_differences(got, other, images)
-    return there, back
+def network_and_twin(key, way, dtype=torch.float32):
+    """A network and its twin, of which one has got the weights of the other."""
+    shape = NETWORKS[key][1]
+    if way == "to Keras":
+        model = torch_network(key).to(dtype)
+        return model, keras_twin.from_torch(model, shape)
+    twin = keras_twin.from_torch(torch_network(key, seed=1).to(dtype), shape)
+    return keras_twin.to_torch(twin, torch_network(key, seed=2).to(dtype)), twin
 
 
-def test_parity_table(capsys):
+def test_every_network_of_the_course_is_held_or_has_a_reason():
+    assert {name for name, *_ in NETWORKS.values()} == set(models.MODELS) - set(NO_TWIN)
+    for name in NO_TWIN:
+        with pytest.raises(TypeError, match="has no twin in Keras here"):
+            keras_twin.from_torch(name, (1, 100, 100))
+
+
+def test_parity_table(tell):
     """The largest difference of every layer of every network, in both directions."""
     lines = [f"{'network':<26}{'layer':<20}{'shape':<16}{'to Keras':>9}{'to torch':>10}{'of':>8}"]
     bad = []
     for key in NETWORKS:
-        there, back = both_ways(key)
+        there, back = (
+            keras_twin.layer_differences(*network_and_twin(key, way), some_images(key))
+            for way in WAYS
+        )
         for k, (a, b) in enumerate(zip(there, back, strict=True)):
             limit = THETA if a.layer == "theta" else LOGITS
             shape = "x".join(map(str, a.shape))
@@ -99,23 +118,21 @@ def test_parity_table(capsys):
             )
             if not max(a.difference, b.difference) <= limit or not a.largest > 0:
                 bad.append(lines[-1])
-    with capsys.disabled():
-        print("\n" + "\n".join(lines))
+    tell("\n".join(lines))
     assert bad == []
 
 
-WITH_THETA = [k for k in NETWORKS if "stn" in k or "st-" in k or "spn" in k]
-WITH_THETA += ["tutorial", "hr", "two transformers", "CoordConv"]
+WITH_THETA = [k for k, (name, *_) in NETWORKS.items() if name not in models.CLASSIFIERS]
 
 
-def slopes(key, dtype):
+def slopes(key, way, dtype):
     """How far the gradients of theta differ, each image's against the largest.  # [images]"""
     keras.config.set_dtype_policy(str(dtype).removeprefix("torch."))
     try:
-        model, images = torch_network(key).to(dtype), some_images(key, 8).to(dtype)
-        twin = keras_twin.from_torch(model, NETWORKS[key][1])
+        model, twin = network_and_twin(key, way, dtype)
     finally:
         keras.config.set_dtype_policy("float32")
+    images = some_images(key, 8).to(dtype)
     labels = torch.arange(24 if "spn" in key else 8) % 10
     labels = labels.view(8, 3) if "spn" in key else labels
     found = keras_twin.theta_gradients(model, twin, images, labels)
@@ -126,15 +143,20 @@ def slopes(key, dtype):
 
 
 @pytest.mark.filterwarnings("ignore:fused.warp fell back")  # it has no float64, the taught one has
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("key", WITH_THETA)
-def test_the_gradient_of_theta(key):
-    """Within 1e-7 in float64 (some constants stay float32); in float32 1e-4 for nearly all images.
+def test_the_gradient_of_theta(key, way):
+    """Within 1e-4 for every image, and far within: that promise is held in float64.
 
-    Where two values of a pooling or a ReLU's input and 0 are equal but for rounding, float32
-    may take another branch, and the slope jumps: that is the network's, not the sampler's.
+    Where two values of a pooling, or a ReLU's input and 0, are equal but for rounding, the two
+    frameworks may take different branches.  The output hardly changes and the slope jumps: that
+    is the network's, not the sampler's, and in float32 it happens to some images of almost any
+    set (which ones is chance).  In float64 no two are so near, and all images must agree; to
+    1e-7 only, as some constants stay float32.  In float32 most must, and half of them ten times
+    better than promised.
     """
-    assert slopes(key, torch.float64).max() <= 1e-7
-    single = slopes(key, torch.float32)
+    assert slopes(key, way, torch.float64).max() <= 1e-7 < SLOPE
+    single = slopes(key, way, torch.float32)
     assert np.median(single) <= SLOPE / 10 and (single <= SLOPE).mean() >= 0.6, single
 
 

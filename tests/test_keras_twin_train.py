@@ -1,7 +1,10 @@
 """Training in Keras: the pipeline draws torch's distortions, a run repeats, its record is right."""
 
 import dataclasses
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -67,13 +70,17 @@ def test_every_image_comes_once_an_epoch_in_an_order_of_its_own():
 def test_a_fresh_recipe_distorts_anew_every_epoch():
     images = np.zeros((8, 28, 28, 1), "uint8")
     images[:, 6:20, 9:15] = 255
-    data = pipeline.batches(images, np.arange(8), 8, seed=1, recipe="hard")
-    seen = [
-        {int(label): image for image, label in zip(x, y, strict=True)}
-        for _ in range(2)
-        for x, y in data.as_numpy_iterator()
-    ]
-    assert all(not np.array_equal(seen[0][k], seen[1][k]) for k in range(8))
+
+    def two_epochs(seed):
+        data = pipeline.batches(images, np.arange(8), 8, seed, recipe="hard")
+        for _ in range(2):
+            x, y = next(data.as_numpy_iterator())
+            yield x[np.argsort(y)]
+
+    first, second = two_epochs(1)
+    assert all(not np.array_equal(first[k], second[k]) for k in range(8))
+    assert np.array_equal([first, second], list(two_epochs(1)))
+    assert not np.array_equal(first, next(two_epochs(2)))
 
 
 def test_frozen_images_are_distorted_once_and_by_their_seed():
@@ -121,6 +128,40 @@ def test_the_record_of_a_short_run(name, few_tests):
     assert record.parameters == (6_293_916 if "lj" in name else record.parameters) > 0
 
 
+QUIET = """
+import contextlib, dataclasses, io, os, torch
+from stn_course import catalogue_06, data
+with contextlib.redirect_stderr(io.StringIO()):  # where the digits are a sample, that is said
+    data.mnist("train")
+torch.set_num_threads(1)
+few = {"limit": 64, "epochs": 1, "tests": ("clean",), "train_on": "train"}
+config = dataclasses.replace(catalogue_06.EXPERIMENTS["keras-fc-clean"].config, **few)
+record = catalogue_06.run_in_keras("keras-fc-clean", 0, config)
+print(record.threads, *(os.environ[name] for name in catalogue_06.THREADS))
+"""
+
+
+ASKED = [({}, "1 1 1"), ({"TF_NUM_INTRAOP_THREADS": "3"}, "3 3 1")]
+
+
+@pytest.mark.parametrize(("asked", "given"), ASKED)
+def test_a_run_is_silent_and_has_as_many_threads_as_torch(asked, given):
+    """TensorFlow's line on its first step, its devices, its graphs: none of it on stderr."""
+    kept = {k: v for k, v in os.environ.items() if k not in catalogue_06.THREADS}
+    command = [sys.executable, "-c", QUIET]
+    done = subprocess.run(command, capture_output=True, text=True, env=kept | asked)
+    assert (done.stderr, done.stdout) == ("", given + "\n")
+
+
+def test_with_tensorflow_running_the_environment_is_left_alone(monkeypatch):
+    """It would not look there again, and the record would be wrong."""
+    for name in catalogue_06.THREADS:
+        monkeypatch.delenv(name, raising=False)
+    catalogue_06.share_threads()
+    assert not set(catalogue_06.THREADS) & set(os.environ)
+    assert runs.threads() == os.cpu_count()
+
+
 def test_the_same_seed_gives_the_same_bits_and_tensorboard_its_files(few_tests, tmp_path):
     config = shortened("keras-stn-fc-hard")
     first = runs.fit(config, 0, "a", log_dir=tmp_path)[1]
@@ -156,7 +197,7 @@ def test_weight_decay_is_half_a_square_of_the_kernels_and_digits_are_summed():
 @pytest.mark.parametrize(
     "change",
     [{"clip": 5.0}, {"lr_localiser": 1e-4}, {"patience": 3}, {"optimizer": "sgd"},
-     {"precision": "auto"}],
+     {"precision": "auto"}, {"augment": "gentle"}],
     ids=str,
 )  # fmt: skip
 def test_a_setting_that_runs_in_keras_lack_is_refused(change):
@@ -186,6 +227,7 @@ def test_two_experiments_are_compared_and_a_missing_one_leaves_a_gap():
     assert torch_ == keras_lab.recorded("xq-fc-hard", "test/hard") and "n = 5" in keras_
     assert re.fullmatch(r"\+1\d\.\d\d ± 0\.\d\d", gap)
     assert keras_lab.compared("xq-fc-hard", "no-such", "test/hard")[1:] == ["not yet run", "-"]
+    assert keras_lab.compared("", "xq-fc-hard", "test/hard") == ["-", torch_, "-"]
 
 
 def test_a_script_that_fails_on_a_backend_is_told():

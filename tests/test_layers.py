@@ -241,6 +241,14 @@ def loaded_for(module):
     return found
 
 
+def test_keras_twin_alone_imports_keras_and_tensorflow():
+    """Others take them from it: it is what keeps them quiet and Triton before TensorFlow."""
+    both = {"keras", "tensorflow"}
+    users = {m for m in MODULES if both & {name.partition(".")[0] for name in imports(m)}}
+    assert "keras_twin.pipeline" in users, "the reading does not see them"
+    assert {m for m in users if m.partition(".")[0] != "keras_twin"} == set()
+
+
 @pytest.mark.parametrize("entry", TRAINING)
 def test_training_needs_only_torch_numpy_and_tqdm(entry):
     for module in loaded_for(entry):

@@ -111,6 +111,11 @@ BROKEN = [
     (rules.executed, edit(5, execution_count=None), "cell 5 has execution count None; wanted 4"),
     (rules.executed, edit(5, execution_count=3), "cell 5 has execution count 3; wanted 4"),
     (rules.executed, edit(5, outputs=[new_output("error", ename="E")]), "cell 5 holds an error"),
+    (
+        rules.executed,
+        edit(5, outputs=[new_output("stream", name="stderr", text="W0000\n")]),
+        "cell 5 holds what was written to stderr",
+    ),
     (rules.executed, lambda nb: nb.metadata.clear(), "not measured"),
     (rules.pictures, edit(4, outputs=[]), "the first figure is in cell None"),
     (rules.pictures, edit(4, metadata={}), "cell 4 has alt text ''"),

@@ -119,13 +119,15 @@ def shape(nb: NotebookNode) -> list[str]:
 
 
 def executed(nb: NotebookNode) -> list[str]:
-    """Every code cell ran once, from the top, without an error, and was measured."""
+    """Every code cell ran once, from the top, without an error or a warning, and was measured."""
     found = []
     for place, (k, cell) in enumerate(code_cells(nb), 1):
         if cell.execution_count != place:
             found.append(f"cell {k} has execution count {cell.execution_count}; wanted {place}")
         if any(output.output_type == "error" for output in cell.outputs):
             found.append(f"cell {k} holds an error")
+        if any(output.get("name") == "stderr" for output in cell.outputs):
+            found.append(f"cell {k} holds what was written to stderr")
     if set(nb.metadata.get("stn_course", {})) != {"seconds", "peak_mb", "digits"}:
         found.append("not measured: store it with tools/notebooks.py execute")
     return found

@@ -13,7 +13,14 @@ from stn_course.keras_twin.layers import (
     ParallelTransformers,
     SpatialTransformer,
 )
-from stn_course.keras_twin.sampler import affine_grid, background_of, bilinear_sample, warp
+from stn_course.keras_twin.sampler import (
+    affine_grid,
+    background_of,
+    bilinear_sample,
+    keras,
+    ops,
+    warp,
+)
 
 __all__ = [
     "AddCoords",
@@ -26,7 +33,9 @@ __all__ = [
     "evaluate",
     "flatten_order",
     "from_torch",
+    "keras",
     "layer_differences",
+    "ops",
     "theta_gradients",
     "to_torch",
     "warp",

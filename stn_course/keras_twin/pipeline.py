@@ -1,6 +1,6 @@
 """``tf.data`` that distorts digits inside the graph: the recipes of `data.distort` again.
 
-Random numbers are stateless: a batch's distortion depends on the seed and its number alone.
+Random numbers are stateless: a batch's distortion depends on the two numbers that it is given.
 """
 
 import math
@@ -96,17 +96,19 @@ def batches(
     """
     images, labels = tf.constant(images), tf.constant(labels)
     order = tf.data.Dataset.range(len(images)).shuffle(len(images), seed=seed)
-    # One number a batch that never comes again: its share of an order that is new every epoch.
-    made = order.batch(batch).map(_reader(images, labels, seed, recipe))
-    return made.prefetch(2)
+    made = order.batch(batch)
+    if recipe:
+        # Two numbers of 32 bits to a batch, others in every epoch: they follow from the seed.
+        drawn = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2)
+        made = tf.data.Dataset.zip(made, drawn)
+    return made.map(_reader(images, labels, recipe)).prefetch(2)
 
 
-def _reader(images, labels, seed: int, recipe: str | None) -> Callable:
-    def read(index):
+def _reader(images, labels, recipe: str | None) -> Callable:
+    def read(index, drawn=None):
         x = tf.cast(tf.gather(images, index), tf.float32) / 255  # [B, h, w, C]
         if recipe:
-            mixed = tf.reduce_sum(index * tf.range(1, tf.size(index, tf.int64) + 1))
-            x = distort(x, recipe, [tf.cast(seed, tf.int64), mixed])
+            x = distort(x, recipe, drawn)
         return x, tf.gather(labels, index)
 
     return read

@@ -13,7 +13,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-INSTALL = "python -m pip install -c constraints.txt -e '.[tf]'"
+INSTALL = (
+    "`python -m pip install tensorflow keras`, or, in a checkout of the course, "
+    "`python -m pip install -c constraints.txt -e '.[tf]'`"
+)
 
 
 class MissingTensorFlow(ImportError):
@@ -58,8 +61,7 @@ def load():
     """
     if absent := missing():
         raise MissingTensorFlow(
-            f"{' and '.join(absent)} not installed: the Keras twin needs {INSTALL} "
-            "(in the folder of the course)"
+            f"{' and '.join(absent)} not installed: the Keras twin needs {INSTALL}"
         )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with quiet_stderr():
@@ -73,3 +75,9 @@ def load():
             tensorflow.get_logger().setLevel("ERROR")  # its Python half has a logger of its own
         keras.ops.add(1.0, 1.0)  # TensorFlow looks for devices now, and says what it found
     return keras
+
+
+def load_tensorflow():
+    """The ``tensorflow`` module, as silent as `load` makes it; errors as there."""
+    load()
+    return importlib.import_module("tensorflow")

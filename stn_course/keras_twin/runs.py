@@ -23,7 +23,7 @@ from stn_course.records import RunRecord, current_commit
 from stn_course.sets import framed, test_set, training_set
 
 CPU = torch.device("cpu")
-UNUSED = {"pose_weight": 0.0, "clip": None, "lr_localiser": None, "patience": None}
+UNUSED = {"pose_weight": 0.0, **dict.fromkeys(("clip", "lr_localiser", "patience", "augment"))}
 
 
 class Rates(keras.optimizers.schedules.LearningRateSchedule):
@@ -149,9 +149,17 @@ def fit(
             **{"torch": torch.__version__, "numpy": np.__version__},
         },
         device="cpu" if not tf.config.list_physical_devices("GPU") else "gpu",
-        threads=tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count() or 0,
+        threads=threads(),
         seconds=round(time.perf_counter() - start, 3),
     )
+
+
+def threads() -> int:
+    """How many threads TensorFlow gives to one operation, decided in the order in which it does."""
+    if told := tf.config.threading.get_intra_op_parallelism_threads():
+        return told
+    asked = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    return int(asked) if asked.isdigit() and int(asked) else os.cpu_count() or 0
 
 
 def record(name: str, seed: int, config: Config) -> RunRecord:

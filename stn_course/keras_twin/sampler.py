@@ -126,6 +126,13 @@ def _static(images) -> tuple[int, int, int]:
     return shape[1:]
 
 
+def _one_batch(images, values, name: str) -> None:
+    """ValueError where two batch sizes are known and differ: gathering would read other images."""
+    sizes = images.shape[0], values.shape[0]
+    if None not in sizes and sizes[0] != sizes[1]:
+        raise ValueError(f"images and {name} must have one batch size, got {sizes[0]}, {sizes[1]}")
+
+
 def _pad(images, padding: str, fill):
     """One row and column more on the left and top, two on the right and bottom."""
     h, w, _ = _static(images)
@@ -140,7 +147,9 @@ def _pad(images, padding: str, fill):
     elif isinstance(fill, int | float) and math.isfinite(fill):
         fill = ops.full((1, 1, 1, 1), fill, images.dtype)
     else:
-        fill = ops.cast(as_float(fill, "fill", (images.shape[3:],)), images.dtype)[:, None, None, :]
+        fill = as_float(fill, "fill", (images.shape[3:],))
+        _one_batch(images, fill, "fill")
+        fill = ops.cast(fill, images.dtype)[:, None, None, :]
     inside = np.pad(np.ones((h, w), bool), (1, 2))[None, :, :, None]
     return ops.where(inside, padded, fill)
 
@@ -152,7 +161,8 @@ def bilinear_sample(
     """Read images [B, h, w, C] at grid [B, H, W, 2] (x, y in [-1, 1]).  # [B, H, W, C]
 
     Everything means what it means in `stn_course.sampler.bilinear_sample`.  The images' dtype
-    is kept; coordinates and weights are float32 or better, whatever the policy says.
+    is kept; coordinates and weights are float32 or better, whatever the policy says.  Batch
+    sizes are compared where they are known: always, but in graphs that leave them open.
     """
     images = ops.convert_to_tensor(images)
     h, w, channels = _static(images)
@@ -163,6 +173,7 @@ def bilinear_sample(
     if fill is not None and padding != "background":
         raise ValueError(f"fill is only used with padding='background', got padding={padding!r}")
     grid = as_float(grid, "grid", ((None, None, 2),))
+    _one_batch(images, grid, "grid")
     kept = images.dtype
     if keras.backend.standardize_dtype(kept) != "float64":
         images = ops.cast(images, grid.dtype)
