@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from stn_course import records, scoreboard
+from stn_course import geometry, records, scoreboard
 from stn_course.data import Digits, distort
 from stn_course.data.squares import Squares
 from stn_course.measure import prepare
@@ -42,6 +42,17 @@ def projective(split: Digits, n: int, dice: Generator) -> tuple[Tensor, Tensor, 
     return made.images, split.labels[index], made.theta
 
 
+def dots(size: int = 48, width: float = 0.004) -> Tensor:
+    """Five dots of different strength on an empty page, each narrow.  # [1, 1, size, size]
+
+    width: the square of a dot's reach, in normalised units (a side is 2).
+    """
+    at = geometry.pixel_centres(size)
+    places = ((-0.5, -0.5, 1), (0.4, -0.5, 0.6), (0, 0, 0.8), (0.5, 0.4, 0.9), (-0.5, 0.3, 0.5))
+    away = [(ink, (at - x) ** 2 + (at[:, None] - y) ** 2) for x, y, ink in places]
+    return sum(ink * torch.exp(-square / width) for ink, square in away)[None, None]
+
+
 def accuracy_on(
     net: nn.Module, task: Callable, train: Digits, test: Digits, steps: int, seed: int = 0
 ) -> float:
@@ -61,23 +72,24 @@ def accuracy_on(
         return 100 * (net(x).argmax(1) == y).float().mean().item()
 
 
-# Experiment and the set it is measured on: a homography on P, a spline on E.
+# Experiment and the set it is measured on.
 TILTED = (
     *((f"proj-{name}", "test/p") for name in ("none", "affine", "homography", "corners")),
     *((f"proj-se-{run}", "test/p") for run in ("01", "05", "06", "07")),
-    *((f"elastic-{name}", "test/e") for name in ("none", "affine", "tps")),
+    *((f"steady-{name}", "test/p") for name in ("homography", "corners")),
 )
 
 
 def tilt_row(experiment: str, which: str) -> list[str]:
-    """Accuracy on ``which``, corners in pixels before and after, smallest w: from the records.
+    """Seeds, accuracy on ``which``, corners before and after, smallest w: from the records.
 
-    The corners are measured from their common place, for no label prefers one pose; what an
-    experiment has no record of is ``not yet run``, what it does not measure ``-``.
+    The corners, in pixels, are measured from their common place, for no label prefers one pose;
+    what an experiment has no record of is ``not yet run``, what it does not measure ``-``.
     """
     runs = records.load(experiment)
     kind = which.partition("/")[2].upper()
-    row = [experiment, kind, scoreboard.mean_sd_text([run.accuracy(which) for run in runs])]
+    right = scoreboard.mean_sd_text([run.accuracy(which) for run in runs])
+    row = [experiment, kind, str(len(runs)), right]
     for when in ("before", "after"):
         pixels = [r.probes[when]["common"]["median"] for r in runs if when in r.probes]
         row.append(scoreboard.mean_sd_text(pixels, " px") if pixels else "-")

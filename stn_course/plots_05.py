@@ -72,9 +72,23 @@ def maps(images: dict[str, np.ndarray], cmap: str = "RdBu_r") -> Figure:
 
 
 # ---------------------------------------------------------------- runs beside each other
+BySeed = dict[int, float]
+
+
+def by_seed(name: str, which: str) -> BySeed:
+    """Accuracy in percent of each seed; none where the experiment has no record yet."""
+    return {run.seed: run.accuracy(which) for run in records.load(name)}
+
+
 def accuracies(name: str, which: str) -> list[float]:
-    """One accuracy in percent a seed; none where the experiment has no record yet."""
-    return [run.accuracy(which) for run in records.load(name)]
+    """The values of `by_seed`, in the order of the seeds."""
+    return list(by_seed(name, which).values())
+
+
+def in_both(a: BySeed, b: BySeed) -> tuple[list[float], list[float]]:
+    """The values of the seeds that both have, in one order: what may be paired."""
+    shared = sorted(a.keys() & b.keys())
+    return [a[seed] for seed in shared], [b[seed] for seed in shared]
 
 
 def heat(rows: Sequence[str], columns: dict[str, list[list[float]]], ylabel: str = "") -> Figure:
@@ -107,19 +121,19 @@ def heat(rows: Sequence[str], columns: dict[str, list[list[float]]], ylabel: str
     return fig
 
 
-def paired(pairs: dict[str, tuple[list[float], list[float]]], xlabel: str) -> Figure:
-    """Mean difference b - a and its 95 % interval; one dot a seed, where the seeds are paired."""
+def paired(pairs: dict[str, tuple[BySeed, BySeed]], xlabel: str) -> Figure:
+    """Mean difference b - a and its 95 % interval; one dot for each seed that both have."""
     fig, ax = plt.subplots(figsize=(7, 0.55 * len(pairs) + 1))
     ax.axvline(0, color=GREY, lw=1)
-    for y, (a, b) in enumerate(pairs.values()):
-        n = min(len(a), len(b))
-        if n < 2:
+    for y, pair in enumerate(pairs.values()):
+        a, b = in_both(*pair)
+        if len(a) < 2:
             ax.text(0, y, " not yet run", va="center", color=GREY, fontsize=9)
             continue
-        mean, half = records.paired_difference(a[:n], b[:n])
+        mean, half = records.paired_difference(a, b)
         sure = abs(mean) > half
         colour = SEEN if sure and mean > 0 else HELD if sure else GREY
-        ax.plot(np.subtract(b[:n], a[:n]), [y + 0.22] * n, "o", ms=3, color=GREY, alpha=0.6)
+        ax.plot(np.subtract(b, a), [y + 0.22] * len(a), "o", ms=3, color=GREY, alpha=0.6)
         ax.errorbar(mean, y, xerr=half, fmt="D", ms=6, color=colour, capsize=4)
     ax.set_yticks(range(len(pairs)), list(pairs), fontsize=9)
     ax.set(xlabel=xlabel, ylim=(len(pairs) - 0.4, -0.6))
@@ -128,13 +142,22 @@ def paired(pairs: dict[str, tuple[list[float], list[float]]], xlabel: str) -> Fi
     return fig
 
 
-def sentence(name: str, a: list[float], b: list[float]) -> str:
-    """What paired seeds say of b against a, in words, whatever it is."""
-    n = min(len(a), len(b))
-    if n < 2:
+def sentence(name: str, a: BySeed, b: BySeed) -> str:
+    """What the seeds that both have say of b against a, in words, whatever it is."""
+    first, second = in_both(a, b)
+    if len(first) < 2:
         return f"- {name}: not yet run"
-    mean, half = records.paired_difference(a[:n], b[:n])
+    mean, half = records.paired_difference(first, second)
     verdict = "no measurable difference"
     if abs(mean) > half:
         verdict = "it helps" if mean > 0 else "it hurts"
-    return f"- {name}: {mean:+.2f} ± {half:.2f} points over {n} seeds, {verdict}"
+    return f"- {name}: {mean:+.2f} ± {half:.2f} points over {len(first)} seeds, {verdict}"
+
+
+def interval(name: str, values: BySeed) -> str:
+    """The mean over the seeds and its 95 % t interval, in words; of one seed there is none."""
+    n = len(values)
+    if n < 2:
+        return f"- {name}: {'one seed, so no interval' if n else 'not yet run'}"
+    mean, half = records.paired_difference([0.0] * n, list(values.values()))
+    return f"- {name}: {mean:.2f} ± {half:.2f} % over {n} seeds"

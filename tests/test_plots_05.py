@@ -32,11 +32,39 @@ def test_heat_says_means_or_that_nothing_was_run():
 
 def test_paired_draws_mean_and_interval():
     a, b = [97.0, 98.0, 97.5], [97.6, 98.4, 98.2]
-    fig = plots_05.paired({"x": (a, b), "y": ([], [])}, "points")
+    pairs = {"x": (dict(enumerate(a)), dict(enumerate(b))), "y": ({}, {})}
+    fig = plots_05.paired(pairs, "points")
     assert texts(fig) == [" not yet run"]
     mean, half = records.paired_difference(a, b)
     segment = fig.axes[0].collections[0].get_segments()[0]
     assert segment[:, 0] == pytest.approx([mean - half, mean + half])
+
+
+def test_pairs_are_of_one_seed_whatever_the_order():
+    a, b = {0: 97.0, 2: 98.0, 5: 99.0}, {5: 99.5, 1: 10.0, 0: 97.5}
+    assert plots_05.in_both(a, b) == ([97.0, 99.0], [97.5, 99.5])
+    told = plots_05.sentence("x", a, b)
+    assert told == "- x: +0.50 ± 0.00 points over 2 seeds, it helps"
+    fig = plots_05.paired({"x": (a, b)}, "points")
+    assert list(fig.axes[0].lines[1].get_xdata()) == [0.5, 0.5]
+
+
+def test_seeds_0_2_and_0_1_share_only_0():
+    a, b = {0: 97.0, 2: 98.0}, {0: 97.5, 1: 98.5}
+    assert plots_05.in_both(a, b) == ([97.0], [97.5])
+    assert plots_05.sentence("x", a, b) == "- x: not yet run"
+    assert texts(plots_05.paired({"x": (a, b)}, "points")) == [" not yet run"]
+
+
+def test_the_interval_is_that_of_students_t():
+    from scipy import stats
+
+    values = [97.0, 98.0, 97.6]
+    low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
+    told = plots_05.interval("x", dict(enumerate(values)))
+    assert told == f"- x: {np.mean(values):.2f} ± {(high - low) / 2:.2f} % over 3 seeds"
+    assert plots_05.interval("x", {4: 97.0}) == "- x: one seed, so no interval"
+    assert plots_05.interval("x", {}) == "- x: not yet run"
 
 
 @pytest.mark.parametrize(
@@ -49,18 +77,20 @@ def test_paired_draws_mean_and_interval():
     ],
 )
 def test_the_sentence_follows_the_interval(b, words):
-    told = plots_05.sentence("CoordConv", [98.0, 98.0, 98.05], b)
+    told = plots_05.sentence("CoordConv", {0: 98.0, 1: 98.0, 2: 98.05}, dict(enumerate(b)))
     assert words in told and told.startswith("- CoordConv: ")
 
 
 def test_accuracies_come_from_records_and_may_be_none():
     assert plots_05.accuracies("no-such-run", "test/clean") == []
     assert len(plots_05.accuracies("invariance-fc", "test/clean")) >= 5
+    found = plots_05.by_seed("invariance-fc", "test/clean")
+    assert found == {r.seed: r.accuracy("test/clean") for r in records.load("invariance-fc")}
 
 
 def test_tilt_row_reads_probes(monkeypatch):
     assert place_lab.tilt_row("no-such-run", "test/p") == [
-        "no-such-run", "P", "not yet run", "-", "-", "-"
+        "no-such-run", "P", "0", "not yet run", "-", "-", "-"
     ]  # fmt: skip
     made = records.load("invariance-fc")[:2]
     result = {"test/p": {"correct": 90, "total": 100, "loss": 0.1}}
@@ -71,7 +101,27 @@ def test_tilt_row_reads_probes(monkeypatch):
     ]
     monkeypatch.setattr(records, "load", lambda name: runs)
     row = place_lab.tilt_row("x", "test/p")
-    assert row == ["x", "P", "90.00 ± 0.00 %", "6.00 ± 0.00 px", "-", "0.30"]
+    assert row == ["x", "P", "2", "90.00 ± 0.00 %", "6.00 ± 0.00 px", "-", "0.30"]
+
+
+def test_every_row_of_the_table_is_an_experiment_on_its_set():
+    from stn_course import experiments
+
+    names = [name for name, _ in place_lab.TILTED]
+    assert {"steady-homography", "steady-corners", "proj-none"} <= set(names)
+    for name, which in place_lab.TILTED:
+        assert which.partition("/")[2] in experiments.find(name).config.tests
+
+
+def test_the_dots_are_five_and_narrow():
+    page = place_lab.dots(48)[0, 0]
+    inner = page[1:-1, 1:-1]
+    around = torch.stack([page[1 + y : 47 + y, 1 + x : 47 + x] for y, x in
+                          ((-1, 0), (1, 0), (0, -1), (0, 1))])  # fmt: skip
+    peaks = ((inner >= around.amax(0)) & (inner > 0.3)).nonzero()
+    nearest = torch.cdist(peaks.float(), peaks.float())
+    assert len({tuple((row < 3).nonzero()[:, 0].tolist()) for row in nearest}) == 5
+    assert page.max() <= 1 and (page > 0.1).float().mean() < 0.05
 
 
 # ---------------------------------------------------------------- squares
