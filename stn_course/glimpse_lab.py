@@ -3,6 +3,7 @@
 Nothing here trains; the notebook has its own loop for that.
 """
 
+import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from stn_course import records
-from stn_course.data import ClutterRecipe
+from stn_course.data import PUBLISHED_100, ClutterRecipe
 from stn_course.data.clutter import SIDE
 from stn_course.data.rows import Rows, draw_rows
 from stn_course.sequence import SequenceNet
@@ -50,7 +51,9 @@ def _spread(starts: Tensor) -> Tensor:
     return total - torch.cat([torch.zeros_like(total[:, :SIDE]), total[:, :-SIDE]], 1)
 
 
-def best_fixed_glance(recipe: ClutterRecipe) -> list[tuple[float, tuple[int, int]]]:
+def best_fixed_glance(
+    recipe: ClutterRecipe = PUBLISHED_100,
+) -> list[tuple[float, tuple[int, int]]]:
     """For each digit the 28x28 box that overlaps its cell best without ever seeing an image.
 
     (mean intersection over union, (x, y) of the box's upper left corner): the best of all.
@@ -118,6 +121,26 @@ def score(net: SequenceNet, rows: Rows) -> tuple[float, float]:
     return 100 * right.float().mean().item(), 100 * right.all(1).float().mean().item()
 
 
+def ask(net: SequenceNet, recipe: ClutterRecipe, images: Tensor, labels: Tensor, steps: int):
+    """Rows drawn by ``recipe``, what ``net`` sees of them in ``steps`` glances, and what is right.
+
+    images, labels: as for `draw_rows`, all unseen; the rows may be longer and wider than those
+    that ``net`` (an RNN-SPN without ``starts``, in eval mode) learned with.  -> (Rows, Seen,
+    percent right of each digit of the row).  Raises ValueError for a network that cannot take
+    another number of glances, and for fewer glances than digits.
+    """
+    if getattr(getattr(net, "transformer", None), "starts", ...) is not None:
+        raise ValueError(f"net is {type(net).__name__}; wanted an RNN-SPN without starts")
+    if steps < recipe.digits:
+        raise ValueError(f"steps={steps}; wanted at least {recipe.digits}, one a digit")
+    more = copy.deepcopy(net)
+    more.digits = more.transformer.steps = steps
+    rows = draw_rows(recipe, images, labels, Generator().manual_seed(3))
+    seen = look(more, rows.images)
+    right = seen.beliefs[:, : recipe.digits].argmax(2) == rows.labels.view(len(images), -1)
+    return rows, seen, (100 * right.float().mean(0)).tolist()
+
+
 # ---------------------------------------------------------------- records
 NOT_YET = "not yet run"
 
@@ -139,6 +162,19 @@ def record_rows(names: dict[str, str], which: str = "test/sequences") -> list[li
         parameters = f"{runs[0].parameters:,}".replace(",", " ")
         rows.append([name, _text(digits), _text(words), f"{third:.2f}", parameters])
     return rows
+
+
+def overlap_lines(runs: dict[str, list[records.RunRecord]]) -> list[str]:
+    """The mean IoU of the finished networks' glimpses on validation images, a line a name.
+
+    One number a glimpse, the mean over the seeds; "not yet run" where there is no record.
+    """
+    lines = []
+    for name, found in runs.items():
+        steps = [run.probes["glimpses"]["valid_iou"] for run in found]  # [seeds, steps]
+        each = [f"{mean:.2f}" for mean in np.mean(steps, 0)] if steps else [NOT_YET]
+        lines.append(f"{name}: {', '.join(each)}")
+    return lines
 
 
 def digits_a_row(run: records.RunRecord, which: str) -> int:

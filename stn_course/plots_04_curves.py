@@ -90,24 +90,60 @@ def errors(wrong, clutter, parts: int = 4) -> Figure:
     return fig
 
 
-def against_size(
-    runs: dict[str, list[RunRecord]], which: str, xlabel: str, published: float | None = None
-) -> Figure:
-    """Error in percent for each name, mean and every seed; "not yet run" where there is none."""
+def against_size(curves: dict[str, list[list[RunRecord]]], which: str) -> Figure:
+    """Error in percent as the glimpse shrinks: for each name a curve of means, one dot a seed.
+
+    curves: name -> the records for a glimpse of the whole side, half, a third, ... of it.  A place
+    without a record is no point of its curve, and the figure says "not yet run" there.
+    """
     fig, ax = plt.subplots(figsize=(6.4, 3))
-    for k, found in enumerate(runs.values()):
-        values = [100 - r.accuracy(which) for r in found]
-        if not values:
-            ax.text(k, 0.5, "not\nyet run", ha="center", va="center", color=GREY, fontsize=9,
-                    transform=ax.get_xaxis_transform())  # fmt: skip
-            continue
-        ax.plot([k] * len(values), values, "o", ms=5, color=INK, alpha=0.5)
-        ax.plot([k - 0.15, k + 0.15], [mean_sd(values)[0]] * 2, color=INK, lw=2)
-    if published is not None:
-        ax.axhline(published, color=GREY, lw=0.8, ls=":")
-    ax.set_xticks(range(len(runs)), list(runs), fontsize=9)
-    ax.set(xlabel=xlabel, ylabel="digits wrong (%)", xlim=(-0.6, len(runs) - 0.4))
-    ax.set_ylim(0, None)
+    places = max(map(len, curves.values()))
+    for k, (name, sizes) in enumerate(curves.items()):
+        colour, means = GLANCES[k], []
+        for place, found in enumerate(sizes):
+            values = [100 - r.accuracy(which) for r in found]
+            means.append(mean_sd(values)[0] if values else np.nan)
+            ax.plot([place] * len(values), values, "o", ms=4, color=colour, alpha=0.4)
+            if not values:
+                ax.text(place, 0.8 - 0.3 * k, f"{name}:\nnot yet run", ha="center", va="center",
+                        color=colour, fontsize=8, transform=ax.get_xaxis_transform())  # fmt: skip
+        ax.plot(range(len(means)), means, "_-", ms=14, lw=1, color=colour, label=name)
+    ax.set_xticks(range(places), ["1", *(f"1/{d}" for d in range(2, places + 1))], fontsize=9)
+    ax.set(xlabel="size of the glimpse / size of the picture", ylabel="digits wrong (%)")
+    ax.set(xlim=(-0.6, places - 0.4), ylim=(0, None))
+    ax.legend(fontsize=8, loc="lower right")
+    return fig
+
+
+# What a record's curves are called there, and what they say.
+WATCHED = {
+    "glimpse_iou": "mean IoU with the digits",
+    "valid_accuracy": "digits right, validation (%)",
+    "train_loss": "training loss",
+}
+
+
+def recorded_learning(runs: dict[str, list[RunRecord]], fixed: Sequence[float]) -> Figure:
+    """What records say of learning, epoch by epoch: overlap, digits right, and the loss.
+
+    runs: name -> its records, one line a seed; a name without a record says so in the legend.
+    fixed: what each best box that never looks at the image would reach, dotted at their mean.
+    """
+    fig, axes = plt.subplots(1, len(WATCHED), figsize=(9.2, 3.4))
+    for (name, found), colour in zip(runs.items(), GLANCES, strict=False):
+        label = name if found else f"{name}: not yet run"
+        axes[0].plot([], [], color=colour if found else GREY, label=label)
+        for ax, key in zip(axes, WATCHED, strict=True):
+            for curve in (run.curves[key] for run in found if key in run.curves):
+                ax.plot(range(1, len(curve) + 1), curve, color=colour, lw=1.2, alpha=0.8)
+    axes[0].axhline(float(np.mean(fixed)), color=GREY, lw=1, ls=":", label="best fixed box")
+    for ax, title in zip(axes, WATCHED.values(), strict=True):
+        ax.set_title(title, fontsize=10)
+        ax.set(xlabel="epoch")
+    axes[0].set(ylim=(0, 0.8))
+    axes[2].set(yscale="log")
+    fig.legend(loc="outside lower center", ncols=3, fontsize=8)
+    fig.tight_layout(rect=(0, 0.16, 1, 1))
     return fig
 
 

@@ -116,7 +116,38 @@ def test_the_score_counts_digits_and_words():
     assert reader.training
 
 
+def test_a_network_of_glances_can_be_asked_for_more_of_them():
+    images, labels = digits(8)
+    reader = net()
+    wide = replace(PAIR, digits=3, canvas=92)
+    rows, seen, right = glimpse_lab.ask(reader, wide, images, labels, 4)
+    assert rows.images.shape == (8, 1, 92, 92) and rows.labels.shape == (8, 3)
+    assert seen.theta.shape == (8, 4, 2, 3) and seen.beliefs.shape == (8, 4, 10)
+    hits = seen.beliefs[:, :3].argmax(2) == rows.labels
+    assert right == pytest.approx((100 * hits.float().mean(0)).tolist())
+    assert (reader.digits, reader.transformer.steps) == (2, 2)
+    usual, two, _ = glimpse_lab.ask(reader, PAIR, images, labels, 3)
+    assert torch.allclose(two.theta[:, :2], glimpse_lab.look(reader, usual.images).theta)
+    with pytest.raises(ValueError, match="steps=2; wanted at least 3"):
+        glimpse_lab.ask(reader, wide, images, labels, 2)
+    for cannot in (net(name="ffn-spn"), models.build("rnn-spn", first_look="strips").eval()):
+        with pytest.raises(ValueError, match="wanted an RNN-SPN without starts"):
+            glimpse_lab.ask(cannot, PAIR, images, labels, 3)
+
+
 # ---------------------------------------------------------------- records
+def test_the_overlap_is_the_mean_over_the_seeds_of_each_glance():
+    fields = {name: {} for name in ("config", "curves", "hashes", "results", "versions")}
+    runs = [
+        records.RunRecord(
+            "x", seed, digits="d", parameters=1, probes={"glimpses": {"valid_iou": iou}}, **fields
+        )
+        for seed, iou in enumerate([[0.40, 0.50], [0.44, 0.60]])
+    ]
+    told = glimpse_lab.overlap_lines({"ours": runs, "theirs": []})
+    assert told == ["ours: 0.42, 0.55", "theirs: not yet run"]
+
+
 def test_tables_come_from_records_or_say_that_there_are_none(tmp_path, monkeypatch):
     monkeypatch.setattr(records, "records_dir", lambda: tmp_path)
     fields = {name: {} for name in ("config", "curves", "hashes", "probes", "versions")}

@@ -115,19 +115,39 @@ def test_errors_are_shares_of_their_groups():
     assert right.get_xticklabels()[0].get_text() == "none"
 
 
-def run(correct):
-    fields = {name: {} for name in ("config", "curves", "hashes", "probes", "versions")}
+def run(correct, curves=None):
+    fields = {name: {} for name in ("config", "hashes", "probes", "versions")}
     results = {"test/sequences": {"correct": correct, "total": 300, "loss": 0.0, "words": 50}}
-    return RunRecord("x", 0, digits="d", parameters=1, results=results, **fields)
+    fields |= {"curves": curves or {}, "results": results}
+    return RunRecord("x", 0, digits="d", parameters=1, **fields)
 
 
-def test_sizes_without_a_record_say_so():
-    runs = {"1/2": [run(285), run(291)], "strip": []}
-    (ax,) = plots_04_curves.against_size(runs, "test/sequences", "size").axes
-    np.testing.assert_allclose(ax.lines[0].get_ydata(), [5, 3])
-    np.testing.assert_allclose(ax.lines[1].get_ydata(), [4, 4])
-    assert [(t.get_text(), t.get_position()[0]) for t in ax.texts] == [("not\nyet run", 1)]
-    assert [t.get_text() for t in ax.get_xticklabels()] == ["1/2", "strip"]
+def test_sizes_are_two_curves_and_one_without_a_record_says_so():
+    curves = {
+        "both sides": [[run(297)], [run(285), run(291)], [run(270)]],
+        "height alone": [[run(297)], [], [run(288)]],
+    }
+    (ax,) = plots_04_curves.against_size(curves, "test/sequences").axes
+    means = {line.get_label(): line for line in ax.lines if line.get_label() in curves}
+    np.testing.assert_allclose(means["both sides"].get_ydata(), [1, 4, 10])
+    np.testing.assert_allclose(means["height alone"].get_ydata(), [1, np.nan, 4])
+    dots = [line.get_ydata() for line in ax.lines if line not in means.values()]
+    np.testing.assert_allclose(dots[1], [5, 3])
+    (said,) = ax.texts
+    assert said.get_text() == "height alone:\nnot yet run" and said.get_position()[0] == 1
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["1", "1/2", "1/3"]
+
+
+def test_what_records_say_of_learning_is_drawn_a_seed_a_line():
+    curves = {"glimpse_iou": [0.1, 0.4], "valid_accuracy": [60, 90], "train_loss": [5, 0.5]}
+    two = [run(1, curves), run(2, curves | {"glimpse_iou": [0.2, 0.3]})]
+    fig = plots_04_curves.recorded_learning({"ours": two, "theirs": []}, [0.2, 0.4])
+    drawn = [[list(line.get_ydata()) for line in ax.lines] for ax in fig.axes]
+    assert drawn[0][1:3] == [[0.1, 0.4], [0.2, 0.3]] and drawn[1] == [[60, 90]] * 2
+    assert drawn[2] == [[5, 0.5]] * 2 and list(fig.axes[1].lines[0].get_xdata()) == [1, 2]
+    assert drawn[0][-1] == pytest.approx([0.3, 0.3])  # the fixed boxes' mean
+    said = [text.get_text() for text in fig.legends[0].get_texts()]
+    assert said == ["ours", "theirs: not yet run", "best fixed box"]
 
 
 def test_two_learning_and_sweeps_draw_what_they_get():
