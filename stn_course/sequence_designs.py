@@ -120,7 +120,9 @@ DESIGNS = {
     ),
     "ours": Design(
         *(averaged, 128, 0.0, 96, row_reader, row_reader),
-        glimpses={"FFN-SPN": (50, 84), "RNN-SPN": (32, 32)},
+        # The RNN-SPN's glances stay tall: with 32 rows of output they blurred what they read
+        # (5 epochs on fresh rows: 96.8 % of the digits, with 64 rows 97.9 %).
+        glimpses={"FFN-SPN": (50, 84), "RNN-SPN": (64, 32)},
     ),
 }
 
