@@ -11,6 +11,9 @@ def add_train(add) -> None:
     train = add("train", _train, "train one network; the folder holds all that it takes to resume")
     # Defaults and the check of each value are Config's; None means "as Config has it", or, of
     # a run that is resumed, as its folder has it.
+    train.add_argument(
+        "--experiment", metavar="NAME", help="begin with its settings (`stn-course run` lists them)"
+    )
     train.add_argument("--model", help="fc, cnn, stn-small, ...; any other word lists them all")
     train.add_argument("--options", type=_json, help="of the model, as JSON: '{\"width\": 2}'")
     train.add_argument(
@@ -107,18 +110,30 @@ def _settings(arguments):
     """Config and seed as the flags say, or as the folder does where a run is resumed."""
     import dataclasses
 
-    from stn_course import run_folder
+    from stn_course import experiments, run_folder
     from stn_course.config import CLEAN, Config
 
     given = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(Config)}
     given = {name: value for name, value in given.items() if value is not None}
     if given.get("distort") == CLEAN:
         given["distort"] = None  # as Config has it
+    named = {}
+    if arguments.experiment:
+        config = experiments.find(arguments.experiment).config
+        if not isinstance(config, Config):
+            raise ValueError(
+                f"--experiment {arguments.experiment} is no training of `stn-course train`; "
+                f"make its record with `stn-course run {arguments.experiment}`"
+            )
+        named = dataclasses.asdict(config)
     if arguments.resume and (arguments.out / run_folder.CONFIG).exists():
-        return run_folder.resumed(arguments.out, given, arguments.seed)
-    if given.get("distort"):
-        more = (CLEAN,) if arguments.with_clean else ()
-        given.setdefault("tests", (given["distort"], *more))
+        return run_folder.resumed(arguments.out, named | given, arguments.seed)
+    if "distort" in given:
+        data = given["distort"] or CLEAN
+        given.setdefault(
+            "tests", (data, CLEAN) if arguments.with_clean and data != CLEAN else (data,)
+        )
+    given = named | given
     return Config(**given), arguments.seed or 0
 
 

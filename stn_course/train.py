@@ -47,7 +47,8 @@ def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
         fused = next(model.parameters()).is_cuda  # a graph needs it; the CPU's bits stay
         return torch.optim.SGD(p, config.lr, config.momentum, weight_decay=decay, fused=fused)
     if config.optimizer == "rmsprop":
-        return torch.optim.RMSprop(p, config.lr, momentum=config.momentum, weight_decay=decay)
+        # Lasagne, with which SK trained, and Keras forget a tenth a step; torch's own is .99.
+        return torch.optim.RMSprop(p, config.lr, 0.9, weight_decay=decay, momentum=config.momentum)
     return torch.optim.Adam(p, config.lr, weight_decay=decay, fused=True)
 
 

@@ -1,5 +1,6 @@
 """The command line: every command, every flag does something, one clear line on bad input."""
 
+import dataclasses
 import json
 
 import pytest
@@ -162,6 +163,35 @@ def test_a_run_is_measured_on_what_it_was_trained_on(tmp_path, flags, tests, cap
         else:
             assert "words" not in out + again
         assert said in out and said in again
+
+
+def test_an_experiment_is_trained_by_its_name_and_a_flag_goes_before_its_setting(tmp_path, capsys):
+    """SE's users look at a run: its confusion matrix, its gallery.  A record has neither."""
+    folder = tmp_path / "run"
+    asked = ["--experiment", "se-05-rts", "--limit", "20", "--epochs", "1", "--quiet"]
+    assert run("train", *asked, "--out", folder, capsys=capsys)[0] == 0
+    wanted = dataclasses.replace(experiments.EXPERIMENTS["se-05-rts"].config, limit=20, epochs=1)
+    record = records.loads((folder / "record.json").read_text())
+    assert {k: v for k, v in record.config.items() if k != "bf16"} == json.loads(
+        json.dumps(dataclasses.asdict(wanted))
+    )
+    assert run("train", *asked, "--out", folder, "--resume", capsys=capsys)[0] == 0
+    again = [*asked[:2], "--limit", "30", "--out", folder, "--resume"]
+    code, _, err = run("train", *again, capsys=capsys)
+    assert code == 2 and "limit" in err
+    other = tmp_path / "other"
+    assert run("train", *asked, "--data", "clean", "--out", other, capsys=capsys)[0] == 0
+    results = records.loads((other / "record.json").read_text()).results
+    assert set(results) == {"test/clean"}  # SE trains with the validation digits too
+
+
+def test_an_experiment_of_its_own_kind_is_not_trained_by_train(tmp_path, capsys):
+    for name, message in [
+        ("coloc-cluttered", "make its record with `stn-course run coloc-cluttered`"),
+        ("no-such", "experiment 'no-such' is unknown"),
+    ]:
+        code, _, err = run("train", "--experiment", name, "--out", tmp_path / "x", capsys=capsys)
+        assert code == 2 and message in err and not (tmp_path / "x").exists()
 
 
 def test_sets_with_other_labels_are_refused_before_training(tmp_path, capsys):
