@@ -14,28 +14,6 @@ from stn_course.records import RunRecord, mean_sd
 INK = "#28666e"
 
 
-def learning(seen: Sequence[int], right, overlap, fixed: Sequence[float]) -> Figure:
-    """Digits right (left), and each glance's overlap with its digit (right), while learning.
-
-    seen: rows seen so far [S]; right: percent [S]; overlap: mean IoU [S, T]; fixed: what the best
-    box that never looks at the image would reach, [T], dotted.
-    """
-    fig, (left, right_ax) = plt.subplots(1, 2, figsize=(8, 3))
-    left.plot(seen, right, marker="o", ms=4, color=INK)
-    left.axhline(10, color=GREY, lw=0.8, ls=":")
-    left.set(ylabel="digits right (%)", ylim=(0, 101))
-    for step, (curve, still) in enumerate(zip(np.asarray(overlap).T, fixed, strict=True)):
-        colour = GLANCES[step]
-        right_ax.plot(seen, curve, marker="o", ms=4, color=colour, label=f"glance {step + 1}")
-        right_ax.axhline(still, color=colour, lw=1, ls=":")
-    right_ax.set(ylabel="mean IoU with its digit", ylim=(0, 0.8))
-    right_ax.legend(fontsize=8)
-    for ax in (left, right_ax):
-        ax.set_xlabel("rows seen")
-    fig.tight_layout()
-    return fig
-
-
 def two_learning(curves: dict[str, tuple[Sequence[int], Sequence[float]]]) -> Figure:
     """Digits right while learning, one curve a name: name -> (rows seen, percent)."""
     fig, ax = plt.subplots(figsize=(6, 3))

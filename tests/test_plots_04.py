@@ -84,16 +84,6 @@ def test_building_names_its_parts():
 
 
 # ---------------------------------------------------------------- curves
-def test_learning_shows_each_glance_and_its_fixed_box():
-    fig = plots_04_curves.learning([0, 50], [10, 60], [[0.1, 0.2], [0.3, 0.4]], [0.5, 0.6])
-    left, right = fig.axes
-    assert left.lines[0].get_ydata().tolist() == [10, 60]
-    solid = [line.get_ydata() for line in right.lines if line.get_linestyle() == "-"]
-    np.testing.assert_allclose(solid, [[0.1, 0.3], [0.2, 0.4]])
-    dotted = [line.get_ydata()[0] for line in right.lines if line.get_linestyle() == ":"]
-    assert dotted == [0.5, 0.6]
-
-
 def test_wilson_agrees_with_scipy():
     from scipy import stats
 
