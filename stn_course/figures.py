@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stn_course import records
+from stn_course import compared, plots_05, records
 from stn_course.plots import GREY, STYLE
 from stn_course.plots_run import save
 from stn_course.records import RunRecord
@@ -83,12 +83,42 @@ def histories(runs: dict[str, list[RunRecord]], curve: str = "valid_accuracy") -
     return fig
 
 
+def paired(pairs: dict[str, tuple[str, str, str]], folder: Path | None = None) -> Figure | None:
+    """The differences in accuracy, seed by seed, as `compared.PAIRS` has them for a row.
+
+    Only pairs with at least two seeds in common; None where there are none.
+    """
+    found = {
+        label: (plots_05.by_seed(a, which, folder), plots_05.by_seed(b, which, folder))
+        for label, (a, b, which) in pairs.items()
+    }
+    found = {k: pair for k, pair in found.items() if len(plots_05.in_both(*pair)[0]) > 1}
+    return plots_05.paired(found, "points of test accuracy") if found else None
+
+
+def residuals(runs: dict[str, list[RunRecord]]) -> Figure | None:
+    """The median corner residual of each experiment that measured one, before and after."""
+    rows = {}
+    for name, made in runs.items():
+        for when in ("before", "after"):
+            found = [r.probes[when]["common"]["median"] for r in made if _common(r, when)]
+            if found:
+                rows[f"{name}, {when}"] = found
+    return dots(rows, {}, "corner residual, median over the images (pixels)") if rows else None
+
+
+def _common(record: RunRecord, when: str) -> bool:
+    return "common" in record.probes.get(when, {})
+
+
 def draw_all(out: Path, names: Sequence[str] = (), folder: Path | None = None) -> Iterator[str]:
     """Draw the rows ``names`` (default: all) into ``out``; yields a line for each thing done.
 
     ``S10.png`` holds the row's numbers, one panel a file for each of its tasks and kinds
-    (``S10-2.png``, ...), ``S10-history.png`` how its runs went.  The lines name what was written
-    and the experiments that have no record yet.  Raises ValueError for an unknown row.
+    (``S10-2.png``, ...), ``S10-history.png`` how its runs went, ``S10-paired.png`` the
+    differences of `compared.PAIRS`, ``S11-residual.png`` how far off corners are read.  The lines
+    name what was written and the experiments that have no record yet.  Raises ValueError for an
+    unknown row.
     """
     known = list(dict.fromkeys(row.row for row in ROWS))
     for name in names:
@@ -106,8 +136,14 @@ def draw_all(out: Path, names: Sequence[str] = (), folder: Path | None = None) -
             if figure is not None:
                 number += 1
                 yield _written(figure, out / f"{name}{f'-{number}' if number > 1 else ''}.png")
-        for curve, short in (("valid_accuracy", "history"), ("train_loss", "loss")):
-            figure = histories({k: v for k, v in runs.items() if v}, curve)
+        made = {k: v for k, v in runs.items() if v}
+        more = {
+            "history": histories(made, "valid_accuracy"),
+            "loss": histories(made, "train_loss"),
+            "paired": paired(compared.PAIRS.get(name, {}), folder),
+            "residual": residuals(made),
+        }
+        for short, figure in more.items():
             if figure is not None:
                 yield _written(figure, out / f"{name}-{short}.png")
         if not number:

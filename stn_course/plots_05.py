@@ -1,6 +1,7 @@
 """The figures of notebook 05 about places and records: squares, maps, runs side by side."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -75,9 +76,9 @@ def maps(images: dict[str, np.ndarray], cmap: str = "RdBu_r") -> Figure:
 BySeed = dict[int, float]
 
 
-def by_seed(name: str, which: str) -> BySeed:
+def by_seed(name: str, which: str, folder: Path | None = None) -> BySeed:
     """Accuracy in percent of each seed; none where the experiment has no record yet."""
-    return {run.seed: run.accuracy(which) for run in records.load(name)}
+    return {run.seed: run.accuracy(which) for run in records.load(name, folder)}
 
 
 def accuracies(name: str, which: str) -> list[float]:

@@ -1,13 +1,14 @@
 """One table in four formats; what each must escape; figures drawn from records alone."""
 
 import csv
+import dataclasses
 import io
 import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from stn_course import cli, figures, records, scoreboard, tables
+from stn_course import cli, compared, experiments, figures, records, scoreboard, tables
 from stn_course.records import RunRecord
 
 TABLE = [
@@ -83,6 +84,30 @@ def test_figures_are_drawn_from_the_records_that_are_there(tmp_path):
     assert {str(tmp_path / "out" / name) for name in names} == set(said[:3])
     assert said[3] == "S10: no record yet"
     assert "xq-cnn-hard" in said[4] and "se-01" in said[4] and "xq-fc-hard" not in said[4]
+
+
+def test_paired_differences_and_residuals_are_drawn_of_what_is_there(tmp_path):
+    pairs = {"fc": ("xq-fc-hard", "xq-stn-fc-hard", "test/hard"), "none": ("a", "b", "test/hard")}
+    assert figures.paired(pairs, tmp_path) is None
+    for seed in range(3):
+        records.save(one("xq-fc-hard", seed, 70 + seed), tmp_path)
+        records.save(one("xq-stn-fc-hard", seed, 80 + 2 * seed), tmp_path)
+    ax = figures.paired(pairs, tmp_path).axes[0]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["fc"]
+    assert any(list(line.get_xdata()) == [10.0, 11.0, 12.0] for line in ax.lines)
+    assert figures.residuals({"a": [one("a", 0, 1)]}) is None
+    run = dataclasses.replace(one("a", 0, 1), probes={"after": {"common": {"median": 2.5}}})
+    ax = figures.residuals({"a": [run]}).axes[0]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["a, after (n = 1)"]
+    assert any(list(line.get_xdata()) == [2.5] for line in ax.lines)
+
+
+@pytest.mark.parametrize("row", compared.PAIRS)
+def test_what_is_compared_was_measured_on_one_set(row):
+    for a, b, which in compared.PAIRS[row].values():
+        split, name = which.split("/")
+        assert split == "test" and a != b
+        assert all(name in experiments.find(each).config.tests for each in (a, b))
 
 
 def test_dots_hold_seeds_means_intervals_and_what_was_published():

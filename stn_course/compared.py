@@ -1,0 +1,48 @@
+"""Which experiments differ in one thing, so that their seeds can be compared pair by pair."""
+
+_PLACES = {  # CoordConv, where: (the run without, the run with it)
+    "CoordConv in the classifier, no STN": ("03", "04"),
+    "CoordConv in the classifier": ("01", "05"),
+    "CoordConv in the localiser": ("01", "06"),
+    "CoordConv in both": ("01", "07"),
+    "the transformer itself": ("03", "01"),
+}
+_SETTINGS = {  # of SE's runs, the end of their names: (what it is called, the set)
+    "": ("as published", "clean"),
+    "-well": ("one cycle", "clean"),
+    "-rts": ("as published, RTS", "rts"),
+    "-well-rts": ("one cycle, RTS", "rts"),
+}
+
+# Row of the scoreboard: what is compared -> (experiment without, experiment with it, their set).
+PAIRS = {
+    "S4": {
+        "a transformer before FC": ("xq-fc-hard", "xq-stn-fc-hard", "test/hard"),
+        "ours for XQ's": ("xq-stn-fc-hard", "hard-fc-stn", "test/hard"),
+    },
+    "S5": {
+        "a transformer before the CNN": ("xq-cnn-mild", "xq-stn-cnn-mild", "test/mild"),
+        "ours for XQ's": ("xq-stn-cnn-mild", "mild-stn", "test/mild"),
+    },
+    "S8": {"asking for the pose": ("hr-stn", "hr-upright", "test/hr")},
+    "S9": {"a transformer before HY's CNN": ("hy-cnn", "hy-stn", "test/clean")},
+    "S10": {
+        f"{where}: {said}": (f"se-{a}{end}", f"se-{b}{end}", f"test/{on}")
+        for end, (said, on) in _SETTINGS.items()
+        for where, (a, b) in _PLACES.items()
+    },
+    "S11": {
+        f"{with_it} for {without}": (f"proj-{without}", f"proj-{with_it}", "test/p")
+        for without, with_it in (
+            *(("none", "affine"), ("affine", "homography")),
+            *(("affine", "corners"), ("homography", "corners")),
+        )
+    },
+    "S12": {
+        f"{kind.upper()}: a transformer before the CNN": (
+            *(f"paper-cnn-{kind}", f"paper-st-cnn-aff-{kind}"),
+            f"test/{kind}",
+        )
+        for kind in ("r", "rts", "p", "e")
+    },
+}
