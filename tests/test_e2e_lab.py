@@ -5,6 +5,7 @@ network. What is drawn is compared with what the package computes here, in this 
 """
 
 import base64
+import dataclasses
 import io
 import json
 import os
@@ -35,7 +36,11 @@ import ipywidgets as ipw
 import numpy as np
 import torch
 from stn_course import models
+from stn_course.data import ClutterRecipe
+from stn_course.data.rows import draw_rows
 from stn_course.digit_explorer import DigitExplorer
+from stn_course.glimpse_explorer import ClutterExplorer, GlanceExplorer
+from stn_course.glimpse_lab import look
 from stn_course.theta_explorer import ThetaExplorer
 from stn_course.widgets import WarpPlayground
 
@@ -44,6 +49,14 @@ image = np.exp(-((x - 0.4) ** 2) / 0.01 - (y - 0.6) ** 2 / 0.1) + (x > 0.5) * (a
 image = torch.tensor(image * (abs(x - 0.5) < 0.45)).clamp(0, 1).float()  # [28, 28]
 torch.manual_seed(0)
 readers = {"FC": models.build("fc").eval(), "CNN": models.build("cnn").eval()}
+
+# Rows of two digits, and a network whose two glances differ.
+recipe = ClutterRecipe(
+    canvas=64, digits=2, patches=4, patch_size=7, x_start=4, x_jitter=4,
+    bank_splits=("train",), sizes=(1, 1, 1))
+digits_8 = image.roll(3, 1)[None, None] * torch.linspace(0.5, 1, 8).view(8, 1, 1, 1)
+rows = draw_rows(recipe, digits_8, torch.arange(8), torch.Generator().manual_seed(0))
+spn = models.build("rnn-spn", size=(64, 64), digits=2, glimpse=(20, 12), first_look="strips").eval()
 """
 EXPLORER = "explorer = ThetaExplorer(image.numpy())\nexplorer"
 PLAYGROUND = """
@@ -54,6 +67,8 @@ playground.observe(say, "theta")
 ipw.VBox([playground, saw])
 """
 DIGITS = "digits = DigitExplorer(image[None], readers)\ndigits"
+GLANCES = "glances = GlanceExplorer(spn, rows.images, rows.labels)\nglances"
+CLUTTER = "clutter = ClutterExplorer(recipe, digits_8, torch.arange(8), net=spn)\nclutter"
 MOVES = """
 def p95_of_200_moves(slider):
     times = []
@@ -67,7 +82,7 @@ others = ThetaExplorer(image.numpy()), DigitExplorer(image[None], readers)
 print("theta:", p95_of_200_moves(others[0].parts["rotate"]))
 print("digits:", p95_of_200_moves(others[1].sliders["rotate"]))
 """
-CELLS = [SETUP, EXPLORER, PLAYGROUND, DIGITS, MOVES]
+CELLS = [SETUP, EXPLORER, PLAYGROUND, DIGITS, GLANCES, CLUTTER, MOVES]
 
 
 def notebook():
@@ -240,6 +255,37 @@ def test_the_digit_explorer_redraws_picture_and_beliefs(page, names):
             f"the bars of {name} to say {p}",
         )
         assert beliefs_shown(page, name) != before[name]
+
+
+def test_the_step_slider_shows_the_next_glance(page, names):
+    seen = names["look"](names["spn"], names["rows"].images)
+    assert press(page, GLANCES, "glance", "ArrowRight") == 2
+    assert press(page, GLANCES, "row", "ArrowRight", "ArrowRight") == 2
+    drawn = "what glance 2 sees"
+    until(
+        page,
+        lambda: difference(picture(page, GLANCES, drawn), seen.glimpses[2, 1, 0]) <= 1,
+        "the second glance of the third row",
+    )
+    assert difference(seen.glimpses[2, 0, 0] * 255, seen.glimpses[2, 1, 0]) > 20
+    row = picture(page, GLANCES, "the row, with glance 1 to 2")
+    assert difference(row, names["rows"].images[2, 0]) <= 1
+    assert f"it is a {int(names['rows'].labels[2, 1])}" in text_of(page, GLANCES)
+
+
+def test_the_clutter_slider_draws_the_set_again(page, names):
+    said = text_of(page, CLUTTER)
+    assert press(page, CLUTTER, "patches", *["ArrowRight"] * 6) == 10
+    harder = dataclasses.replace(names["recipe"], patches=10)
+    dice = torch.Generator().manual_seed(4)
+    made = names["draw_rows"](harder, names["digits_8"], torch.arange(8), dice)
+    drawn = f"a row: {''.join(map(str, made.labels[0].tolist()))}"
+    until(
+        page,
+        lambda: difference(picture(page, CLUTTER, drawn), made.images[0, 0]) <= 1,
+        "the first row to have ten patches",
+    )
+    assert "digits right, of 16" in said
 
 
 def beliefs_shown(page, name):
