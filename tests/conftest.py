@@ -5,6 +5,7 @@ What a test tells with `tell` stands at the end of the run.
 """
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,13 @@ def pytest_runtest_setup(item):
     if os.environ.get("STN_COURSE_DATA"):
         pytest.fail("STN_COURSE_DATA is set, but the four MNIST files are not in that folder")
     pytest.skip("needs the full MNIST: the four files are not here and no mirror answered")
+
+
+@pytest.fixture(autouse=True)
+def figures_are_closed():
+    yield
+    if "matplotlib.pyplot" in sys.modules:  # a test that draws nothing shall not load it
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture

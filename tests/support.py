@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 
@@ -30,3 +33,17 @@ def offline(cache: Path) -> dict[str, str]:
     """An environment without network or data files, its cache in ``cache``: the sample."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("STN_COURSE_")}
     return {**kept, "STN_COURSE_OFFLINE": "1", "STN_COURSE_CACHE": str(cache)}
+
+
+def texts(ax) -> list[str]:
+    """What is written in a plot, apart from its axes."""
+    return [t.get_text() for t in ax.texts]
+
+
+def uniform(values, low, high):
+    """Extremes, mean and standard deviation of U(low, high), within what 20 000 draws give."""
+    values, width = np.asarray(values), high - low
+    assert low - 1e-4 <= values.min() <= low + 0.01 * width
+    assert high - 0.01 * width <= values.max() <= high + 1e-4
+    assert values.mean() == pytest.approx((low + high) / 2, abs=0.01 * width)
+    assert values.std() == pytest.approx(width / 12**0.5, rel=0.02)

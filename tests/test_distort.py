@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import affine_transform
+from support import uniform
 
 from stn_course import data
 from stn_course.data import augment, recipes
@@ -39,15 +40,6 @@ def test_mixture_is_what_scipy_gives_for_its_theta(name):
         assert bilinear < 1e-4 or nearest < 0.01
         smooth += bilinear < 1e-4
     assert 30 < smooth < 70  # a fair coin
-
-
-def uniform(values, low, high):
-    """Extremes, mean and standard deviation of U(low, high), within what 20 000 draws give."""
-    values, width = np.asarray(values), high - low
-    assert low - 1e-4 <= values.min() <= low + 0.01 * width
-    assert high - 0.01 * width <= values.max() <= high + 1e-4
-    assert values.mean() == pytest.approx((low + high) / 2, abs=0.01 * width)
-    assert values.std() == pytest.approx(width / 12**0.5, rel=0.02)
 
 
 def drawn_by(recipe, n=100_000):

@@ -1,22 +1,12 @@
 """The figures of notebook 02 show the numbers and places that they are given."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from support import texts
 
 from stn_course import geometry, grid_lab, plots_02, sampler
-
-
-@pytest.fixture(autouse=True)
-def close():
-    yield
-    plt.close("all")
-
-
-def texts(ax):
-    return [t.get_text() for t in ax.texts]
 
 
 def worked(at=(1, 1)):

@@ -12,12 +12,6 @@ from stn_course.looks import outline
 from stn_course.training_player import TrainingPlayer
 
 
-@pytest.fixture(autouse=True)
-def close():
-    yield
-    plt.close("all")
-
-
 def lines(ax):
     return [np.asarray(line.get_xydata()) for line in ax.lines]
 

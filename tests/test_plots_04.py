@@ -11,12 +11,6 @@ from stn_course.geometry import invert
 from stn_course.records import RunRecord
 
 
-@pytest.fixture(autouse=True)
-def close():
-    yield
-    plt.close("all")
-
-
 def boxed(*boxes, canvas=20):
     """thetas [1, T, 2, 3] that read the boxes (x0, y0, x1, y1) of one image."""
     return invert(box_to_theta(torch.tensor(boxes), canvas))[None]

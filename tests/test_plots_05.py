@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -11,12 +10,6 @@ from stn_course import geometry, place_lab, plots_05, plots_05_tilt, records
 from stn_course.data.squares import squares
 
 EYE = torch.eye(3)
-
-
-@pytest.fixture(autouse=True)
-def close():
-    yield
-    plt.close("all")
 
 
 def texts(fig):

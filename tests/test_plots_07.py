@@ -6,10 +6,10 @@ import subprocess
 import sys
 import time
 
-import matplotlib.pyplot as plt
 import pytest
 import torch
 import torch.nn.functional as F
+from support import texts
 
 from stn_course import (
     exercises,
@@ -23,16 +23,6 @@ from stn_course import (
     step_lab,
     stopwatch,
 )
-
-
-@pytest.fixture(autouse=True)
-def close():
-    yield
-    plt.close("all")
-
-
-def texts(ax):
-    return [t.get_text() for t in ax.texts]
 
 
 def with_torch(images, theta):

@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.interpolate import RBFInterpolator
 from scipy.ndimage import map_coordinates
+from support import uniform
 
 from stn_course import data, fused, geometry
 from stn_course.data import distort, recipes
@@ -60,15 +61,6 @@ def test_recipe_is_what_scipy_reads_by_its_theta(name):
         assert np.abs(slow - y[0].numpy()).max() < 2e-4
     again = fused.warp(images, made.theta, (n, n), padding="zeros")
     assert torch.equal(again, made.images)
-
-
-def uniform(values, low, high):
-    """Extremes, mean and standard deviation of U(low, high), within what 20 000 draws give."""
-    values, width = np.asarray(values), high - low
-    assert low - 1e-4 <= values.min() <= low + 0.01 * width
-    assert high - 0.01 * width <= values.max() <= high + 1e-4
-    assert values.mean() == pytest.approx((low + high) / 2, abs=0.01 * width)
-    assert values.std() == pytest.approx(width / 12**0.5, rel=0.02)
 
 
 def content(ranges, canvas=1.0, n=20_000):
