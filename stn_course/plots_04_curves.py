@@ -19,7 +19,7 @@ def two_learning(curves: dict[str, tuple[Sequence[int], Sequence[float]]]) -> Fi
     fig, ax = plt.subplots(figsize=(6, 3))
     for (name, (seen, right)), colour in zip(curves.items(), GLANCES, strict=False):
         ax.plot(seen, right, marker="o", ms=4, color=colour, label=name)
-    ax.axhline(10, color=GREY, lw=0.8, ls=":")
+    ax.axhline(10, color=GREY, lw=0.8, ls=":", label="guessing")
     ax.set(xlabel="rows seen", ylabel="digits right (%)", ylim=(0, 101))
     ax.legend(fontsize=8)
     return fig
@@ -110,7 +110,7 @@ def recorded_learning(runs: dict[str, list[RunRecord]], fixed: Sequence[float]) 
     fig, axes = plt.subplots(1, len(WATCHED), figsize=(9.2, 3.4))
     for (name, found), colour in zip(runs.items(), GLANCES, strict=False):
         label = name if found else f"{name}: not yet run"
-        axes[0].plot([], [], color=colour if found else GREY, label=label)
+        axes[0].plot([], [], color=colour if found else "none", label=label)
         for ax, key in zip(axes, WATCHED, strict=True):
             for curve in (run.curves[key] for run in found if key in run.curves):
                 ax.plot(range(1, len(curve) + 1), curve, color=colour, lw=1.2, alpha=0.8)
