@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -124,3 +126,27 @@ def test_word_accuracy_of_records(tmp_path):
         scoreboard.word_accuracy("toy", "test/clean", tmp_path)
     with pytest.raises(LookupError, match="stn-course run"):
         scoreboard.word_accuracy("absent", folder=tmp_path)
+
+
+# A process of its own, for its highest mark is asked for; 20 000 rows are measured at the end.
+AN_EPOCH = """
+import resource, sys, torch
+from dataclasses import replace
+from stn_course.catalogue_04 import EXPERIMENTS
+from stn_course.train import fit
+torch.set_num_threads(1)
+config = EXPERIMENTS["seq-rnn"].config
+model, record = fit(replace(config, epochs=1, limit=20 * config.batch_size), 0)
+assert record.results["test/sequences"]["rows"] == 10_000
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(peak / (1e9 if sys.platform == "darwin" else 1e6))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no getrusage")
+def test_training_with_the_whole_set_at_hand_keeps_within_4_gb():
+    # The set is resident whatever the limit; a step's memory does not grow with their number.
+    found = subprocess.run([sys.executable, "-c", AN_EPOCH], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    gigabytes = float(found.stdout.split()[-1])
+    assert 1 < gigabytes < 4, f"{gigabytes:.2f} GB"
