@@ -88,7 +88,7 @@ def splines() -> Iterator[tuple[str, Experiment]]:
 
 
 def squares() -> Iterator[tuple[str, Experiment]]:
-    minutes = {"conv": 2.0, "coordconv": 1.2}
+    minutes = {"conv": 2.0, "coordconv": 1.6}
     for task in TASKS:
         share = 0.2 if task == "regression" else 1.0
         for network in not_so_clevr.NETWORKS:

@@ -26,7 +26,7 @@ LOSSES = {
 # (task, network) -> steps, batch size and highest rate of Adam: minutes on two CPU cores.
 BUDGETS = {
     ("classification", "conv"): (3000, 32, 2e-3),
-    ("classification", "coordconv"): (1200, 8, 5e-3),
+    ("classification", "coordconv"): (2000, 8, 5e-3),
     ("rendering", "conv"): (3000, 32, 2e-3),
     ("rendering", "coordconv"): (1200, 8, 5e-3),
     ("regression", "conv"): (1500, 32, 1e-3),
