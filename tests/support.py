@@ -21,14 +21,6 @@ def rejection(key: str, answer) -> str:
     raise AssertionError(f"exercise {key} took a wrong answer")
 
 
-def unnamed_bugs(key: str, words: tuple[str, ...]) -> list[str]:
-    """Those of ``words`` that no message for a known wrong answer of ``key`` has."""
-    from stn_course import exercises
-
-    known = " | ".join(exercises.find(key).wrong)
-    return [each for each in words if each not in known]
-
-
 def offline(cache: Path) -> dict[str, str]:
     """An environment without network or data files, its cache in ``cache``: the sample."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("STN_COURSE_")}

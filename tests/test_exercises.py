@@ -11,6 +11,40 @@ NEED_TENSORFLOW = (
     {"6.2"} if MISSING else set()
 )  # its tests are skipped, loudly, where it is missing
 KEYS = [key for key in exercises.keys() if key not in NEED_TENSORFLOW]
+# What everybody writes first, in words of the message that names it.
+NAMED = {
+    "2.1": ("x and y are swapped", "half a pixel", "forward map", "wrong order", "rows and col"),
+    "2.2": ("order is swapped", "shifts are added", "-t", "transposed", "third row", "batch"),
+    "2.3": ("x and y are swapped", "half a pixel", "last row or column is lost", "row-major")
+    + ("do not sum to one", "clipped neighbours with unclipped weights", "align_corners")
+    + ("long()", "exchanged", "clipped neighbours and their distances"),
+    "2.4": ("x and y are swapped", "per pixel", "detached", "a sum", "upstream is forgotten")
+    + ("h stands for w", "output's size"),
+    "2.5": ("inverse matrix", "keeps one", "nearest"),
+    "2.6": ("detached", "zero_grad", "forward map", "starts at the identity", "clone"),
+    "3.1": ("all zeros", "weights still speak", "tanh", "row by row", "detached"),
+    "3.2": ("outside is 0", "smeared", "align_corners", "added again", "input's size", "forward"),
+    "3.5": ("A and C", "B and C", "A and B", ".76"),
+    "3.3": ("stays below", "reaches the target", "proportional"),
+    "3.4": ("order is exchanged", "should undo", "inverse of true", "the batch", "squares"),
+    "4.1": ("cover the digits", "added", "clip", "x and y are swapped", "left and top", "9 large"),
+    "4.2": ("fractions", "p ** D", "as soon as one", "down the batch", "count digits", "order"),
+    "4.3": ("repeat_interleave", "step after step", "two dimensions", "last glimpse", "corners"),
+    "4.4": ("although stop is True", "although stop is False", "wrong way", "from nothing"),
+    "4.5": ("first number", "swapped", "theta is squeezed", "cuts a corner", "rounded up"),
+    "5.1": ("x and y are swapped", "h and w are swapped", "edge to edge", "half a pixel"),
+    "5.2": ("look different whatever their place", "dice"),
+    "5.3": ("not divided by w", "any scale", "forward map", "transposed", "x and y are swapped"),
+    "5.4": ("degenerate", "way back", "sign", "swapped", "transposed", "best affine"),
+    "5.5": ("bound them", "over the batch", "that is affine", "detached"),
+    "6.1": ("transposed", "way back", "rows and columns"),
+    "6.2": ("x and y are swapped", "edges", "border", "next row", "nearest", "detached"),
+    "6.3": ("largest difference", "bit for bit", "as they lie", "flatten is blamed", "last layer"),
+    "7.1": ("base grid is missing", "once a channel", "*output*", "four bytes", "`batch`"),
+    "7.2": ("swapped", "means", "own theta", "upstream is forgotten", "in pixels"),
+    "7.3": ("inverse matrix", "area", "shared places", "nearest readers", "do not exist"),
+    "7.4": ("images[known]", "`if length > 1`", "loss.item()", "no longer shortened", "zeros"),
+}
 BUGS = [(k, message, bug) for k in KEYS for message, bug in exercises.find(k).wrong.items()]
 
 
@@ -38,6 +72,19 @@ def test_each_known_bug_is_rejected_with_its_own_message(key, message, bug):
     with pytest.raises(WrongAnswer) as caught:
         check(key, bug)
     assert str(caught.value) == f"{key}: {message}"
+
+
+@pytest.mark.parametrize("key", NAMED)
+def test_the_bugs_that_everybody_writes_have_names(key):
+    known = " | ".join(exercises.find(key).wrong)
+    assert [words for words in NAMED[key] if words not in known] == []
+
+
+@pytest.mark.parametrize("key", exercises.keys())
+def test_a_reference_that_is_shown_needs_nothing_hidden(key):
+    """`show` prints it alone: it may call only what the notebook has imported."""
+    called = set(exercises.find(key).reference.__code__.co_names)
+    assert not [name for name in called if name.startswith("_")]
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -2,26 +2,13 @@
 
 import pytest
 import torch
-from support import rejection, unnamed_bugs
+from support import rejection
 from torch import nn
 
 from stn_course import exercises, geometry, museum, sampler
 from stn_course.exercises import check
 from stn_course.exercises_03_pose import UNKNOWN
 from stn_course.pose import pose_error
-
-NAMED = {
-    "3.1": ("all zeros", "weights still speak", "tanh", "row by row", "detached"),
-    "3.2": ("outside is 0", "smeared", "align_corners", "added again", "input's size", "forward"),
-    "3.5": ("A and C", "B and C", "A and B", ".76"),
-    "3.3": ("stays below", "reaches the target", "proportional"),
-    "3.4": ("order is exchanged", "should undo", "inverse of true", "the batch", "squares"),
-}
-
-
-@pytest.mark.parametrize("key", NAMED)
-def test_the_bugs_that_everybody_writes_have_names(key):
-    assert unnamed_bugs(key, NAMED[key]) == []
 
 
 def new_numbers(linear, features):
@@ -52,12 +39,6 @@ RIGHT = {
 def test_another_way_of_writing_it_is_right_too(key, capsys):
     assert check(key, RIGHT[key]) is RIGHT[key]
     assert f"{key}: right." in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("key", NAMED)
-def test_a_reference_that_is_shown_needs_nothing_hidden(key):
-    called = set(exercises.find(key).reference.__code__.co_names)
-    assert not [name for name in called if name.startswith("_")]
 
 
 def test_a_head_that_is_frozen_is_told():

@@ -3,28 +3,9 @@
 import numpy as np
 import pytest
 from keras_support import MISSING
-from support import rejection, unnamed_bugs
+from support import rejection
 
-from stn_course import exercises
 from stn_course.exercises import check
-
-KEYS = ("6.1", "6.2", "6.3")
-NAMED = {
-    "6.1": ("transposed", "way back", "rows and columns"),
-    "6.2": ("x and y are swapped", "edges", "border", "next row", "nearest", "detached"),
-    "6.3": ("largest difference", "bit for bit", "as they lie", "flatten is blamed", "last layer"),
-}
-
-
-@pytest.mark.parametrize("key", KEYS)
-def test_the_bugs_that_everybody_writes_have_names(key):
-    assert unnamed_bugs(key, NAMED[key]) == []
-
-
-@pytest.mark.parametrize("key", KEYS)
-def test_a_reference_that_is_shown_needs_nothing_hidden(key):
-    called = set(exercises.find(key).reference.__code__.co_names)
-    assert not [name for name in called if name.startswith("_")]
 
 
 def test_the_order_by_an_index():
