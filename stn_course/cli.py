@@ -76,7 +76,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     where.add_argument("--cluster", metavar="ADDRESS", help="of a Dask scheduler: on its workers")
     filed = add("records", _records, "file the records that another machine made")
-    filed.add_argument("action", choices=("import",), help="read a JSONL of `run --out`")
+    filed.add_argument(
+        "action", choices=("import",), help="read a JSONL of `run --out`, or a record.json"
+    )
     filed.add_argument("file", type=Path, metavar="FILE", help="one record a line")
     filed.add_argument("--again", action="store_true", help="replace those that are there")
     table = add("table", _table, "print the scoreboard, or the rows of one task")

@@ -12,7 +12,9 @@ def add_train(add) -> None:
     # Defaults and the check of each value are Config's; None means "as Config has it", or, of
     # a run that is resumed, as its folder has it.
     train.add_argument(
-        "--experiment", metavar="NAME", help="begin with its settings (`stn-course run` lists them)"
+        "--experiment",
+        metavar="NAME",
+        help="begin with its settings (`stn-course run --list`); with no other the record is its",
     )
     train.add_argument("--model", help="fc, cnn, stn-small, ...; any other word lists them all")
     train.add_argument("--options", type=_json, help="of the model, as JSON: '{\"width\": 2}'")
@@ -137,6 +139,15 @@ def _settings(arguments):
     return Config(**given), arguments.seed or 0
 
 
+def _as_experiment(name: str | None, config) -> dict:
+    """What makes the record that of the experiment ``name``, if ``config`` is its own; else {}."""
+    from stn_course import experiments
+
+    if name is None or (experiment := experiments.find(name)).config != config:
+        return {}
+    return {"name": name, "probe": experiment.probe, "each_epoch": experiment.each_epoch}
+
+
 def _train(arguments) -> int:
     from stn_course import run_folder
 
@@ -145,6 +156,7 @@ def _train(arguments) -> int:
         config,
         seed,
         arguments.out,
+        **_as_experiment(arguments.experiment, config),
         device=arguments.device,
         resume=arguments.resume,
         save_every=arguments.save_every,

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import subprocess
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
@@ -102,14 +103,24 @@ def in_jsonl(path: Path, must_exist: bool = False) -> set[tuple[str, int]]:
     """
     if not must_exist and not Path(path).exists():
         return set()
-    lines = Path(path).read_text().splitlines()
-    runs = [loads(line, f"{path}, line {k}") for k, line in enumerate(lines, 1)]
-    return {(r.experiment, r.seed) for r in runs}
+    return {(r.experiment, r.seed) for _, r in _in_file(path)}
+
+
+def _in_file(path: Path) -> Iterator[tuple[str, RunRecord]]:
+    """(where it stands, record) of each line of a JSONL, or of a run folder's record.json."""
+    text = Path(path).read_text()
+    if text.startswith("{\n"):  # `dumps` makes many lines of one record
+        yield str(path), loads(text, str(path))
+        return
+    for k, line in enumerate(text.splitlines(), 1):
+        where = f"{path}, line {k}"
+        yield where, loads(line, where)
 
 
 def import_jsonl(path: Path, folder: Path | None = None, again: bool = False) -> dict[str, int]:
     """File the records of a JSONL (as ``stn-course run --out`` writes it) below ``folder``.
 
+    A run folder's record.json will do, too.
     Returns how many were ``filed``, were there already (``same``), or ``replaced`` another of
     the same experiment and seed, which only ``again`` allows.  Everything is checked before
     anything is written.  Raises ValueError that names the line for what is no record, comes
@@ -117,9 +128,7 @@ def import_jsonl(path: Path, folder: Path | None = None, again: bool = False) ->
     """
     path, folder = Path(path), Path(folder or records_dir())
     todo, count = [], {"filed": 0, "same": 0, "replaced": 0}
-    for k, line in enumerate(path.read_text().splitlines(), 1):
-        where = f"{path}, line {k}"
-        record = loads(line, where)
+    for where, record in _in_file(path):
         # Cluttered sets are "regenerated from full MNIST"; squares are drawn, from "none".
         if "full MNIST" not in record.digits and not record.digits.startswith("none:"):
             raise ValueError(f"{where}: made from the {record.digits}; wanted the full MNIST")

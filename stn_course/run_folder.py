@@ -24,6 +24,7 @@ def train(
     seed: int,
     folder: Path,
     *,
+    name: str | None = None,
     device: str | None = None,
     resume: bool = False,
     log_every: int = 0,
@@ -34,7 +35,8 @@ def train(
 
     ``log_every`` steps a line goes to ``steps.csv``; with ``tensorboard`` scalars and images
     go to ``tensorboard/`` (None: where that package is installed; else a line on stderr says
-    that there are none).  ``options`` are `fit`'s.  Raises FileExistsError where there is a
+    that there are none).  ``name`` is the record's experiment (default: the folder's name),
+    ``options`` are `fit`'s.  Raises FileExistsError where there is a
     run already and ``resume`` is not asked for, ValueError for a device that is not here.
     """
     from stn_course import plots_run
@@ -48,7 +50,7 @@ def train(
         model, record = fit(
             config,
             seed,
-            name=folder.name,
+            name=name or folder.name,
             folder=folder,
             resume=resume,
             device=where,

@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 
-from stn_course import cli, experiments, models, records, sets
+from stn_course import cli, experiment, experiments, models, records, sets
 from stn_course import train as loop
 from stn_course.config import SCHEDULES, Config
 from stn_course.data import Digits, frozen, recipes
@@ -183,6 +183,32 @@ def test_an_experiment_is_trained_by_its_name_and_a_flag_goes_before_its_setting
     assert run("train", *asked, "--data", "clean", "--out", other, capsys=capsys)[0] == 0
     results = records.loads((other / "record.json").read_text()).results
     assert set(results) == {"test/clean"}  # SE trains with the validation digits too
+
+
+def test_a_run_with_an_experiments_settings_and_no_other_is_its_record(
+    tmp_path, capsys, monkeypatch
+):
+    def so_far(model, device):
+        return {"seen": 1.0}
+
+    tiny = experiment.Experiment(
+        Config(model="fc", limit=20, epochs=2),
+        "for a test",
+        probe=lambda model, device: {"asked": {"training": model.training}},
+        each_epoch=so_far,
+    )
+    monkeypatch.setitem(experiments.EXPERIMENTS, "tiny", tiny)
+    made = {}
+    for name, flags in {"run": [], "flagged": ["--epochs", "1"]}.items():
+        asked = ["--experiment", "tiny", *flags, "--seed", 3, "--quiet", "--out", tmp_path / name]
+        assert run("train", *asked, capsys=capsys)[0] == 0
+        made[name] = records.loads((tmp_path / name / "record.json").read_text())
+    assert made["run"].curves["seen"] == [1.0, 1.0]
+    assert made["run"].probes == {"asked": {"training": False}}
+    assert (made["run"].experiment, made["run"].seed) == ("tiny", 3)
+    assert made["flagged"].experiment == "flagged" and not made["flagged"].probes
+    alone = experiments.run_one("tiny", 3)
+    assert alone.hashes == made["run"].hashes
 
 
 def test_an_experiment_of_its_own_kind_is_not_trained_by_train(tmp_path, capsys):

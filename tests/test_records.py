@@ -118,6 +118,14 @@ def test_import_files_each_record_once(tmp_path):
     assert [r.seed for r in records.load(one().experiment, folder)] == [0, 1]
 
 
+def test_import_takes_the_record_of_a_run_folder(tmp_path):
+    path, folder = tmp_path / "record.json", tmp_path / "records"
+    path.write_text(records.dumps(one(seed=2)))
+    assert records.in_jsonl(path) == {("toy", 2)}
+    assert records.import_jsonl(path, folder)["filed"] == 1
+    assert records.load(one().experiment, folder) == [one(seed=2)]
+
+
 def test_import_replaces_only_when_asked(tmp_path):
     folder = tmp_path / "records"
     records.save(one(), folder)
