@@ -14,9 +14,9 @@ def finished(raw):
     return torch.cat([start + raw[:, :6], tilt, one], 1).view(-1, 3, 3)
 
 
-def _each_has_a_slope(function) -> bool:
-    """Whether at raw = 0 each raw number moves H, by neither nothing nor an explosion."""
-    raw = torch.zeros(1, 8, dtype=torch.float64, requires_grad=True)
+def _each_has_a_slope(function, at: float = 0.0) -> bool:
+    """Whether each raw number moves H when all are ``at``, by neither nothing nor far too much."""
+    raw = torch.full((1, 8), at, dtype=torch.float64, requires_grad=True)
     sum_of = function(raw)
     if not sum_of.requires_grad:
         return False
@@ -50,6 +50,7 @@ def ask(function, case):
         "can tilt by 0.1 and more": bool((tilts.abs().amax(0) >= 0.1).all()),
         "each picture alone, not with its batch": bool((alone - h).abs().max() < 1e-6),
         "a slope at 0 for each of the eight": _each_has_a_slope(function),
+        "a slope where all are at 0.5": _each_has_a_slope(function, 0.5),
     }
 
 
@@ -87,6 +88,10 @@ def _sigmoid(raw):
     return _nine(raw, 0.4 * torch.sigmoid(raw[:, 6:]))
 
 
+def _clamped(raw):
+    return _nine(raw, raw[:, 6:].clamp(-0.3, 0.3))
+
+
 def _detached(raw):
     return finished(raw.detach())
 
@@ -103,6 +108,8 @@ EXERCISES = {
             "one picture's H depends on the others in its batch": _batch_alone_scaled,
             "h31 and h32 stay 0: that is affine": _never_tilts,
             "raw = 0 is not the identity: tanh is 0 at 0, a sigmoid is a half": _sigmoid,
+            "a number beyond its bound has no slope, so it can never come back: tanh has one, a "
+            "clamp has none": _clamped,
             "no gradient comes back: raw was detached": _detached,
         },
         "identity + raw for the first six; bound * tanh(raw / bound) for h31 and h32, with "

@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from stn_course import geometry, records, scoreboard
+from stn_course import fused, geometry, grid_lab, records, scoreboard
 from stn_course.data import Digits, distort
 from stn_course.data.squares import Squares
 from stn_course.measure import prepare
@@ -72,6 +72,24 @@ def accuracy_on(
         return 100 * (net(x).argmax(1) == y).float().mean().item()
 
 
+def fitted(head, images: Tensor, targets: Tensor, steps: int, lr: float = 0.02):
+    """Each image moved as near its target as Adam takes it, both a little blurred.
+
+    head: a `geometry` parametrisation; images, targets [B, C, H, W].  Returns theta, and the
+    squared difference that it leaves, summed over the pixels [B].
+    """
+    raw = head.identity().repeat(len(images), 1).requires_grad_()
+    optimiser = torch.optim.Adam([raw], lr)
+    a, b = grid_lab.blur(images, 1.0), grid_lab.blur(targets, 1.0)
+    for _ in range(steps):
+        gap = fused.warp(a, head(raw), padding="zeros") - b
+        optimiser.zero_grad()
+        gap.square().sum().backward()
+        optimiser.step()
+    left = gap.detach().square().flatten(1).sum(1)
+    return head(raw).detach(), left
+
+
 # Experiment and the set it is measured on.
 TILTED = (
     *((f"proj-{name}", "test/p") for name in ("none", "affine", "homography", "corners")),
@@ -81,17 +99,24 @@ TILTED = (
 
 
 def tilt_row(experiment: str, which: str) -> list[str]:
-    """Seeds, accuracy on ``which``, corners before and after, smallest w: from the records.
+    """Seeds, accuracy on ``which``, corners and middle off by, smallest w: from the records.
 
-    The corners, in pixels, are measured from their common place, for no label prefers one pose;
-    what an experiment has no record of is ``not yet run``, what it does not measure ``-``.
+    The corners (of the frame, and of half of it in the middle), in pixels, are measured from
+    their common place, for no label prefers one pose, before and after the transformer; what an
+    experiment has no record of is ``not yet run``, what it does not measure ``-``.
     """
     runs = records.load(experiment)
     kind = which.partition("/")[2].upper()
     right = scoreboard.mean_sd_text([run.accuracy(which) for run in runs])
     row = [experiment, kind, str(len(runs)), right]
-    for when in ("before", "after"):
-        pixels = [r.probes[when]["common"]["median"] for r in runs if when in r.probes]
-        row.append(scoreboard.mean_sd_text(pixels, " px") if pixels else "-")
+    for part in ("common", "inner"):
+        before, after = (
+            [r.probes[when][part]["median"] for r in runs if when in r.probes]
+            for when in ("before", "after")
+        )
+        # Before there is one set of images and nothing to vary.
+        told = [f"{before[0]:.2f} px"] if before else []
+        told += [scoreboard.mean_sd_text(after, " px")] if after else []
+        row.append(", then ".join(told) or "-")
     least = [run.probes["w"]["smallest"] for run in runs if "w" in run.probes]
     return [*row, f"{min(least):.2f}" if least else "-"]

@@ -146,8 +146,9 @@ def paired(pairs: dict[str, tuple[BySeed, BySeed]], xlabel: str) -> Figure:
 def sentence(name: str, a: BySeed, b: BySeed) -> str:
     """What the seeds that both have say of b against a, in words, whatever it is."""
     first, second = in_both(a, b)
-    if len(first) < 2:
-        return f"- {name}: not yet run"
+    if len(first) < 3:
+        few = f"too few seeds, {len(first)} of at least 3" if first else "not yet run"
+        return f"- {name}: {few}"
     mean, half = records.paired_difference(first, second)
     verdict = "no measurable difference"
     if abs(mean) > half:

@@ -74,8 +74,11 @@ def worked_w(h) -> Figure:
         for place, value in zip(places, w, strict=True):
             ax.plot(*place, "o", color=READ if ax is right else OUT)
             text = f"{value:.2g}" if ax is left else f"({place[0]:.3g}, {place[1]:.3g})"
-            ax.annotate(text, place, (0, 8), textcoords="offset points", ha="center", fontsize=10)
-        ax.set(xlim=(-3.3, 2.2), ylim=(2.9, -2.0), aspect="equal", title=title)
+            x, y = place - places.mean(0)  # each away from the middle, where lines do not cross it
+            beside = {"ha": "right" if x < -0.1 else "left", "va": "bottom" if y < 0.1 else "top"}
+            shift = (-6 if x < -0.1 else 6, 4 if y < 0.1 else -4)
+            ax.annotate(text, place, shift, textcoords="offset points", fontsize=10, **beside)
+        ax.set(xlim=(-4.2, 2.9), ylim=(3.4, -2.0), aspect="equal", title=title)
         ax.set(xticks=[-1, 0, 1], yticks=[-1, 0, 1])
     fig.tight_layout()
     return fig
@@ -119,15 +122,17 @@ def straightened(images, found, true, outputs: dict[str, np.ndarray]) -> Figure:
     for k in range(n):
         size = np.shape(images[k])[-1]
         show_image(axes[0, k], images[k])
-        for h, style in ((true[k], {"color": GREY, "ls": "--"}), (found[k], {"color": READ})):
+        looks = {"true": {"color": GREY, "ls": "--"}, "read": {"color": READ}}
+        for h, (name, style) in zip((true[k], found[k]), looks.items(), strict=True):
             quad = _in_pixels(_mapped(h, FRAME), size)
-            axes[0, k].plot(*np.vstack([quad, quad[:1]]).T, lw=1.4, **style)
+            axes[0, k].plot(*np.vstack([quad, quad[:1]]).T, lw=1.4, label=name, **style)
         _view(axes[0, k], size, 0.3)
         for row, made in enumerate(outputs.values(), 1):
             show_image(axes[row, k], made[k])
     for row, name in enumerate(["read here", *outputs]):
         axes[row, 0].set_ylabel(name, fontsize=9)
-    fig.tight_layout()
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    fig.tight_layout(rect=(0, 0, 1, 0.93))
     return fig
 
 

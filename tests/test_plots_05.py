@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from stn_course import geometry, place_lab, plots_05, plots_05_tilt, records
+from stn_course import geometry, grid_lab, place_lab, plots_05, plots_05_tilt, records, sampler
 from stn_course.data.squares import squares
 
 EYE = torch.eye(3)
@@ -34,18 +34,19 @@ def test_paired_draws_mean_and_interval():
 
 
 def test_pairs_are_of_one_seed_whatever_the_order():
-    a, b = {0: 97.0, 2: 98.0, 5: 99.0}, {5: 99.5, 1: 10.0, 0: 97.5}
-    assert plots_05.in_both(a, b) == ([97.0, 99.0], [97.5, 99.5])
+    a, b = {0: 97.0, 7: 98.0, 2: 98.0, 5: 99.0}, {5: 99.5, 1: 10.0, 7: 98.5, 0: 97.5}
+    assert plots_05.in_both(a, b) == ([97.0, 99.0, 98.0], [97.5, 99.5, 98.5])  # by seed
     told = plots_05.sentence("x", a, b)
-    assert told == "- x: +0.50 ± 0.00 points over 2 seeds, it helps"
+    assert told == "- x: +0.50 ± 0.00 points over 3 seeds, it helps"
     fig = plots_05.paired({"x": (a, b)}, "points")
-    assert list(fig.axes[0].lines[1].get_xdata()) == [0.5, 0.5]
+    assert list(fig.axes[0].lines[1].get_xdata()) == [0.5] * 3
 
 
 def test_seeds_0_2_and_0_1_share_only_0():
     a, b = {0: 97.0, 2: 98.0}, {0: 97.5, 1: 98.5}
     assert plots_05.in_both(a, b) == ([97.0], [97.5])
-    assert plots_05.sentence("x", a, b) == "- x: not yet run"
+    assert plots_05.sentence("x", a, b) == "- x: too few seeds, 1 of at least 3"
+    assert plots_05.sentence("x", a, {}) == "- x: not yet run"
     assert texts(plots_05.paired({"x": (a, b)}, "points")) == [" not yet run"]
 
 
@@ -66,7 +67,8 @@ def test_the_interval_is_that_of_students_t():
         ([97.9, 98.1, 98.0], "no measurable difference"),
         ([99.0, 99.1, 99.05], "it helps"),
         ([97.0, 97.1, 97.05], "it hurts"),
-        ([97.0], "not yet run"),
+        ([97.0, 99.0], "too few seeds, 2 of at least 3"),
+        ([], "not yet run"),
     ],
 )
 def test_the_sentence_follows_the_interval(b, words):
@@ -87,14 +89,30 @@ def test_tilt_row_reads_probes(monkeypatch):
     ]  # fmt: skip
     made = records.load("invariance-fc")[:2]
     result = {"test/p": {"correct": 90, "total": 100, "loss": 0.1}}
-    probes = [{"before": {"common": {"median": 6.0}}, "w": {"smallest": w}} for w in (0.4, 0.3)]
+
+    def measured(common, inner):
+        return {"common": {"median": common}, "inner": {"median": inner}}
+
+    probes = [{"before": measured(6.0, 4.0), "w": {"smallest": w}} for w in (0.4, 0.3)]
+    probes = [probe | {"after": measured(5.0, 3.0)} for probe in probes]
     runs = [
         dataclasses.replace(run, results=result, probes=probe)
         for run, probe in zip(made, probes, strict=True)
     ]
     monkeypatch.setattr(records, "load", lambda name: runs)
     row = place_lab.tilt_row("x", "test/p")
-    assert row == ["x", "P", "2", "90.00 ± 0.00 %", "6.00 ± 0.00 px", "-", "0.30"]
+    off = ["6.00 px, then 5.00 ± 0.00 px", "4.00 px, then 3.00 ± 0.00 px"]
+    assert row == ["x", "P", "2", "90.00 ± 0.00 %", *off, "0.30"]
+
+
+def test_a_fit_comes_nearer_and_a_family_that_holds_the_motion_arrives():
+    two = grid_lab.drawn_two(20, 20).repeat(2, 1, 1, 1)
+    moved = sampler.warp(two, torch.tensor([[[1.0, 0, 0.2], [0, 1, -0.1]]]).repeat(2, 1, 1))
+    start = (grid_lab.blur(two, 1.0) - grid_lab.blur(moved, 1.0)).square().sum((1, 2, 3))
+    _, some = place_lab.fitted(geometry.Affine(), two, moved, 5)
+    theta, left = place_lab.fitted(geometry.Affine(), two, moved, 150)
+    assert (some < start).all() and (left < 0.01 * start).all()
+    assert torch.allclose(theta[:, :, 2], torch.tensor([0.2, -0.1]), atol=0.02)
 
 
 def test_every_row_of_the_table_is_an_experiment_on_its_set():
