@@ -141,8 +141,11 @@ def small(
 ) -> nn.Sequential:
     """This course's: a strided stem, two convolutions with batch norm and pooling, Dense 56.
 
-    ``width`` scales the channels of the convolutions and the dense layer.
+    ``width`` scales the channels of the convolutions and the dense layer.  Raises ValueError
+    for one that is not above 0.
     """
+    if not width > 0:
+        raise ValueError(f"width={width}; wanted a number above 0")
     a, b, c, hidden = (max(1, round(n * width)) for n in (32, 64, 80, 56))
 
     def block(inputs: int, out: int) -> list[nn.Module]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stn_course.cli_train import add_test, add_train, positive
 
-PROBLEMS = (ValueError, TypeError, OSError, LookupError, RuntimeError)
+PROBLEMS = (ValueError, TypeError, OSError, LookupError, RuntimeError, FloatingPointError)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -31,6 +31,16 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
+def _threads(text: str) -> int:
+    """A number of threads that this machine can bear: far too many bring the process down."""
+    most = max(64, os.cpu_count() or 1)
+    if (number := positive(text)) > most:
+        raise argparse.ArgumentTypeError(
+            f"{number} is more than this machine bears; wanted 1 to {most}"
+        )
+    return number
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="stn-course",
@@ -38,11 +48,12 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="STN_COURSE_DATA names a folder with the data files; STN_COURSE_DEBUG=1 shows "
         "tracebacks.",
     )
+    parser.add_argument("--version", action="version", version=f"stn-course {_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name, run, help_, **more):
         sub = commands.add_parser(name, help=help_, description=help_, **more)
-        sub.add_argument("--threads", type=positive, default=0, help="CPU threads (default: all)")
+        sub.add_argument("--threads", type=_threads, default=0, help="CPU threads (default: all)")
         sub.set_defaults(run=run)
         return sub
 
@@ -51,7 +62,8 @@ def build_parser() -> argparse.ArgumentParser:
     add_train(add)
     add_test(add)
     run = add("run", _run, "make the records of named experiments that are missing")
-    run.add_argument("names", nargs="*", metavar="NAME", help="experiments; see --list")
+    what = "experiments (see --list), or rows of the scoreboard: S1 ... S16"
+    run.add_argument("names", nargs="*", metavar="NAME", help=what)
     run.add_argument("--all", action="store_true", help="every experiment")
     run.add_argument("--list", action="store_true", help="name the experiments and stop")
     run.add_argument("--again", action="store_true", help="also those that have a record")
@@ -97,6 +109,12 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("stn-course")
+
+
 def _doctor(arguments) -> int:
     from stn_course import doctor
 
@@ -115,22 +133,26 @@ def _data(arguments) -> int:
 
 
 def _run(arguments) -> int:
-    from stn_course import experiments, records, sweep
+    from stn_course import experiments, jsonl, records, sweep
 
     if arguments.list:
         for name, experiment in experiments.EXPERIMENTS.items():
             print(f"{name:<24} {experiment.seeds} seeds  {experiment.about}")
         return 0
-    names = list(experiments.EXPERIMENTS) if arguments.all else arguments.names
+    names = list(experiments.EXPERIMENTS) if arguments.all else _named(arguments.names)
     if not names:
         raise ValueError("no experiment named; name some, or use --all; --list shows them")
-    done = records.in_jsonl(arguments.out) if arguments.out else None
+    if arguments.out and not arguments.out.resolve().parent.is_dir():
+        raise ValueError(f"--out {arguments.out}: there is no folder {arguments.out.parent}")
+    done = jsonl.runs_in(arguments.out) if arguments.out else None
     if arguments.again:
         done = set()
     runs = experiments.plan(names, arguments.seeds, done)
     minutes = experiments.expected_minutes(runs)
     print(f"{len(runs)} runs to make, about {minutes:.0f} minutes on one CPU core", flush=True)
     if arguments.plan:
+        for name, seed in runs:
+            print(f"{name}/{seed}")
         return 0
 
     def to_file(record):
@@ -149,12 +171,23 @@ def _run(arguments) -> int:
     return 1 if failed else 0
 
 
-def _records(arguments) -> int:
-    from stn_course import experiments, records
+def _named(names: list[str]) -> list[str]:
+    """The experiments of ``names``, where a row of the scoreboard stands for all of its own."""
+    from stn_course import scoreboard
 
-    for experiment, _ in sorted(records.in_jsonl(arguments.file, must_exist=True)):
-        experiments.find(experiment)
-    count = records.import_jsonl(arguments.file, again=arguments.again)
+    rows: dict[str, list[str]] = {}
+    for row in scoreboard.ROWS:
+        if row.experiment:
+            rows.setdefault(row.row, []).append(row.experiment)
+    return list(dict.fromkeys(each for name in names for each in rows.get(name, [name])))
+
+
+def _records(arguments) -> int:
+    from stn_course import experiments, jsonl
+
+    count = jsonl.file_records(
+        arguments.file, again=arguments.again, check=experiments.check_record
+    )
     print(", ".join(f"{n} {what}" for what, n in count.items()))
     return 0
 

@@ -48,7 +48,7 @@ def add_train(add) -> None:
     train.add_argument(
         "--patience", type=positive, help="stop after so many epochs without a better one"
     )
-    train.add_argument("--seed", type=int, help="(default: 0)")
+    train.add_argument("--seed", type=_seed, help="(default: 0)")
     train.add_argument("--device", help=DEVICE)
     train.add_argument("--out", type=Path, required=True, help="folder for everything of this run")
     train.add_argument(
@@ -98,13 +98,18 @@ def _json(text: str) -> dict:
     return value
 
 
-def positive(text: str) -> int:
+def _seed(text: str) -> int:
+    """A command-line integer of at least 0."""
+    return positive(text, least=0)
+
+
+def positive(text: str, least: int = 1) -> int:
     try:
         number = int(text)
     except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+        number = least - 1
+    if number < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
     return number
 
 
@@ -121,8 +126,9 @@ def _settings(arguments):
         given["distort"] = None  # as Config has it
     named = {}
     if arguments.experiment:
-        config = experiments.find(arguments.experiment).config
-        if not isinstance(config, Config):
+        experiment = experiments.find(arguments.experiment)
+        config = experiment.config
+        if not isinstance(config, Config) or experiment.run is not None:
             raise ValueError(
                 f"--experiment {arguments.experiment} is no training of `stn-course train`; "
                 f"make its record with `stn-course run {arguments.experiment}`"

@@ -1,6 +1,7 @@
 """What decides a run: ``Config``, the seeded streams, and the learning rate along the way."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,12 +58,14 @@ class Config:
     def __post_init__(self):
         object.__setattr__(self, "tests", tuple(self.tests))  # JSON gives a list
         _one_of("model", self.model, models.MODELS)
+        if made := {"size", "channels", "classes"} & set(self.options):
+            raise ValueError(f"options has {sorted(made)}, which the data decide; wanted others")
         _one_of("train_on", self.train_on, ("train", "train+valid"))
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
         _one_of("schedule", self.schedule, SCHEDULES)
         _one_of("precision", self.precision, PRECISIONS)
         for name in self.tests + ((self.distort,) if self.distort else ()):
-            _one_of("distort or tests", name, (CLEAN, *DISTORTIONS, *TASKS))
+            _one_of("data (distort) or tests", name, (CLEAN, *DISTORTIONS, *TASKS))
         for name in self.tests:
             (c, h, w), (channels, height, width) = shape(name), self.shape
             if c != channels or h > height or w > width:
@@ -79,8 +82,12 @@ class Config:
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}; wanted at least 1")
-        if not self.lr > 0:
+        if not 0 < self.lr < math.inf:
             raise ValueError(f"lr={self.lr}; wanted a positive rate")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum={self.momentum}; wanted 0 or more, and below 1")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"weight_decay={self.weight_decay}; wanted 0 or more")
         if self.lr_localiser is not None and not 0 <= self.lr_localiser < float("inf"):
             raise ValueError(f"lr_localiser={self.lr_localiser}; wanted a rate, 0 or None")
         if self.clip is not None and not self.clip > 0:
@@ -125,14 +132,30 @@ def answers(name: str) -> tuple[int, int]:
 
 
 def build(config: Config) -> nn.Module:
-    """The network of ``config``, made for its images and classes."""
+    """The network of ``config``, made for its images and classes.
+
+    Raises ValueError for options that the model does not have, and for a model that gives an
+    image one label where the images have rows of them, or the other way round.
+    """
+    rows = answers(config.distort or CLEAN)[0] > 1
+    if rows != (config.model in models.SEQUENCE_MODELS):
+        given, wanted = ("one label", "a row of labels")[:: 1 if rows else -1]
+        raise ValueError(
+            f"model={config.model!r} gives an image {given}; wanted one that gives {wanted}, as "
+            f"distort={config.distort!r} has"
+        )
     channels, *size = config.shape
     made_for = {"size": tuple(size)}
     if channels != 1:
         made_for["channels"] = channels
     if config.distort in recipes.CLASSES:
         made_for["classes"] = recipes.CLASSES[config.distort]
-    return models.build(config.model, **made_for | config.options)
+    try:
+        return models.build(config.model, **made_for | config.options)
+    except TypeError as error:  # an option that it does not have, or of a wrong kind
+        raise ValueError(
+            f"options={config.options!r} do not fit model={config.model!r}: {error}"
+        ) from error
 
 
 def _one_of(argument: str, value: str, wanted) -> None:

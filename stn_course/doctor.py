@@ -3,6 +3,7 @@
 Imports what it examines inside each check, so that it can say what is missing.
 """
 
+import os
 import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -132,6 +133,8 @@ def digits() -> Finding:
     count = f"{len(found.labels):,}".replace(",", " ")
     if data.is_sample():
         cure = "a sample is enough to read; for all of MNIST go online and run `stn-course data`"
+        if named := os.environ.get("STN_COURSE_DATA"):
+            cure = f"STN_COURSE_DATA={named} holds no MNIST files; name the folder that does"
         return Finding("digits", True, f"{found.source}, {count} to test on: {cure}")
     return Finding("digits", True, f"{found.source}, {count} to test on, verified")
 

@@ -4,6 +4,8 @@
 names them all.  What each is stands in the ``catalogue_NN`` of its notebook.
 """
 
+import dataclasses
+import json
 from collections.abc import Generator
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from stn_course import (
     records,
 )
 from stn_course.checkpoints import read_weights, save_weights
-from stn_course.config import build
+from stn_course.config import Config, build
 from stn_course.data import is_sample
 from stn_course.experiment import Experiment
 from stn_course.train import steps
@@ -41,6 +43,30 @@ def find(name: str) -> Experiment:
     if name not in EXPERIMENTS:
         raise ValueError(f"experiment {name!r} is unknown; wanted one of {', '.join(EXPERIMENTS)}")
     return EXPERIMENTS[name]
+
+
+# What a run says in its record's configuration beside what was asked for.
+SAID_BY_THE_RUN = ("bf16", "framework", "a_class", "classes")
+
+
+def check_record(record: records.RunRecord) -> None:
+    """ValueError for a record that is not of its experiment: other settings, or a set missing."""
+    experiment = find(record.experiment)
+    asked = experiment.config
+    config = {k: v for k, v in record.config.items() if k not in SAID_BY_THE_RUN}
+    if isinstance(asked, Config):
+        asked = dataclasses.asdict(asked)
+        # A setting younger than the record has its default.
+        config = {f.name: f.default for f in dataclasses.fields(Config) if f.name in asked} | config
+    asked = json.loads(json.dumps(asked))  # a tuple is a list in a record
+    for name in sorted(asked.keys() | config.keys()):
+        if (got := config.get(name)) != (wanted := asked.get(name)):
+            raise ValueError(
+                f"config[{name!r}] is {got!r}; wanted {wanted!r}, as {record.experiment} has it"
+            )
+    wanted = [f"test/{name}" for name in asked.get("tests", ()) if experiment.run is None]
+    if missing := [which for which in wanted if which not in record.results]:
+        raise ValueError(f"results has {sorted(record.results)}; wanted {missing} as well")
 
 
 def plan(

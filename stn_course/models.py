@@ -22,6 +22,7 @@ __all__ = [
     "CLASSIFIERS",
     "LOCALISERS",
     "MODELS",
+    "SEQUENCE_MODELS",
     "TRANSFORMS",
     "Subsample",
     "build",

@@ -7,10 +7,11 @@ the numbers in prose are functions of records alone.
 import json
 import math
 import os
+import re
 import subprocess
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import get_origin
 
 PACKAGE = Path(__file__).resolve().parent
 # What depends on the machine and the moment, not on the configuration and the seed.
@@ -56,6 +57,13 @@ class RunRecord:
         return 100.0 * result["correct"] / result["total"]
 
 
+# What each field of a record may be.
+KINDS = {
+    f.name: (int, float) if (kind := get_origin(f.type) or f.type) is float else kind
+    for f in fields(RunRecord)
+}
+
+
 def records_dir() -> Path:
     """Where the committed records are: the checkout's, else those in the package."""
     checkout = PACKAGE.parent / "figures" / "records"
@@ -74,7 +82,7 @@ def dumps(record: RunRecord) -> str:
 
 
 def loads(text: str, source: str = "text") -> RunRecord:
-    """Read one record; a missing or unknown field is a ValueError that names it."""
+    """Read one record; a missing or unknown field, or one of a wrong kind, is a ValueError."""
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
@@ -86,6 +94,20 @@ def loads(text: str, source: str = "text") -> RunRecord:
             f"{source} is not a record: missing {sorted(names - found)}, "
             f"unknown {sorted(found - names)}"
         )
+    for name, kind in KINDS.items():
+        if not isinstance(data[name], kind) or isinstance(data[name], bool):
+            wanted = kind.__name__ if isinstance(kind, type) else "a number"
+            raise ValueError(f"{source}: {name}={data[name]!r}; wanted {wanted}")
+    if not re.fullmatch(r"[\w.+-]+", data["experiment"]) or data["seed"] < 0:
+        raise ValueError(
+            f"{source}: experiment={data['experiment']!r}, seed={data['seed']}; wanted a name of "
+            "letters, digits, dots and dashes, and 0 or more"
+        )
+    for which, result in data["results"].items():
+        if not isinstance(result, dict) or not {"correct", "total"} <= set(result):
+            raise ValueError(
+                f"{source}: results[{which!r}] is {result!r}; wanted correct and total"
+            )
     return RunRecord(**data)
 
 
@@ -94,58 +116,6 @@ def load(experiment: str, folder: Path | None = None) -> list[RunRecord]:
     paths = (Path(folder or records_dir()) / experiment).glob("*.json")
     records = [loads(p.read_text(), p.name) for p in paths]
     return sorted(records, key=lambda r: r.seed)
-
-
-def in_jsonl(path: Path, must_exist: bool = False) -> set[tuple[str, int]]:
-    """The (experiment, seed) pairs already in a JSONL of records; none if it is not there.
-
-    With ``must_exist`` a missing file is a FileNotFoundError.
-    """
-    if not must_exist and not Path(path).exists():
-        return set()
-    return {(r.experiment, r.seed) for _, r in _in_file(path)}
-
-
-def _in_file(path: Path) -> Iterator[tuple[str, RunRecord]]:
-    """(where it stands, record) of each line of a JSONL, or of a run folder's record.json."""
-    text = Path(path).read_text()
-    if text.startswith("{\n"):  # `dumps` makes many lines of one record
-        yield str(path), loads(text, str(path))
-        return
-    for k, line in enumerate(text.splitlines(), 1):
-        where = f"{path}, line {k}"
-        yield where, loads(line, where)
-
-
-def import_jsonl(path: Path, folder: Path | None = None, again: bool = False) -> dict[str, int]:
-    """File the records of a JSONL (as ``stn-course run --out`` writes it) below ``folder``.
-
-    A run folder's record.json will do, too.
-    Returns how many were ``filed``, were there already (``same``), or ``replaced`` another of
-    the same experiment and seed, which only ``again`` allows.  Everything is checked before
-    anything is written.  Raises ValueError that names the line for what is no record, comes
-    from the offline sample or from a changed checkout, or would replace another.
-    """
-    path, folder = Path(path), Path(folder or records_dir())
-    todo, count = [], {"filed": 0, "same": 0, "replaced": 0}
-    for where, record in _in_file(path):
-        # Cluttered sets are "regenerated from full MNIST"; squares are drawn, from "none".
-        if "full MNIST" not in record.digits and not record.digits.startswith("none:"):
-            raise ValueError(f"{where}: made from the {record.digits}; wanted the full MNIST")
-        if record.commit == "unknown" or record.commit.endswith("-dirty"):
-            raise ValueError(f"{where}: commit={record.commit!r}; wanted one that can be found")
-        target = folder / record.experiment / f"{record.seed}.json"
-        old = loads(target.read_text(), str(target)) if target.exists() else None
-        if old == record:
-            count["same"] += 1
-            continue
-        if old and not again:
-            raise ValueError(f"{where}: {target} holds another record; again=True replaces it")
-        count["replaced" if old else "filed"] += 1
-        todo.append(record)
-    for record in todo:
-        save(record, folder)
-    return count
 
 
 def history_csv(record: RunRecord) -> str:

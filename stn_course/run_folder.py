@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from stn_course import models, records
 from stn_course.checkpoints import FILE, kept_checkpoints, refuse_another, save_weights
+from stn_course.config import build
 from stn_course.looks import look
 from stn_course.sets import test_set
 from stn_course.train import CLEAN, Config, Watch, fit
@@ -45,6 +46,7 @@ def train(
     if ((folder / FILE).exists() or kept_checkpoints(folder)) and not resume:
         raise FileExistsError(f"{folder} holds a run; add --resume to go on, or name another --out")
     where = chosen_device(device)
+    build(config)  # what it refuses is refused before anything is written
     watch = FolderWatch(folder, config, seed, where, log_every, tensorboard)
     try:
         model, record = fit(
@@ -74,7 +76,7 @@ def chosen_device(name: str | None = None) -> torch.device:
     if name is None:
         return models.device()
     kind = name.partition(":")[0]
-    if kind not in ("cpu", "cuda"):
+    if kind not in ("cpu", "cuda") or (kind == "cpu" and name != kind):
         raise ValueError(f"device={name!r} is unknown; wanted cpu or cuda")
     if kind == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device={name!r} was asked for and this machine has none; wanted cpu")

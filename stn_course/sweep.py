@@ -5,6 +5,7 @@ sweep that is stopped has the records of all runs that had ended and goes on fro
 made in one process and follows from its seed alone: where it was made changes nothing.
 """
 
+import re
 import sys
 import threading
 import traceback
@@ -68,6 +69,8 @@ def run_all(
             f"jobs={jobs}, parallel_runs={parallel_runs}, cluster={cluster!r}; wanted at least 1 "
             "of each, and only one of the three ways"
         )
+    if cluster and not re.fullmatch(r"(\w+://)?.+:\d+", cluster):
+        raise ValueError(f"cluster={cluster!r}; wanted a scheduler's address, as tcp://HOST:8786")
     if cluster and weights:
         raise ValueError("weights would stay on the cluster's workers; wanted jobs of this machine")
     check_digits(allow_sample)

@@ -7,6 +7,7 @@ its last checkpoint and ends with the same bits as one left alone.
 
 import dataclasses
 import hashlib
+import math
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -130,7 +131,13 @@ def steps(
                     state.seconds, state.loss_sum = time.perf_counter() - start, loss_sum.item()
                     save_checkpoint(folder, config, seed, model, optimizer, vars(state))
                 yield
-            state.curves["train_loss"].append(loss_sum.item() / len(images))
+            mean = loss_sum.item() / len(images)
+            if not math.isfinite(mean):  # nothing that follows could be filed, nor trusted
+                raise FloatingPointError(
+                    f"the training loss of epoch {epoch + 1} is {mean}: the run diverged at "
+                    f"lr={config.lr:g}; a smaller lr or a clip may keep it"
+                )
+            state.curves["train_loss"].append(mean)
             state.loss_sum = loss_sum.zero_().item()
             if valid is not None:
                 measured = evaluate(model, valid.images, valid.labels)

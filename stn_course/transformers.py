@@ -6,6 +6,7 @@ read it; the image is read there; and the gradient tells the localiser where to 
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from stn_course import fused, geometry, sampler
@@ -16,15 +17,16 @@ class SpatialTransformer(nn.Module):
     """Reads images [B, C, h, w] where its localiser says: [B, C, H, W].
 
     localiser: ``nn.Sequential`` from images to ``transform.n`` raw numbers [B, n].  Its last
-        linear layer, and what follows it, runs in float32 under autocast too, or theta
-        would come in steps of 1/256.
+        linear layer, and what follows it, runs in float32 or better whatever the type of the
+        rest, under autocast too, or theta would come in steps of 1/256.
     transform: a parametrisation of `geometry`, from raw numbers to a transform.
     size: (H, W) of the output, by default the input's divided by ``down`` (any number above
         0, rounded down); ``pool`` halves it once more by averaging, so that a shrunken
         picture is not read in gaps.
     padding: what lies outside, as in `sampler.warp`.
     identity_start: zero weights and the identity's bias in that last linear layer, so that
-        untrained it hands on what it gets.  False leaves them as the localiser has them.
+        untrained it hands on what it gets (unless something bends it on the way, as a tanh
+        after that layer does).  False leaves them as the localiser has them.
 
     ``theta`` is the transform of the last call (detached): [B, 2, 3], [B, 3, 3] or offsets.
     With ``keep_live``, ``live`` is the same with its gradient, for losses of the pose itself.
@@ -50,6 +52,8 @@ class SpatialTransformer(nn.Module):
         identity_start: bool = True,
     ):
         super().__init__()
+        if not isinstance(transform, Parametrisation):
+            raise TypeError(f"transform is {transform!r}; wanted a parametrisation of `geometry`")
         linear = _last_linear(localiser)
         if localiser[linear].out_features != transform.n:
             raise ValueError(
@@ -72,10 +76,19 @@ class SpatialTransformer(nn.Module):
                 self.head[0].bias.copy_(transform.identity())
 
     def locate(self, images: Tensor) -> Tensor:
-        """The transform for each of ``images``, in float32."""
+        """The transform for each of ``images``, in float32 or better."""
         features = self.body(images)  # [B, F]
+        own = self.head[0].weight.dtype
+        exact = torch.promote_types(own, torch.float32)
         with torch.autocast(images.device.type, enabled=False):
-            return self.transform(self.head(features.float()))
+            if own == exact:
+                return self.transform(self.head(features.to(exact)))
+            parts = {name: p.to(exact) for name, p in self.head.named_parameters()}
+            return self.transform(functional_call(self.head, parts, features.to(exact)))
+
+    def __getstate__(self) -> dict:
+        # A copy is of what was learned: ``live`` belongs to one call's graph.
+        return self.__dict__ | {"live": None}
 
     def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(H, W) that images of (h, w) are read into, before ``pool``."""
@@ -150,6 +163,9 @@ class SequentialTransformers(nn.Module):
 def _some(transformers: tuple) -> tuple:
     if not transformers:
         raise ValueError("transformers is empty; wanted at least one")
+    for each in transformers:
+        if not isinstance(each, SpatialTransformer):
+            raise TypeError(f"got {type(each).__name__}; wanted transformers only")
     return transformers
 
 

@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 
-from stn_course import cli, experiment, experiments, models, records, sets
+from stn_course import cli, experiment, experiments, models, records, scoreboard, sets
 from stn_course import train as loop
 from stn_course.config import SCHEDULES, Config
 from stn_course.data import Digits, frozen, recipes
@@ -382,6 +382,12 @@ def test_every_field_of_config_has_its_flag():
         (["train", "--lr-localiser", "1", "--out", "{}"], "model='cnn' has no transformer"),
         (["train", "--tests", "tc", "--out", "{}"], "tests='tc' is 1x60x60; wanted what fits"),
         (["train", "--device", "abacus", "--out", "{}"], "abacus"),
+        (["train", "--device", "cpu:7", "--out", "{}"], "device='cpu:7' is unknown"),
+        (["train", "--experiment", "keras-hr", "--out", "{}"], "is no training of"),
+        (["train", "--model", "ffn-spn", "--out", "{}"], "model='ffn-spn' gives an image a row"),
+        (["train", "--lr", "1e30", "--optimizer", "sgd", "--quiet", "--out", "{}"], "diverged"),
+        (["run", "invariance-fc", "--out", "{}/no/x.jsonl"], "there is no folder"),
+        (["run", "invariance-fc", "--cluster", "nonsense"], "cluster='nonsense'; wanted"),
         (["test", "{}/nowhere"], "nothing was trained there"),
         (["run", "nothing"], "experiment 'nothing' is unknown; wanted one of xq-fc-clean"),
         (["run"], "no experiment named"),
@@ -397,7 +403,13 @@ def test_wrong_values_get_one_line(tmp_path, words, message, capsys):
 
 
 @pytest.mark.parametrize(
-    "words", [["train", "--epochs", "0", "--out", "x"], ["train", "--options", "[", "--out", "x"]]
+    "words",
+    [
+        ["train", "--epochs", "0", "--out", "x"],
+        ["train", "--options", "[", "--out", "x"],
+        ["train", "--seed", "-1", "--out", "x"],
+        ["table", "S1", "--threads", "100000"],
+    ],
 )
 def test_wrong_shapes_of_values_are_usage_errors(words, capsys):
     with pytest.raises(SystemExit) as caught:
@@ -415,11 +427,19 @@ def test_run_makes_what_is_missing_and_nothing_twice(tmp_path, monkeypatch, caps
     assert [(r.experiment, r.seed) for r in lines] == [("tiny", 0), ("tiny", 1), ("tiny", 2)]
     capsys.readouterr()
     code, said, _ = run(*words, "--seeds", 4, "--plan", capsys=capsys)
-    assert (
-        code == 0 and said.startswith("1 runs to make") and len(out.read_text().splitlines()) == 3
-    )
+    assert code == 0 and said.startswith("1 runs to make") and said.endswith("\ntiny/3\n")
+    assert len(out.read_text().splitlines()) == 3
     code, said, _ = run(*words, "--seeds", 2, "--plan", "--again", capsys=capsys)
     assert code == 0 and said.startswith("2 runs to make")
+
+
+def test_a_row_of_the_scoreboard_stands_for_its_experiments(capsys):
+    code, said, _ = run("run", "S9", "fc-no", capsys=capsys)
+    assert code == 2
+    code, said, _ = run("run", "S9", "--plan", "--again", "--seeds", 1, capsys=capsys)
+    assert code == 0
+    planned = {line.partition("/")[0] for line in said.splitlines()[1:]}
+    assert planned == {row.experiment for row in scoreboard.ROWS if row.row == "S9"}
 
 
 def test_a_failing_run_is_told_and_does_not_stop_the_others(tmp_path, monkeypatch, capsys):
@@ -452,9 +472,8 @@ def test_list_and_table(capsys):
 
 def test_records_of_another_machine_are_filed(tmp_path, monkeypatch, capsys):
     out, folder = tmp_path / "made.jsonl", tmp_path / "records"
-    made = records.RunRecord(
-        *("xq-fc-clean", 7, {}, "full MNIST", 1, {}, {}, {}), commit="abc", device="a GPU"
-    )
+    one = records.load("xq-fc-clean")[0]
+    made = dataclasses.replace(one, seed=7, device="a GPU")
     out.write_text(json.dumps(json.loads(records.dumps(made))) + "\n")
     monkeypatch.setattr(records, "records_dir", lambda: folder)
     assert run("records", "import", out, capsys=capsys)[1] == "1 filed, 0 same, 0 replaced\n"

@@ -123,8 +123,10 @@ def test_corrupt_digits(monkeypatch):
 
 def test_the_sample_is_enough_and_is_said(monkeypatch):
     monkeypatch.setattr(data, "is_sample", lambda: True)
-    found = doctor.digits()
-    assert found.ok and "a sample is enough" in found.detail
+    monkeypatch.delenv("STN_COURSE_DATA", raising=False)
+    assert "a sample is enough" in doctor.digits().detail and doctor.digits().ok
+    monkeypatch.setenv("STN_COURSE_DATA", "nowhere")
+    assert "STN_COURSE_DATA=nowhere holds no MNIST files" in doctor.digits().detail
 
 
 def kernel_found(monkeypatch, answer):

@@ -7,7 +7,7 @@ import math
 import pytest
 from scipy import stats
 
-from stn_course import records, scoreboard
+from stn_course import experiments, jsonl, records, scoreboard
 from stn_course.experiments import EXPERIMENTS
 from stn_course.train import Config
 
@@ -92,14 +92,14 @@ def test_history_csv():
 
 def test_jsonl_of_runs(tmp_path):
     path = tmp_path / "runs.jsonl"
-    assert records.in_jsonl(path) == set()
+    assert jsonl.runs_in(path) == set()
     lines = [json.dumps(json.loads(records.dumps(make(seed=s)))) for s in (0, 3)]
     path.write_text("\n".join(lines) + "\n")
-    assert records.in_jsonl(path) == {("toy", 0), ("toy", 3)}
+    assert jsonl.runs_in(path) == {("toy", 0), ("toy", 3)}
 
 
 # ---------------------------------------------------------------- from another machine
-def jsonl(path, *made):
+def written(path, *made):
     lines = [json.dumps(json.loads(records.dumps(r))) + "\n" for r in made]
     path.write_text("".join(lines))
     return path
@@ -111,29 +111,29 @@ def one(**changes):
 
 
 def test_import_files_each_record_once(tmp_path):
-    path = jsonl(tmp_path / "made.jsonl", one(seed=0), one(seed=1))
+    path = written(tmp_path / "made.jsonl", one(seed=0), one(seed=1))
     folder = tmp_path / "records"
-    assert records.import_jsonl(path, folder) == {"filed": 2, "same": 0, "replaced": 0}
-    assert records.import_jsonl(path, folder) == {"filed": 0, "same": 2, "replaced": 0}
+    assert jsonl.file_records(path, folder) == {"filed": 2, "same": 0, "replaced": 0}
+    assert jsonl.file_records(path, folder) == {"filed": 0, "same": 2, "replaced": 0}
     assert [r.seed for r in records.load(one().experiment, folder)] == [0, 1]
 
 
 def test_import_takes_the_record_of_a_run_folder(tmp_path):
     path, folder = tmp_path / "record.json", tmp_path / "records"
     path.write_text(records.dumps(one(seed=2)))
-    assert records.in_jsonl(path) == {("toy", 2)}
-    assert records.import_jsonl(path, folder)["filed"] == 1
+    assert jsonl.runs_in(path) == {("toy", 2)}
+    assert jsonl.file_records(path, folder)["filed"] == 1
     assert records.load(one().experiment, folder) == [one(seed=2)]
 
 
 def test_import_replaces_only_when_asked(tmp_path):
     folder = tmp_path / "records"
     records.save(one(), folder)
-    path = jsonl(tmp_path / "made.jsonl", one(seed=1), one(seconds=77.0))
+    path = written(tmp_path / "made.jsonl", one(seed=1), one(seconds=77.0))
     with pytest.raises(ValueError, match="line 2: .*0.json holds another record"):
-        records.import_jsonl(path, folder)
+        jsonl.file_records(path, folder)
     assert len(records.load(one().experiment, folder)) == 1, "nothing is written on an error"
-    assert records.import_jsonl(path, folder, again=True)["replaced"] == 1
+    assert jsonl.file_records(path, folder, again=True)["replaced"] == 1
     assert records.load(one().experiment, folder)[0].seconds == 77.0
 
 
@@ -142,13 +142,58 @@ def test_import_replaces_only_when_asked(tmp_path):
     [({"digits": "offline sample"}, "full MNIST"), ({"commit": "abc-dirty"}, "abc-dirty")],
 )
 def test_import_refuses_what_cannot_be_committed(tmp_path, change, message):
-    path = jsonl(tmp_path / "made.jsonl", one(**change))
+    path = written(tmp_path / "made.jsonl", one(**change))
     with pytest.raises(ValueError, match=f"line 1: .*{message}"):
-        records.import_jsonl(path, tmp_path / "records")
+        jsonl.file_records(path, tmp_path / "records")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": "x/../../evil"}, "seed='x/../../evil'; wanted int"),
+        ({"seed": -1}, "seed=-1"),
+        ({"experiment": "../toy"}, "experiment='../toy'"),
+        ({"experiment": ["toy"]}, r"experiment=\['toy'\]; wanted str"),
+        ({"commit": None}, "commit=None; wanted str"),
+        ({"digits": 5}, "digits=5; wanted str"),
+        ({"seconds": "5"}, "seconds='5'; wanted a number"),
+        ({"parameters": True}, "parameters=True; wanted int"),
+        ({"results": {"test/clean": {"correct": 3}}}, r"results\['test/clean'\]"),
+    ],
+)
+def test_import_refuses_what_is_no_record(tmp_path, change, message):
+    path = written(tmp_path / "made.jsonl", one(), one(**change))
+    with pytest.raises(ValueError, match=f"line 2: .*{message}"):
+        jsonl.file_records(path, tmp_path / "records")
+    assert not (tmp_path / "records").exists()
+
+
+def test_import_refuses_two_of_one_seed_unless_they_are_the_same(tmp_path):
+    same = written(tmp_path / "same.jsonl", one(), one())
+    assert jsonl.file_records(same, tmp_path / "same")["filed"] == 1
+    twice = written(tmp_path / "made.jsonl", one(), one(), one(seconds=77.0))
+    with pytest.raises(ValueError, match="line 3: 0 of toy again, and different"):
+        jsonl.file_records(twice, tmp_path / "records", again=True)
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match="binary is not text"):
+        jsonl.file_records(tmp_path / "binary")
+
+
+def test_a_record_is_of_its_experiment(tmp_path):
+    (good, *_) = records.load("hy-stn")
+    experiments.check_record(good)
+    for change, message in [
+        ({"experiment": "no-such"}, "experiment 'no-such' is unknown"),
+        ({"config": good.config | {"lr": 7.0}}, r"config\['lr'\] is 7.0; wanted 0.001"),
+        ({"results": {}}, r"wanted \['test/clean'\]"),
+    ]:
+        bad = dataclasses.replace(good, **change)
+        path = written(tmp_path / "made.jsonl", bad)
+        with pytest.raises(ValueError, match=f"line 1: .*{message}"):
+            jsonl.file_records(path, tmp_path / "records", check=experiments.check_record)
 
 
 # ---------------------------------------------------------------- the committed ones
-SAID_BY_THE_RUN = ("bf16", "framework", "a_class", "classes")  # beside what was asked for
 COMMITTED = sorted(records.records_dir().glob("*/*.json"))
 
 
@@ -156,15 +201,9 @@ COMMITTED = sorted(records.records_dir().glob("*/*.json"))
 def test_committed_record_belongs_and_was_made_by_its_configuration(path):
     record = records.loads(path.read_text(), path.name)
     assert (record.experiment, str(record.seed)) == (path.parent.name, path.stem)
-    assert record.experiment in EXPERIMENTS, "an orphan record: no experiment of this name"
-    asked, config = EXPERIMENTS[record.experiment].config, dict(record.config)
-    said = {name: config.pop(name, None) for name in SAID_BY_THE_RUN}
-    if isinstance(asked, Config):
-        assert said["framework"] or isinstance(said["bf16"], bool)
-        # A setting younger than the record has its default.
-        config, asked = dataclasses.asdict(Config(**config)), dataclasses.asdict(asked)
-    # A tuple is a list in a record.
-    assert json.loads(json.dumps(config)) == json.loads(json.dumps(asked))
+    experiments.check_record(record)
+    if isinstance(experiments.find(record.experiment).config, Config):
+        assert "framework" in record.config or isinstance(record.config["bf16"], bool)
     assert "full MNIST" in record.digits or record.digits.startswith("none:")
     assert "dirty" not in record.commit and record.commit != "unknown"
     assert all(0 <= r["correct"] <= r["total"] for r in record.results.values())

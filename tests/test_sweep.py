@@ -161,8 +161,10 @@ def test_bad_input_is_named(monkeypatch):
         made(RUNS, jobs=0)
     with pytest.raises(ValueError, match="jobs=2, parallel_runs=1, cluster='tcp://x'"):
         made(RUNS, jobs=2, cluster="tcp://x")
+    with pytest.raises(ValueError, match="cluster='nonsense'; wanted a scheduler's address"):
+        made(RUNS, cluster="nonsense")
     with pytest.raises(ValueError, match="weights would stay"):
-        made(RUNS, cluster="tcp://x", weights="somewhere")
+        made(RUNS, cluster="tcp://x:8786", weights="somewhere")
 
 
 # ---------------------------------------------------------------- a cluster

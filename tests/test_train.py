@@ -369,12 +369,17 @@ def test_low_precision_trains_with_float32_weights():
         ({"optimizer": "lbfgs"}, "optimizer='lbfgs' is unknown; wanted one of adam"),
         ({"schedule": "up"}, "schedule='up' is unknown"),
         ({"precision": "int4"}, "precision='int4' is unknown"),
-        ({"distort": "melt"}, "distort or tests='melt' is unknown"),
-        ({"tests": ["melt"]}, "distort or tests='melt' is unknown"),
+        ({"distort": "melt"}, "data .distort. or tests='melt' is unknown"),
+        ({"tests": ["melt"]}, "data .distort. or tests='melt' is unknown"),
         ({"train_on": "test"}, "train_on='test' is unknown"),
         ({"epochs": 0}, "epochs=0; wanted at least 1"),
         ({"lr": 0.0}, "lr=0.0; wanted a positive rate"),
         ({"lr": float("nan")}, "lr=nan; wanted a positive rate"),
+        ({"lr": float("inf")}, "lr=inf; wanted a positive rate"),
+        ({"momentum": float("nan")}, "momentum=nan; wanted 0 or more, and below 1"),
+        ({"momentum": 1.0}, "momentum=1.0; wanted 0 or more"),
+        ({"weight_decay": -1.0}, "weight_decay=-1.0; wanted 0 or more"),
+        ({"options": {"classes": 3}}, r"options has \['classes'\], which the data decide"),
         ({"limit": 0}, "limit=0; wanted at least 1"),
         ({"clip": 0.0}, "clip=0.0; wanted a positive length, or None"),
         ({"clip": float("nan")}, "clip=nan; wanted a positive length"),
@@ -396,3 +401,30 @@ def test_low_precision_trains_with_float32_weights():
 def test_bad_configurations_are_named(change, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(TINY, **change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"model": "cnn", "options": {"nope": 2}},
+            r"options=\{'nope': 2\} do not fit model='cnn': .*nope",
+        ),
+        ({"model": "small", "options": {"width": "x"}}, "do not fit model='small'"),
+        ({"model": "small", "options": {"width": 0}}, "width=0; wanted a number above 0"),
+        (
+            {"model": "cnn", "distort": "sequences", "tests": ["sequences"]},
+            "model='cnn' gives an image one label; wanted one that gives a row of labels",
+        ),
+        ({"model": "ffn-spn"}, "model='ffn-spn' gives an image a row of labels; wanted one"),
+    ],
+)
+def test_a_network_that_cannot_be_built_is_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        config.build(dataclasses.replace(TINY, **change))
+
+
+def test_a_run_that_diverges_says_so(few_digits):
+    wild = dataclasses.replace(TINY, optimizer="sgd", lr=1e20)
+    with pytest.raises(FloatingPointError, match=r"epoch 1 is (nan|inf): .*diverged at lr=1e\+20"):
+        fit(wild)

@@ -203,6 +203,8 @@ def test_localiser_parameters_are_those_of_the_transformers():
         (localiser(6), {"down": 2, "size": (3, 3)}, ValueError, "wanted one of them"),
         (localiser(6), {"size": (0, 3)}, ValueError, "size must be at least"),
         (localiser(6), {"padding": "mirror"}, ValueError, "padding='mirror'; wanted one of"),
+        (localiser(6), {"transform": geometry.Affine}, TypeError, "wanted a parametrisation"),
+        (localiser(6), {"transform": "affine"}, TypeError, "transform is 'affine'; wanted a"),
     ],
 )
 def test_clear_errors(net, options, error, message):
@@ -217,3 +219,38 @@ def test_a_sequence_of_splines_and_no_transformer_at_all_are_refused():
     for kind in (ParallelTransformers, SequentialTransformers):
         with pytest.raises(ValueError, match="wanted at least one"):
             kind()
+        with pytest.raises(TypeError, match="got Linear; wanted transformers only"):
+            kind(nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_other_types_than_float32(dtype):
+    moved = fixed([0.9, 0.1, 0.0, -0.1, 1.1, 0.2], geometry.Affine())
+    wanted = moved(images())
+    moved = copy.deepcopy(moved).to(dtype)
+    out = moved(images().to(dtype))
+    assert out.dtype == dtype and moved.theta.dtype == torch.promote_types(dtype, torch.float32)
+    assert (out.float() - wanted).abs().max() < {torch.float64: 1e-6}.get(dtype, 0.05)
+
+
+def test_the_modules_gradient_in_float64():
+    raw = [0.93, 0.1, 0.03, -0.1, 1.05, 0.02]
+    moved = fixed(raw, geometry.Affine(), padding="zeros").double()
+    nn.init.normal_(moved.head[0].weight, std=0.01, generator=torch.Generator().manual_seed(0))
+    x = images(2, size=(12, 12)).double().requires_grad_()
+    weights = moved.head[0].weight
+    (name,) = (n for n, p in moved.named_parameters() if p is weights)
+
+    def call(x, weights):
+        return torch.func.functional_call(moved, {name: weights}, (x,))
+
+    assert torch.autograd.gradcheck(call, (x, weights), atol=1e-5)
+
+
+def test_a_copy_can_be_made_after_a_call_whose_pose_was_kept():
+    moved = fixed([1.0, 0.0, 0.1, 0.0, 1.0, 0.0], geometry.Affine())
+    moved.keep_live = True
+    moved(images())
+    other = copy.deepcopy(moved)
+    assert other.keep_live and other.live is None and moved.live is not None
+    assert torch.equal(other(images()), moved(images()))

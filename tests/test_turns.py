@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from stn_course import cli, experiments, records, sweep
+from stn_course import cli, experiments, jsonl, sweep
 from stn_course.config import Config
 from stn_course.experiment import Experiment
 from stn_course.turns import interleave
@@ -101,7 +101,7 @@ def test_the_command_line_writes_one_jsonl(short, tmp_path, capsys):
     out = tmp_path / "made.jsonl"
     words = ["run", "short-fc", "--parallel-runs", "2", "--out", str(out), "--allow-sample"]
     assert cli.main(words) == 0
-    assert records.in_jsonl(out) == {("short-fc", 0), ("short-fc", 1)}
+    assert jsonl.runs_in(out) == {("short-fc", 0), ("short-fc", 1)}
     assert "2 records made" in capsys.readouterr().out
 
 

@@ -92,9 +92,14 @@ def affine(
         shift (T) after rotation (R) after shear (S) after scale (Z, zoom).
     size: (height, width) of a non-square image whose *pixels* should turn and shear rigidly.
 
-    Returns the inverse of that motion, because theta maps output to input. Raises ValueError for
-    values that are not finite or collapse the image (scale 0, shears that make it singular).
+    Returns the inverse of that motion, because theta maps output to input, in float32 or better.
+    Raises ValueError for values that are not finite or collapse the image (scale 0, shears that
+    make it singular, a shear of 90 degrees).
     """
+    if not isinstance(order, str):
+        raise TypeError(f"order must be a string, got {order!r}")
+    if batch is not None and (not isinstance(batch, int) or batch < 0):
+        raise ValueError(f"batch must be an int of at least 0, got {batch!r}")
     if sorted(order) != sorted("TRSZ"):
         raise ValueError(f"order must be a permutation of 'TRSZ', got {order!r}")
     if not (isinstance(angle, Real) or (isinstance(angle, Tensor) and angle.ndim < 2)):
@@ -123,6 +128,8 @@ def affine(
     ratio = height / width
     cos, sin = torch.cos(torch.deg2rad(degrees)), torch.sin(torch.deg2rad(degrees))
     tan_x, tan_y = torch.tan(torch.deg2rad(kx)), torch.tan(torch.deg2rad(ky))
+    steep = torch.stack([tan_x, tan_y], 1).detach().abs() > 1e6
+    refuse(steep, "shear must be away from 90 degrees, where it has no slope")
     zero, one = torch.zeros_like(cos), torch.ones_like(cos)
 
     def rows(*entries):
