@@ -64,12 +64,14 @@ class CoordConv2d(nn.Conv2d):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size, *, radius: bool = False, **options
-    ):
-        if options.get("groups", 1) != 1:
-            raise ValueError(f"groups={options['groups']}; wanted 1: all outputs see coordinates")
+        self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0, dilation=1,
+        groups: int = 1, *, radius: bool = False, **options,
+    ):  # fmt: skip
+        if groups != 1:
+            raise ValueError(f"groups={groups}; wanted 1: all outputs see coordinates")
         self.radius = bool(radius)
-        super().__init__(in_channels + 2 + self.radius, out_channels, kernel_size, **options)
+        inputs = in_channels + 2 + self.radius
+        super().__init__(inputs, out_channels, kernel_size, stride, padding, dilation, **options)
 
     def forward(self, x: Tensor) -> Tensor:
         wanted = self.in_channels - 2 - self.radius

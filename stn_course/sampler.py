@@ -210,6 +210,10 @@ def warp(
     size = tuple(images.shape[2:]) if size is None else size
     if not isinstance(transform, Tensor):
         raise TypeError(f"transform must be a tensor, got {type(transform).__name__}")
+    if transform.ndim > 2 and len(transform) != len(images):
+        raise ValueError(
+            f"images and transform must have one batch size, got {len(images)} and {len(transform)}"
+        )
     if transform.shape[1:] == (2, 3):
         grid = affine_grid(transform, size, align_corners)
     elif transform.shape[1:] == (3, 3):

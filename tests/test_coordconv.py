@@ -60,6 +60,12 @@ def test_equals_a_convolution_with_channels_by_hand(noise, radius, options):
         assert torch.allclose(ours(x), plain(by_hand(x, radius)), atol=1e-5)
 
 
+def test_arguments_come_in_the_order_of_a_convolutions():
+    ours, plain = CoordConv2d(2, 4, 3, 2, 1, 2), nn.Conv2d(4, 4, 3, 2, 1, 2)
+    for name in ("stride", "padding", "dilation", "kernel_size", "groups"):
+        assert getattr(ours, name) == getattr(plain, name)
+
+
 def test_only_weight_and_bias_are_stored_and_counted(noise):
     layer = CoordConv2d(2, 4, 3, radius=True)
     layer(noise)  # which keeps its coordinates somewhere
