@@ -95,6 +95,8 @@ def test_the_page_lists_pages_sorts_and_filters(tmp_path, visit, transformer):
     wrong = int((made.labels != made.read).sum())
     assert status.inner_text() == f"1500 images, {wrong} misread; page 1 of 15"
     assert items.count() == 100 and page.title() == "a test"
+    legend = page.locator("#legend").inner_text()
+    assert ("red outline" in legend) == transformer and "misread" in legend
     assert page.locator(".picture").count() == (200 if transformer else 100)
     assert page.locator("polygon").count() == (100 if transformer else 0)
 
