@@ -31,9 +31,10 @@ def cases():
     """Images, places inside and outside (off the pixels' centres), and what the loss weighs."""
     dice = np.random.default_rng(62)
     for b, h, w, channels, size in ((2, 4, 6, 3, (3, 5)), (3, 5, 3, 1, (4, 2))):
-        images = dice.random((b, h, w, channels), "float32")
-        grid = dice.uniform(-1.4, 1.4, (b, *size, 2)).astype("float32")
-        yield images, grid, dice.standard_normal((b, *size, channels)).astype("float32")
+        kind = "float32" if channels == 3 else "float64"
+        images = dice.random((b, h, w, channels), "float32").astype(kind)
+        grid = dice.uniform(-1.4, 1.4, (b, *size, 2)).astype(kind)
+        yield images, grid, dice.standard_normal((b, *size, channels)).astype(kind)
 
 
 def ask(function, case):

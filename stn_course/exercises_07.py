@@ -69,6 +69,10 @@ def _image_not_read_again(*case):
     return _moved(*case, image_again=0)
 
 
+def _one_size(batch, channels, size, out_size):
+    return bytes_moved(batch, channels, size, size)
+
+
 def _least_with_grid(*case):
     return _moved(*case, least_grid=1)
 
@@ -142,6 +146,10 @@ def _in_pixels(*case):
     return _against(*case, torch.arange)
 
 
+def _float32_places(*case):
+    return _against(*case, lambda n: (2 * torch.arange(n, dtype=torch.float32) + 1) / n - 1)
+
+
 EXERCISES = {
     "7.1": Exercise(
         bytes_moved,
@@ -155,6 +163,8 @@ EXERCISES = {
             "the grid is written and never read: grid_sample reads it": _grid_once,
             "the grid is counted once a channel; all channels share one": _grid_for_each_channel,
             "the grid has a place for each pixel of the *output*": _grid_of_the_input,
+            "out_size is not in it: grid and output have a number for each pixel of the output, "
+            "images for each of size": _one_size,
             "the backward reads the image again: the slope of reading is made of its pixels": (
                 _image_not_read_again
             ),
@@ -187,6 +197,8 @@ EXERCISES = {
             "x and y run from -1 to 1 here; pixel centres do not reach the edges: "
             "(2j + 1) / W - 1": _edge_to_edge,
             "x and y are in pixels; theta multiplies coordinates from -1 to 1": _in_pixels,
+            "x and y are in float32: torch.arange makes them so unless it is given the dtype of "
+            "upstream": _float32_places,
         },
         "pull = slope * upstream, summed over channels; then sum pull * x, pull * y and pull, for "
         "each of the two slopes: [B, 2, 3]",

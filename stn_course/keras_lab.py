@@ -15,7 +15,8 @@ import numpy as np
 
 from stn_course import records, scoreboard
 
-GOLDEN = records.PACKAGE.parent / "tests" / "golden" / "sampler.json"
+CHECKOUT = records.PACKAGE.parent / "tests" / "golden" / "sampler.json"
+GOLDEN = CHECKOUT if CHECKOUT.exists() else records.PACKAGE / "_golden" / "sampler.json"
 
 
 def run_on(script: str, *backends: str) -> dict[str, dict]:
@@ -43,10 +44,8 @@ def golden(**wanted) -> list[dict]:
 
     Each case has ``images``, ``upstream``, ``output`` and ``grad_images``, channels last;
     ``fill``, ``params`` and ``grad_params``; ``kind``, ``padding`` and ``align_corners``.
-    Without a checkout there is no file, and the list is empty.
+    The file is a checkout's, else the one in the package.
     """
-    if not GOLDEN.exists():
-        return []
     file, cases = json.loads(GOLDEN.read_text()), []
     shapes = file["shapes"]
     for case in file["cases"]:

@@ -38,6 +38,11 @@ def gpu_rows(word: str, where=None) -> list[list[str]]:
     return [[r.name, r.device, told(r)] for r in found] or [[word, "a GPU", NOT_YET]]
 
 
+def machines(where=None) -> list[str]:
+    """What the records of speed in ``where`` were measured on."""
+    return list(dict.fromkeys(record.device for record in speed.load(where)))
+
+
 def targets(where=None) -> tuple[list[str], list[list[str]]]:
     """Head and rows of the table of targets, from the records of speed in ``where``."""
     head = ["", "what", "peer", "CPU, wanted", "CPU, measured", "GPU, wanted", "GPU, measured"]
@@ -48,6 +53,9 @@ def targets(where=None) -> tuple[list[str], list[list[str]]]:
             cells, peers = [], {r.peer_name for r in ours if r.name == name} - {""}
             for gpu, wanted in ((False, on_cpu), (True, on_gpu)):
                 found = [r for r in ours if r.name == name and r.is_gpu == gpu]
-                cells += [wanted, "-" if wanted == "-" else told(found[0] if found else None)]
+                one = found[0] if found else None
+                if one is not None and one.ratio is None and one.ours is not None:
+                    wanted = length(one.wanted)  # one target may have several
+                cells += [wanted, "-" if wanted == "-" else told(one)]
             rows.append([str(number), name, ", ".join(sorted(peers)) or "-", *cells])
     return head, rows

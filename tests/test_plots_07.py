@@ -292,5 +292,9 @@ def test_the_table_shows_records(tmp_path):
     assert rows[0] == ["1", "forward, affine", "torch's two", "3x", "4.2x (4.1 to 4.4), met", "8x",
                        "7.0x (6.5 to 7.5), missed"]  # fmt: skip
     (seven,) = [row for row in rows if row[0] == "7"]
-    assert seven[4] == "21.5 s, met" and seven[6] == "not yet run"
+    assert seven[3:5] == ["25 s", "21.5 s, met"] and seven[6] == "not yet run"
+    speed.save(record(target=12, name="a page", wanted=90.0, ratio=None, ours=17.7), tmp_path)
+    (page,) = [row for row in speed_table.targets(tmp_path)[1] if row[0] == "12"]
+    assert page[3:5] == ["90 s", "17.7 s, met"]
+    assert speed_table.machines(tmp_path) == ["2 cores of X", "NVIDIA H200"]
     assert speed_table.gpu_rows("graph", tmp_path) == [["graph", "NVIDIA H200", "void"]]
