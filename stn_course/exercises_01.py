@@ -57,6 +57,11 @@ def _other_way(layer, images, pixels, margin):
     return _apart(layer(images.roll(pixels, -1)), layer(images).roll(-pixels, -1), margin)
 
 
+def _signed(layer, images, pixels, margin):
+    apart = layer(images.roll(pixels, -1)) - layer(images).roll(pixels, -1)
+    return apart[..., margin:-margin, margin:-margin].max().item()
+
+
 def _leftwards(layer, images, pixels, margin):
     return commutation_error(layer, images, -pixels, margin)
 
@@ -114,6 +119,12 @@ def _cumulative(model, images, labels, warp, values):
 
 def _unmoved(model, images, labels, warp, values):
     return accuracy_curve(model, images, labels, lambda x, _: x, values)
+
+
+def _one_verdict(model, images, labels, warp, values):
+    with torch.no_grad():
+        verdicts = [model(warp(images, v)).argmax() for v in values]
+    return [100 * (v == labels).float().mean().item() for v in verdicts]
 
 
 def _error_rate(model, images, labels, warp, values):
@@ -205,6 +216,12 @@ def _both_wider(base):
     return data | {"width": wide["width"]}, wide
 
 
+def _into_base(base):
+    base["limit"] *= 2
+    base["epochs"] //= 2
+    return base, base | {"width": 2 * base["width"]}
+
+
 def _wrong_order(base):
     return fair_pair(base)[::-1]
 
@@ -222,6 +239,7 @@ EXERCISES = {
             "the output is shifted along y and the input along x": _rows,
             "this shifts along y; dims=-1 is x, to the right": _both_rows,
             "this shifts to the left; roll by +pixels": _leftwards,
+            "negative differences are lost: take abs() before max()": _signed,
             "the margin is cut off left and right alone; cut it off all four sides": _columns_only,
         },
         "compute layer(roll(x)) and roll(layer(x)), cut the margin off, take the largest |a - b|",
@@ -235,6 +253,8 @@ EXERCISES = {
             "start from the upright images every time": _cumulative,
             "the network sees the upright images: pass it warp(images, value)": _unmoved,
             "this is the error rate; the accuracy is 100 minus it": _error_rate,
+            "argmax() without a dimension is one number for all images: argmax(1) is one for "
+            "each": _one_verdict,
         },
         "for each value: warp the images, take the argmax over classes, compare with the labels",
         tolerance=1e-4,
@@ -260,6 +280,8 @@ EXERCISES = {
             "changed; halve the epochs": _more_steps,
             "the run with twice the data is wider too; change one thing at a time": _both_wider,
             "the two are swapped: first twice the data, then twice the width": _wrong_order,
+            "base itself was changed, so the second run has what was meant for the first: make "
+            "copies": _into_base,
         },
         "base | {...} copies a dict and changes some entries",
     ),

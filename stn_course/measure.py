@@ -104,32 +104,35 @@ def equivariance_errors(model: nn.Sequential, images: Tensor, pixels: int) -> li
     ``T`` shifts ``images`` (float [B, C, H, W]) by ``pixels`` and a feature map by as many
     of its own pixels as that is (``pixels`` divided by its stride, interpolated between
     pixels where that is no whole number); the columns that the shift uncovers are left
-    out.  For layers without a place (after flattening), ``T`` is nothing: there the number
-    is how far they are from *invariance*.
+    out.  Layers without a place (after flattening) have nothing that ``T`` could shift: their
+    ``error`` is None.  ``invariance`` is ``|f(Tx) - f(x)| / |f(x)|``, of every layer.
 
-    Returns one ``{"layer", "shape", "error"}`` for each layer of ``model``.
+    Returns one ``{"layer", "shape", "error", "invariance"}`` for each layer of ``model``.
     """
     size = images.shape[-1]
     plain, moved, rows, stride = images, shift(images, pixels), [], 1
     for layer in model:
         plain, moved = layer(plain), layer(moved)
+        error = None
         if plain.dim() == 4:
             stride *= round(size / plain.shape[-1]) if plain.shape[-1] < 0.75 * size else 1
             size = plain.shape[-1]
             uncovered = math.ceil(abs(pixels) / stride)
             keep = slice(uncovered, None) if pixels >= 0 else slice(0, -uncovered)
-            got, wanted = moved[..., keep], _shift_map(plain, pixels / stride)[..., keep]
-        else:
-            got, wanted = moved, plain
-        error = (got - wanted).norm() / wanted.norm().clamp_min(1e-12)
+            error = _relative(moved[..., keep], _shift_map(plain, pixels / stride)[..., keep])
         rows.append(
             {
                 "layer": type(layer).__name__,
                 "shape": tuple(plain.shape[1:]),
-                "error": error.item(),
+                "error": error,
+                "invariance": _relative(moved, plain),
             }
         )
     return rows
+
+
+def _relative(got: Tensor, wanted: Tensor) -> float:
+    return ((got - wanted).norm() / wanted.norm().clamp_min(1e-12)).item()
 
 
 def _shift_map(maps: Tensor, pixels: float) -> Tensor:

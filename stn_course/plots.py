@@ -156,3 +156,24 @@ def size_against(points: Sequence[tuple[str, str, int, list[float]]], ylabel: st
     ax.set(xscale="log", xlabel="parameters", ylabel=ylabel)
     ax.legend(fontsize=8)
     return fig
+
+
+def layer_errors(by_pixels: dict[int, list[dict]]) -> Figure:
+    """`measure.equivariance_errors` of some shifts, layer by layer, and beside it invariance.
+
+    by_pixels: the shift in pixels -> one row a layer.
+    """
+    fig, axes = plt.subplots(1, 2, figsize=(9.6, 3.4))
+    looks = (("o", "#8fb9aa"), ("s", "#28666e"), ("D", "#c8553d"))
+    titles = ("equivariance: |f(Tx) - Tf(x)| / |f(x)|", "invariance: |f(Tx) - f(x)| / |f(x)|")
+    for ax, key, title in zip(axes, ("error", "invariance"), titles, strict=True):
+        for (pixels, rows), (marker, colour) in zip(by_pixels.items(), looks, strict=False):
+            drawn = [row[key] for row in rows if row[key] is not None]
+            ax.plot(drawn, marker=marker, color=colour, label=f"{pixels} px", ms=4)
+            names = [row["layer"] for row in rows if row[key] is not None]
+        ax.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=8)
+        ax.set(ylim=(0, None))
+        ax.set_title(title, fontsize=10)
+    axes[0].legend(fontsize=8)
+    fig.tight_layout()
+    return fig
