@@ -80,6 +80,7 @@ def _keras(row, task, variant, published, experiment, test) -> Row:
     return Row(row, task, variant, published, f"keras-{experiment}", f"test/{test}", IN_KERAS)
 
 
+_SE = "https://github.com/spatial-transformer-experiments/spatial-transformer-experiments"
 # Who published each row's numbers, under the short names that this course uses.
 SOURCES = {
     "S1": "[LJ](https://github.com/LevinJ/cluttered_mnist_sequence)",
@@ -91,8 +92,8 @@ SOURCES = {
     "S7": "[XQ](https://github.com/xeonqq/spatial_transformer_network) and others",
     "S8": "[HR](https://github.com/hrichii/spatial_transformer_net)",
     "S9": "[HY](https://github.com/hanyoseob/pytorch-STN)",
-    "S10": "SE",
-    "S11": "SE",
+    "S10": f"[SE]({_SE})",
+    "S11": f"[SE]({_SE})",
     "S12": "[STN paper](https://arxiv.org/abs/1506.02025)",
     "S13": "[STN paper](https://arxiv.org/abs/1506.02025)",
     "S14": "[STN paper](https://arxiv.org/abs/1506.02025)",

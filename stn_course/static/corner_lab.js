@@ -112,10 +112,9 @@ export function mount(el, given, onChange = () => {}) {
 
   function moveTo(k, x, y) {
     const to = [x, y].map((v, i) => neat(Math.round(Math.min(Math.max(v, -limit[i]), limit[i]) * 100) / 100));
-    const next = state.corners.map((v, i) => (i >> 1 === k ? to[i & 1] : v));
-    const bad = !isConvex(next, MARGIN);
-    if (!bad) move(next);
-    say.textContent = bad ? "Stopped: beyond this, w is 0 or less in the opposite corner." : "";
+    const aim = state.corners.map((v, i) => (i >> 1 === k ? to[i & 1] : v));
+    move(towards(state.corners, k, to, MARGIN)); // a fast pointer jumps: go as far as it may
+    say.textContent = isConvex(aim, MARGIN) ? "" : "Stopped: beyond this, w is 0 or less in the opposite corner.";
   }
   const handles = [0, 1, 2, 3].map((k) => {
     const b = make("button", { type: "button", class: "wp-handle" });

@@ -84,6 +84,18 @@ export function isConvex(corners, margin = 0.02) {
   });
 }
 
+/** `corners` with corner k moved towards `to`, in hundredths, as far as they stay convex. */
+export function towards(corners, k, to, margin = 0.02) {
+  const part = (t) => corners.map((v, i) => (i >> 1 === k ? Math.round(100 * (v + t * (to[i & 1] - v))) / 100 || 0 : v));
+  if (isConvex(part(1), margin)) return part(1);
+  let [low, high] = [0, 1];
+  for (let n = 0; n < 12; n++) {
+    const middle = (low + high) / 2;
+    if (isConvex(part(middle), margin)) low = middle; else high = middle;
+  }
+  return low ? part(low) : [...corners];
+}
+
 /** The H (nine numbers, the last 1) that takes the corners of the output to `corners`. */
 export function homographyFromCorners(corners) {
   numbers("corners", corners, 8);
@@ -310,11 +322,13 @@ export function mount(el, given, onChange = () => {}) {
   const partSliders = PARTS.map(([key, ...rest]) => slider(...rest, (v) => {
     parts = { ...parts, [key]: v };
     setTheta(thetaFromParts(parts));
+    say.textContent = "";
   }));
   const thetaSliders = THETA.map((name, k) => slider(name, k % 3 === 2 ? -1 : -2, k % 3 === 2 ? 1 : 2, 0.01, "", (v) => {
-    const theta = state.theta.map((t, i) => (i === k ? v : t));
-    parts = partsFromTheta(theta) ?? parts;
+    const theta = state.theta.map((t, i) => (i === k ? v : t)), own = partsFromTheta(theta);
+    parts = own ?? parts;
     setTheta(theta);
+    say.textContent = own ? "" : "These six numbers read a line or a point: no turn, scale and shear has them, and the upper sliders stay behind.";
   }));
   const group = (text, list) => node("div", { role: "group", "aria-label": text }, node("div", { class: "wp-title" }, text), ...list.map((s) => s.element));
   const sliders = node("div", { class: "wp-sliders" }, group("What the picture does", partSliders), group("The six numbers of θ", thetaSliders));
@@ -337,11 +351,10 @@ export function mount(el, given, onChange = () => {}) {
     : `control point, row ${1 + Math.floor(k / state.shape[1])}, column ${1 + (k % state.shape[1])}`);
   function moveTo(k, x, y) {
     const to = [x, y].map((v, i) => tidy(Math.round(Math.min(Math.max(v, -limit[i]), limit[i]) * 100) / 100));
-    const home = homes();
-    const next = Array.from(places(), (v, i) => (i >> 1 === k ? to[i & 1] : v));
-    const bad = state.mode === "homography" && !isConvex(next);
-    if (!bad) change(state.mode === "homography" ? { corners: next } : { offsets: next.map((v, i) => tidy(v - home[i])) });
-    say.textContent = bad ? "Stopped: the four corners must stay convex." : "";
+    const home = homes(), aim = Array.from(places(), (v, i) => (i >> 1 === k ? to[i & 1] : v));
+    if (state.mode !== "homography") return change({ offsets: aim.map((v, i) => tidy(v - home[i])) });
+    change({ corners: towards(state.corners, k, to) }); // a fast pointer jumps: go as far as it may
+    say.textContent = isConvex(aim) ? "" : "Stopped: the four corners must stay convex.";
   }
   function addHandle(k) {
     const b = node("button", { type: "button", class: "wp-handle" });

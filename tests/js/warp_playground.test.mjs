@@ -107,6 +107,15 @@ test("corners that fold are refused", () => {
   }
 });
 
+test("a corner goes towards its aim as far as the four stay convex", () => {
+  const square = [...wp.CORNERS];
+  assert.deepEqual(wp.towards(square, 2, [0.5, 0.25]), [-1, -1, 1, -1, 0.5, 0.25, -1, 1]);
+  const stopped = wp.towards(square, 2, [-3, -3], 0.02); // across the diagonal from (1, -1) to (-1, 1)
+  assert.ok(wp.isConvex(stopped) && stopped[4] > 0 && stopped[4] < 0.05 && stopped[4] === stopped[5]);
+  assert.deepEqual([...stopped.slice(0, 4), ...stopped.slice(6)], [-1, -1, 1, -1, -1, 1]);
+  assert.deepEqual(wp.towards(stopped, 2, [-3, -3]), stopped);
+});
+
 test("a spline takes control points where they were put and keeps affine maps", () => {
   const at = wp.controlPoints([4, 4]);
   const moved = Array.from(at, (_, k) => Math.sin(3 * k) / 4);
