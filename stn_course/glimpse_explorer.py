@@ -122,8 +122,9 @@ class ClutterExplorer(ipw.VBox):
         for k in range(self.shown):
             truth = "".join(map(str, labels[k].tolist()))
             picture = picture_html(rows.images[k].clamp(0, 1), f"a row: {truth}", scale=2)
-            cells.append(f"<td>{picture}<br>{truth}{_reading(said, labels, k)}</td>")
-        self.pictures.value = f"<table><tr>{''.join(cells)}</tr></table>"
+            cells.append(f"<div>{picture}<br>{truth}{_reading(said, labels, k)}</div>")
+        row = "display:flex;flex-wrap:wrap;gap:12px;line-height:1.3"
+        self.pictures.value = f'<div style="{row}">{"".join(cells)}</div>'
         self.says.value = ""
         if said is not None:
             share = 100 * float(np.mean((said == labels).numpy()))
@@ -141,4 +142,4 @@ def _reading(said: Tensor | None, labels: Tensor, k: int) -> str:
         f'<span style="color:{"#15803d" if torch.equal(a, b) else "#b91c1c"}">{int(a)}</span>'
         for a, b in zip(said[k], labels[k], strict=True)
     ]
-    return f" &rarr; it says {''.join(marked)}"
+    return f"<br>it says {''.join(marked)}"
