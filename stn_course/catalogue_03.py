@@ -57,7 +57,7 @@ def xq() -> Iterator[tuple[str, Experiment]]:
     yield "hard-stn", Experiment(hard, "ours on the hard mixture", 3, 9)
     mild = replace(hard, distort="mild", tests=("clean", "mild"), epochs=60)
     mild = replace(mild, options={"width": 2.0})
-    yield "mild-stn", Experiment(mild, "ours on the mild mixture", 5, 25)
+    yield "mild-stn", Experiment(mild, "ours on the mild mixture", 5, 28)
     base = Config(distort="cluttered", frozen=True, tests=("cluttered",), batch_size=32, epochs=20)
     for name, model in (("fc", "fc"), ("stn-fc", "stn-fc"), ("stn-cnn", "stn-cnn")):
         config = replace(base, model=model, precision="float32")
