@@ -5,6 +5,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from stn_course.plots import GREY, STYLE
+from stn_course.records import numbers_of
 
 BLUE, ORANGE = STYLE["CNN"]["color"], STYLE["STN"]["color"]
 RED = (185, 28, 28)
@@ -16,9 +17,9 @@ def save(figure: Figure, path) -> None:
     plt.close(figure)
 
 
-def history(curves: dict[str, list[float]], title: str = "") -> Figure:
-    """One panel a curve, against the epoch; curves without values are left out."""
-    curves = {name: values for name, values in curves.items() if values}
+def history(curves: dict[str, list], title: str = "") -> Figure:
+    """One panel a curve of numbers, against the epoch; curves without values are left out."""
+    curves = numbers_of(curves)
     fig, axes = plt.subplots(1, len(curves), figsize=(4.2 * len(curves), 3), squeeze=False)
     for ax, (name, values) in zip(axes[0], curves.items(), strict=True):
         ax.plot(range(1, len(values) + 1), values, color=BLUE, marker="o", markersize=3)

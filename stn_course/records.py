@@ -23,8 +23,9 @@ class RunRecord:
     """What one run was and what came out of it.
 
     ``results`` maps ``"split/set"`` (``"test/clean"``, ``"valid/hard"``, ...) to
-    ``{"correct": int, "total": int, "loss": float}``; ``curves`` holds one number an
-    epoch; ``probes`` holds measurements beside accuracy (accuracy against angle, ...).
+    ``{"correct": int, "total": int, "loss": float}``; ``curves`` holds one value an
+    epoch: a number, or lists of them (where each glimpse was); ``probes`` holds
+    measurements beside accuracy (accuracy against angle, ...).
     """
 
     experiment: str
@@ -32,7 +33,7 @@ class RunRecord:
     config: dict
     digits: str
     parameters: int
-    curves: dict[str, list[float]]
+    curves: dict[str, list]
     results: dict[str, dict]
     hashes: dict[str, str]  # SHA-256 of the first batch and of the final weights
     probes: dict[str, dict] = field(default_factory=dict)
@@ -118,9 +119,14 @@ def load(experiment: str, folder: Path | None = None) -> list[RunRecord]:
     return sorted(records, key=lambda r: r.seed)
 
 
+def numbers_of(curves: dict[str, list]) -> dict[str, list[float]]:
+    """Those of a record's curves that have values and are one number an epoch."""
+    return {k: v for k, v in curves.items() if v and not isinstance(v[0], list)}
+
+
 def history_csv(record: RunRecord) -> str:
-    """The curves as CSV, one line an epoch."""
-    curves = {name: values for name, values in record.curves.items() if values}
+    """The curves of numbers as CSV, one line an epoch."""
+    curves = numbers_of(record.curves)
     lines = [",".join(["epoch", *curves])]
     for epoch, values in enumerate(zip(*curves.values(), strict=True), 1):
         lines.append(",".join([str(epoch), *(f"{v:.6g}" for v in values)]))

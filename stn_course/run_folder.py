@@ -131,9 +131,8 @@ class FolderWatch(Watch):
     def epoch(self, step: int, model: nn.Module, curves: dict) -> None:
         if not self.events:
             return
-        for name, values in curves.items():
-            if values:
-                self.events.scalar(f"epoch/{name}", values[-1], step)
+        for name, values in records.numbers_of(curves).items():
+            self.events.scalar(f"epoch/{name}", values[-1], step)
         seen = look(model, *self.probe)
         self.events.image("input", np.hstack(seen.inputs), step)
         if seen.outputs is not None:

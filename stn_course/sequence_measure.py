@@ -67,19 +67,19 @@ def glimpse_iou(theta: Tensor, boxes: Tensor, canvas: int) -> Tensor:
 
 
 @torch.no_grad()
-def mean_iou(model: nn.Module, images: Tensor, boxes: Tensor, batch: int = 250) -> list[float]:
-    """The mean `glimpse_iou` of each step of ``model``, in eval mode.
+def where_it_looks(model: nn.Module, images: Tensor, batch: int = 250) -> Tensor:
+    """The transforms by which ``model``, in eval mode, looks at images.  # [N, steps, 2, 3]
 
-    images uint8 [N, C, H, H] or float in [0, 1], boxes [N, D, 4].  The model is left as it was,
-    but for the ``theta`` of its last call.  Raises ValueError without images.
+    images uint8 [N, C, H, W] or float in [0, 1].  The model is left as it was, but for the
+    ``theta`` of its last call.  Raises ValueError without images.
     """
     if not len(images):
         raise ValueError("images is empty; wanted at least one")
     was_training, found = model.training, []
     model.eval()
-    for x, b in zip(images.split(batch), boxes.split(batch), strict=True):
+    for x in images.split(batch):
         x = x.float() / 255 if x.dtype == torch.uint8 else x
         model.look(x.to(memory_format=torch.channels_last))
-        found.append(glimpse_iou(model.theta, b.to(x.device), x.shape[-1]))
+        found.append(model.theta)
     model.train(was_training)
-    return torch.cat(found).mean(0).tolist()
+    return torch.cat(found)

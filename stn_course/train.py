@@ -83,7 +83,7 @@ def steps(
     progress: bool = False,
     device: torch.device | None = None,
     probe: Callable[[nn.Module, torch.device], dict] | None = None,
-    each_epoch: Callable[[nn.Module, torch.device], dict[str, float]] | None = None,
+    each_epoch: Callable[[nn.Module, torch.device], dict[str, float | list]] | None = None,
     keep_every: int = 0,
     watch: Watch | None = None,
     beside: int = 0,

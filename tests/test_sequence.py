@@ -16,8 +16,8 @@ from stn_course.sequence_designs import DESIGNS, glimpse_size
 from stn_course.sequence_measure import (
     digit_accuracy,
     glimpse_iou,
-    mean_iou,
     sequence_loss,
+    where_it_looks,
     word_accuracy,
 )
 from stn_course.transformers import localiser_parameters
@@ -383,7 +383,7 @@ def test_all_glimpses_are_read_as_if_one_by_one():
         torch.testing.assert_close(seen[:, step], alone, rtol=0, atol=2e-5)
 
 
-def test_mean_iou_is_that_of_every_image_and_leaves_the_model_alone():
+def test_where_it_looks_is_asked_of_every_image_and_leaves_the_model_alone():
     class Fixed(torch.nn.Module):
         """Looks at the left half of all but the first image of a batch."""
 
@@ -394,11 +394,13 @@ def test_mean_iou_is_that_of_every_image_and_leaves_the_model_alone():
 
     net, boxes = Fixed(), torch.tensor([0, 0, 50, 100]).repeat(5, 1, 1)
     pixels = torch.full((5, 1, 100, 100), 255, dtype=torch.uint8)
-    assert mean_iou(net, pixels, boxes) == pytest.approx([(0.5 + 4) / 5])
-    assert mean_iou(net, pixels, boxes, batch=2) == pytest.approx([(3 * 0.5 + 2) / 5])
+    for batch, whole in ((250, 1), (2, 3)):  # batches of which the first image is seen whole
+        overlap = glimpse_iou(where_it_looks(net, pixels, batch), boxes, 100)
+        assert overlap.shape == (5, 1)
+        assert overlap.mean().item() == pytest.approx((0.5 * whole + 5 - whole) / 5)
     assert net.training
     with pytest.raises(ValueError, match="images is empty"):
-        mean_iou(net, pixels[:0], boxes[:0])
+        where_it_looks(net, pixels[:0])
 
 
 def test_the_first_look_is_the_image_or_strips_of_it():

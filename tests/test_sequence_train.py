@@ -75,7 +75,10 @@ def test_glimpses_are_measured_at_the_end_and_along_the_way():
     (steps,) = (experiment.probe(net, CPU)["glimpses"]["valid_iou"],)
     # Untrained, each glimpse is the whole image: a 28x28 digit is .0784 of it.
     assert steps == pytest.approx([0.0784] * 3, abs=1e-6)
-    assert experiment.each_epoch(net, CPU) == {"glimpse_iou": pytest.approx(0.0784, abs=1e-6)}
+    seen = experiment.each_epoch(net, CPU)
+    assert seen.pop("glimpse_iou") == pytest.approx(0.0784, abs=1e-6)
+    assert seen.pop("glimpse_boxes") == [[0, 0, 100, 100]] * 3
+    assert 0 <= seen.pop("train_accuracy") <= 30 and not seen  # it has learned nothing
 
 
 def test_a_folder_of_rows_is_written_and_measured(tmp_path, few):

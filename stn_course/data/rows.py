@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from stn_course.data.clutter import PUBLISHED_40, PUBLISHED_100, SIDE, ClutterRecipe, generate
+from stn_course.data.clutter_set import ClutterSet
 from stn_course.data.digits import Digits
 from stn_course.data.scenes import paste
 
@@ -82,11 +83,15 @@ def _labels(labels: Tensor) -> Tensor:
     return labels[:, 0] if labels.shape[1] == 1 else labels
 
 
+def as_bytes(made: ClutterSet, part: slice) -> Tensor:
+    """Images of a published set as uint8 [n, 1, H, W]: 256, where a digit meets clutter, is 255."""
+    return made.images(part).mul_(256).clamp_(max=255).to(torch.uint8)
+
+
 @lru_cache(maxsize=6)
 def published_rows(name: str, split: str, allow_sample: bool = True) -> Digits:
     """The published set ``name`` ("cluttered" or "sequences") as uint8 [N, 1, H, W].
 
-    Its pixels are k/256 with k up to 256 where a digit meets clutter; 256 becomes 255 here.
     The 60 000 sequences take 600 MB.  Raises ValueError for another name.
     """
     if name not in ROWS:
@@ -95,5 +100,5 @@ def published_rows(name: str, split: str, allow_sample: bool = True) -> Digits:
     pixels = torch.empty(len(made), 1, made.canvas, made.canvas, dtype=torch.uint8)
     for start in range(0, len(made), 500):
         part = slice(start, start + 500)
-        pixels[part] = made.images(part).mul_(256).clamp_(max=255).to(torch.uint8)
+        pixels[part] = as_bytes(made, part)
     return Digits(pixels, _labels(made.labels), made.source)
