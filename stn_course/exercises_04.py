@@ -1,11 +1,11 @@
 """The exercises of notebook 04: references, the inputs they are tried on, known bugs.
 
-4.1 and 4.2 stand here, 4.3 to 4.5 in `exercises_04_glances`.
+4.1 and 4.2 stand here, 4.3 and 4.5 in `exercises_04_glances`, 4.4 in `exercises_04_stop`.
 """
 
 import torch
 
-from stn_course import exercises_04_glances
+from stn_course import exercises_04_glances, exercises_04_stop
 from stn_course.exercises import Exercise
 
 
@@ -17,6 +17,18 @@ def paste_patches(digits, bank, patches):
         scrap = bank[d, top : top + size, left : left + size]
         clutter[y : y + size, x : x + size] = scrap
     return (digits + clutter).clamp(0, 1)
+
+
+def _digits_left_alone(function, case):
+    """What it makes, if the digits are still as they came: the notebook draws them too."""
+    before = case[0].clone()
+    made = function(*case)
+    return made if torch.equal(case[0], before) else "a picture, and other digits than came"
+
+
+def _onto_the_digits_themselves(digits, bank, patches):
+    digits.copy_(paste_patches(digits, bank, patches))
+    return digits
 
 
 def _scene(seed: int, side: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
@@ -135,10 +147,14 @@ EXERCISES = {
                 _cut_sideways
             ),
             "every patch is cut 9 large: its size is the last of its six numbers": _nine_always,
+            "the digits that came are changed too: leave them, and give back a new picture": (
+                _onto_the_digits_themselves
+            ),
         },
         "an empty canvas; for each patch cut a square from bank[d] and assign it, in order; then "
         "add the digits and clamp to [0, 1]",
         tolerance=1e-7,
+        ask=_digits_left_alone,
     ),
     "4.2": Exercise(
         accuracies,
@@ -156,5 +172,7 @@ EXERCISES = {
         "right.all(1) the second; both times 100",
         tolerance=1e-4,
     ),
-    **exercises_04_glances.EXERCISES,
+    "4.3": exercises_04_glances.EXERCISES["4.3"],
+    "4.4": exercises_04_stop.STOP,
+    "4.5": exercises_04_glances.EXERCISES["4.5"],
 }

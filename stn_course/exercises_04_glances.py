@@ -1,7 +1,6 @@
-"""Exercises 4.3 to 4.5, glance after glance: references, cases, known bugs."""
+"""Exercises 4.3 and 4.5, what a glance reads: references, cases, known bugs."""
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from stn_course.exercises import Exercise
@@ -72,60 +71,6 @@ def _corners_43(images, thetas, size):
     return F.grid_sample(images.repeat_interleave(steps, 0), grid, align_corners=True)
 
 
-# ---------------------------------------------------------------- 4.4 stop-gradient
-def last_lesson(cell, features, steps, stop):
-    """GRU cell, features [B, F] -> the last state [B, S], and what its loss says to features."""
-    features = features.clone().requires_grad_()
-    state = None
-    for _ in range(steps):
-        if stop and state is not None:
-            state = state.detach()
-        state = cell(features, state)  # [B, S]
-    loss = state.square().sum()
-    (gradient,) = torch.autograd.grad(loss, features)
-    return state.detach(), gradient
-
-
-def _cases_44():
-    for seed, steps in ((5, 3), (6, 2)):
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            cell = nn.GRUCell(3, 4).double()
-        for stop in (True, False):
-            yield cell, 2 * uniform(seed, 2, 3), steps, stop
-
-
-def _never_stops(cell, features, steps, stop):
-    return last_lesson(cell, features, steps, False)
-
-
-def _always_stops(cell, features, steps, stop):
-    return last_lesson(cell, features, steps, True)
-
-
-def _stops_the_wrong_way_round(cell, features, steps, stop):
-    return last_lesson(cell, features, steps, not stop)
-
-
-def _forgets(cell, features, steps, stop):
-    return last_lesson(cell, features, 1, stop)
-
-
-def _one_step_more(cell, features, steps, stop):
-    return last_lesson(cell, features, steps + 1, stop)
-
-
-def _loss_of_all(cell, features, steps, stop):
-    features = features.clone().requires_grad_()
-    state, loss = None, 0
-    for _ in range(steps):
-        if stop and state is not None:
-            state = state.detach()
-        state = cell(features, state)
-        loss = loss + state.square().sum()
-    return state.detach(), torch.autograd.grad(loss, features)[0]
-
-
 # ---------------------------------------------------------------- 4.5 a strip
 def strip(images, theta, down):
     """images [B, C, h, w], theta [B, 2, 3], down (by height, by width) -> [B, C, h/., w/.]."""
@@ -137,7 +82,7 @@ def strip(images, theta, down):
 
 def _cases_45():
     yield uniform(7, 2, 1, 12, 10), _thetas(8, 2, 1)[:, 0], (4, 1)
-    yield uniform(9, 1, 2, 11, 14), _thetas(10, 1, 1)[:, 0], (1.5, 2)
+    yield uniform(9, 1, 2, 11, 14), _thetas(10, 1, 1)[:, 0], (1.4, 1.5)
 
 
 def _both_by_the_first(images, theta, down):
@@ -170,6 +115,12 @@ def _rounded_up(images, theta, down):
     return F.grid_sample(images, grid, align_corners=False)
 
 
+def _rounded(images, theta, down):
+    sizes = (round(n / d) for n, d in zip(images.shape[2:], down, strict=True))
+    grid = F.affine_grid(theta, (*images.shape[:2], *sizes), align_corners=False)
+    return F.grid_sample(images, grid, align_corners=False)
+
+
 EXERCISES = {
     "4.3": Exercise(
         glance,
@@ -192,22 +143,6 @@ EXERCISES = {
         "then affine_grid and grid_sample as in notebook 02",
         tolerance=1e-9,
     ),
-    "4.4": Exercise(
-        last_lesson,
-        _cases_44,
-        {
-            "the gradient goes through all steps although stop is True: detach the state before "
-            "it goes into the next step": _never_stops,
-            "the gradient stops although stop is False": _always_stops,
-            "stop is the wrong way round": _stops_the_wrong_way_round,
-            "every step starts from nothing: hand the state on": _forgets,
-            "one step too many": _one_step_more,
-            "the loss adds up all states; wanted that of the last one": _loss_of_all,
-        },
-        "state = cell(features, state), steps times, from None; if stop, state.detach() goes in "
-        "instead; then torch.autograd.grad(state.square().sum(), features)",
-        tolerance=1e-9,
-    ),
     "4.5": Exercise(
         strip,
         _cases_45,
@@ -222,6 +157,7 @@ EXERCISES = {
             "this cuts a corner off; the whole glimpse is to be read, in fewer rows": _cropped,
             "this is align_corners=True; the course has False": _corners_45,
             "the size is rounded up; round down": _rounded_up,
+            "the size is rounded to the nearest; round down": _rounded,
         },
         "F.affine_grid takes the size of the output: int(h / down[0]) and int(w / down[1]); "
         "theta stays as it is",

@@ -18,6 +18,27 @@ from stn_course.data.rows import Rows, draw_rows
 from stn_course.sequence import SequenceNet
 
 
+# ---------------------------------------------------------------- how it was published
+def one_by_one(dice: np.random.RandomState, digits: np.ndarray, scraps: np.ndarray) -> np.ndarray:
+    """The next 100x100 image as the published script makes it, number by number.  # [100, 100]
+
+    digits [N, 28, 28] and scraps [P, 9, 9] are float32, P at most 100 000 (with fewer, scraps
+    repeat).  `choice` of a range makes an array of the range to take from, every time.
+    """
+    picked = dice.choice(range(len(digits)), size=3)
+    left = 8 + dice.choice(range(-8, 8))
+    top, slope = dice.choice(range(100)), dice.choice(range(-14, 14))
+    row, clutter = np.zeros((2, 100, 100), np.float32)
+    for i, k in enumerate(picked):
+        x, y = left + SIDE * i, top + slope * i
+        y = 0 if y < 0 else 72 if y + SIDE > 99 else y
+        row[y : y + SIDE, x : x + SIDE] = digits[k]
+    for _ in range(8):
+        k, x, y = dice.randint(100_000), dice.randint(91), dice.randint(91)
+        clutter[y : y + 9, x : x + 9] = scraps[k % len(scraps)]
+    return np.clip(row + clutter, 0, 1)
+
+
 # ---------------------------------------------------------------- where digits stand
 def corners(recipe: ClutterRecipe) -> tuple[Tensor, Tensor]:
     """How likely each digit's cell begins at each column and row: two float64 [D, canvas].

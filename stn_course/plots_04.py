@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stn_course.plots import GREY, show_image
+from stn_course.records import RunRecord
 
 GLANCES = ("#c8553d", "#28666e", "#dd9e2f", "#8f6bb1", "#7c9885")  # first, second, third, ...
 CORNERS = np.array([[-1, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1], [-1, -1, 1]], float)
@@ -123,6 +124,38 @@ def through_training(images, history: Sequence[tuple[int, np.ndarray]]) -> Figur
             ax = axes[row, column]
             show_image(ax, image, f"{seen:,} rows seen".replace(",", " ") if row == 0 else "")
             draw_glances(ax, thetas[row], np.shape(image)[-1])
+    return fig
+
+
+def mean_boxes(runs: dict[str, list[RunRecord]], canvas: int, moments: int = 6) -> Figure:
+    """Where the glances of recorded runs are on average, epoch after epoch: one colour a glance.
+
+    runs: name -> its records, of which the first that kept `glimpse_boxes` is drawn, a row each; a
+    name without one says "not yet run".
+    """
+    fig, axes = plt.subplots(
+        len(runs), moments, figsize=(1.55 * moments, 1.75 * len(runs) + 0.2), squeeze=False,
+        constrained_layout=True,
+    )  # fmt: skip
+    for row, (name, found) in zip(axes, runs.items(), strict=True):
+        row[0].set_ylabel(name, fontsize=9)
+        kept = [run.curves["glimpse_boxes"] for run in found if "glimpse_boxes" in run.curves]
+        last = len(kept[0]) if kept else 1
+        epochs = np.unique(np.geomspace(1, last, moments).round().astype(int))
+        for ax, epoch in zip(row, epochs, strict=False):
+            ax.set_title(f"epoch {epoch}" if kept else "not yet run", fontsize=9)
+            for step, (x0, y0, x1, y1) in enumerate(kept[0][epoch - 1] if kept else ()):
+                box = [[x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0]]
+                ax.plot(*box, color=GLANCES[step % len(GLANCES)], lw=1.8)
+        for ax in row:
+            ax.add_patch(plt.Rectangle((0, 0), canvas, canvas, fill=False, color=GREY, lw=1))
+            room = 0.12 * canvas
+            ax.set(xlim=(-room, canvas + room), ylim=(canvas + room, -room), aspect="equal")
+            ax.set(xticks=[], yticks=[])
+            ax.grid(False)
+            ax.spines[:].set_visible(False)
+        for ax in row[len(epochs) :]:
+            ax.set_visible(False)
     return fig
 
 

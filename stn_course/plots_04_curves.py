@@ -25,14 +25,18 @@ def two_learning(curves: dict[str, tuple[Sequence[int], Sequence[float]]]) -> Fi
     return fig
 
 
-def _shares(ax: Axes, names: Sequence[str], groups: Sequence[np.ndarray]) -> None:
-    """Percent wrong of each group of True (wrong) and False, with its 95 % interval (Wilson)."""
+def _shares(ax: Axes, names: Sequence[str], groups: Sequence[np.ndarray]) -> float:
+    """Percent wrong of each group of True (wrong) and False, with its 95 % interval (Wilson).
+
+    Returns the highest end of an interval.
+    """
     share = np.array([100 * g.mean() for g in groups])
     low, high = np.array([wilson(int(g.sum()), g.size) for g in groups]).T
     reach = np.clip([share - 100 * low, 100 * high - share], 0, None)
     ax.errorbar(range(len(groups)), share, reach, fmt="o", capsize=4, color=INK)
     ax.set_xticks(range(len(groups)), names, fontsize=9)
-    ax.set(ylim=(0, 105 * high.max()), xlim=(-0.6, len(groups) - 0.4))
+    ax.set(xlim=(-0.6, len(groups) - 0.4))
+    return 100 * high.max()
 
 
 def wilson(k: int, n: int) -> tuple[float, float]:
@@ -44,26 +48,34 @@ def wilson(k: int, n: int) -> tuple[float, float]:
     return float((centre - half) / (n + z * z)), float((centre + half) / (n + z * z))
 
 
-def errors(wrong, clutter, parts: int = 4) -> Figure:
-    """Digits read wrong by their place in the row, and by how much clutter lies on them.
+def errors(wrong, tops, clutter, lowest: int, parts: int = 4) -> Figure:
+    """Digits read wrong by their place in the row, by their height, and by the clutter on them.
 
-    wrong: bool [N, D]; clutter: mean brightness that patches add to each cell, [N, D]; digits with
-    none are one group, the others make `parts` groups of equal size.
+    wrong: bool [N, D]; tops: the first pixel row of each cell, 0 to `lowest`, [N, D]; clutter: mean
+    brightness that patches add to it, [N, D]; digits with none are one group, the others make
+    `parts` groups of equal size.
     """
-    wrong, clutter = np.asarray(wrong, bool), np.asarray(clutter, float)
-    fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3), width_ratios=[1, 2])
-    _shares(left, [f"{i + 1}" for i in range(wrong.shape[1])], list(wrong.T))
-    left.set(xlabel="digit in the row", ylabel="read wrong (%)")
+    wrong, tops, clutter = np.asarray(wrong, bool), np.asarray(tops), np.asarray(clutter, float)
+    fig, axes = plt.subplots(1, 3, figsize=(9.2, 3), width_ratios=[3, 3, parts + 1], sharey=True)
+    at = np.select([tops <= 0, tops >= lowest], [0, 2], 1)
+    heights = ("top\nedge", "neither", "bottom\nedge")
     some = np.sort(clutter[clutter > 0])
     edges = [some[round(k * (len(some) - 1) / parts)] for k in range(parts + 1)]
-    masks, names = [clutter <= 0], ["none"]
+    added = {"none": wrong[clutter <= 0]}
     for k, (low, high) in enumerate(zip(edges, edges[1:], strict=False)):
         above = clutter > 0 if k == 0 else clutter > low
-        masks.append(above & (clutter <= high))
-        names.append(f"up to\n{100 * high:.1f} %")
-    kept = [(name, wrong[mask]) for name, mask in zip(names, masks, strict=True) if mask.any()]
-    _shares(right, [name for name, _ in kept], [group for _, group in kept])
-    right.set(xlabel="brightness that clutter adds to its cell")
+        added[f"up to\n{100 * high:.1f} %"] = wrong[above & (clutter <= high)]
+    panels = {
+        "digit in the row": {f"{i + 1}": column for i, column in enumerate(wrong.T)},
+        "its cell touches": {name: wrong[at == k] for k, name in enumerate(heights)},
+        "brightness that clutter adds to its cell": added,
+    }
+    highest = []
+    for ax, (title, groups) in zip(axes, panels.items(), strict=True):
+        kept = {name: values for name, values in groups.items() if values.size}
+        highest.append(_shares(ax, list(kept), list(kept.values())))
+        ax.set(xlabel=title)
+    axes[0].set(ylabel="read wrong (%)", ylim=(0, 1.05 * max(highest)))
     fig.tight_layout()
     return fig
 
@@ -89,15 +101,17 @@ def against_size(curves: dict[str, list[list[RunRecord]]], which: str) -> Figure
     ax.set_xticks(range(places), ["1", *(f"1/{d}" for d in range(2, places + 1))], fontsize=9)
     ax.set(xlabel="size of the glimpse / size of the picture", ylabel="digits wrong (%)")
     ax.set(xlim=(-0.6, places - 0.4), ylim=(0, None))
+    if not any(found for sizes in curves.values() for found in sizes):
+        ax.set(yticks=[])
     ax.legend(fontsize=8, loc="lower right")
     return fig
 
 
-# What a record's curves are called there, and what they say.
+# What a record's curves are called there, and what they say; a second one is dotted.
 WATCHED = {
-    "glimpse_iou": "mean IoU with the digits",
-    "valid_accuracy": "digits right, validation (%)",
-    "train_loss": "training loss",
+    ("glimpse_iou",): "mean IoU with the digits",
+    ("valid_accuracy", "train_accuracy"): "digits right (%): validation,\ntraining rows dotted",
+    ("train_loss",): "training loss",
 }
 
 
@@ -111,9 +125,11 @@ def recorded_learning(runs: dict[str, list[RunRecord]], fixed: Sequence[float]) 
     for (name, found), colour in zip(runs.items(), GLANCES, strict=False):
         label = name if found else f"{name}: not yet run"
         axes[0].plot([], [], color=colour if found else "none", label=label)
-        for ax, key in zip(axes, WATCHED, strict=True):
-            for curve in (run.curves[key] for run in found if key in run.curves):
-                ax.plot(range(1, len(curve) + 1), curve, color=colour, lw=1.2, alpha=0.8)
+        for ax, keys in zip(axes, WATCHED, strict=True):
+            for key, line in zip(keys, "-:", strict=False):
+                for curve in (run.curves[key] for run in found if key in run.curves):
+                    epochs = range(1, len(curve) + 1)
+                    ax.plot(epochs, curve, line, color=colour, lw=1.2, alpha=0.8)
     axes[0].axhline(float(np.mean(fixed)), color=GREY, lw=1, ls=":", label="best fixed box")
     for ax, title in zip(axes, WATCHED.values(), strict=True):
         ax.set_title(title, fontsize=10)

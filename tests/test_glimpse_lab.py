@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Generator
@@ -215,3 +216,21 @@ def test_without_a_network_nothing_is_said():
     assert explorer.says.value == "" and "it says" not in explorer.pictures.value
     with pytest.raises(ValueError, match="shown=5; wanted 1 to 4"):
         ClutterExplorer(PAIR, images, labels, shown=5)
+
+
+# ---------------------------------------------------------------- how it was published
+def test_the_published_loop_makes_the_package_s_pictures():
+    recipe = replace(data.PUBLISHED_100, sizes=(6, 1, 1))
+    made = data.generate(recipe, allow_sample=True)["train"]
+    digits = [data.mnist(split).images[:, 0].numpy() for split in ("train", "valid")]
+    digits = [part.astype(np.float32) / 256 for part in (*digits, digits[0])]
+    every, dice = np.concatenate(digits), np.random.RandomState(recipe.seed)
+    bank = []
+    for _ in range(recipe.bank_size):
+        k, x, y = dice.randint(len(every)), dice.randint(19), dice.randint(19)
+        bank.append(every[k, y : y + 9, x : x + 9])
+    for _ in range(recipe.discarded):
+        glimpse_lab.one_by_one(dice, digits[0], bank)
+    for k in range(6):
+        ours = torch.from_numpy(glimpse_lab.one_by_one(dice, digits[0], bank))
+        assert torch.equal(ours, made.images(k)[0, 0])

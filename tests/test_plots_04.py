@@ -91,8 +91,11 @@ def test_wilson_agrees_with_scipy():
 def test_errors_are_shares_of_their_groups():
     wrong = np.array([[True, False], [False, False], [True, True], [False, False]])
     clutter = np.array([[0.4, 0.0], [0.0, 0.1], [0.3, 0.2], [0.0, 0.0]])
-    left, right = plots_04_curves.errors(wrong, clutter, parts=2).axes
+    tops = np.array([[0, 0], [5, 9], [72, 72], [72, 71]])
+    left, middle, right = plots_04_curves.errors(wrong, tops, clutter, 72, parts=2).axes
     assert left.containers[0].lines[0].get_ydata().tolist() == [50, 25]
+    assert middle.containers[0].lines[0].get_ydata() == pytest.approx([50, 0, 200 / 3])
+    assert [t.get_text()[:3] for t in middle.get_xticklabels()] == ["top", "nei", "bot"]
     # Without clutter 0 of 4; .1 and .2 make one group (the split is at .3), .3 and .4 the other.
     shares = right.containers[0].lines[0].get_ydata()
     assert shares[0] == 0 and shares[-1] == 100
@@ -128,10 +131,28 @@ def test_what_records_say_of_learning_is_drawn_a_seed_a_line():
     fig = plots_04_curves.recorded_learning({"ours": two, "theirs": []}, [0.2, 0.4])
     drawn = [[list(line.get_ydata()) for line in ax.lines] for ax in fig.axes]
     assert drawn[0][1:3] == [[0.1, 0.4], [0.2, 0.3]] and drawn[1] == [[60, 90]] * 2
+    trained = plots_04_curves.recorded_learning(
+        {"ours": [run(1, curves | {"train_accuracy": [70, 99]})]}, [0.2]
+    )
+    (solid, dotted) = trained.axes[1].lines
+    assert list(dotted.get_ydata()) == [70, 99] and dotted.get_linestyle() == ":"
+    assert list(solid.get_ydata()) == [60, 90] and solid.get_linestyle() == "-"
     assert drawn[2] == [[5, 0.5]] * 2 and list(fig.axes[1].lines[0].get_xdata()) == [1, 2]
     assert drawn[0][-1] == pytest.approx([0.3, 0.3])  # the fixed boxes' mean
     said = [text.get_text() for text in fig.legends[0].get_texts()]
     assert said == ["ours", "theirs: not yet run", "best fixed box"]
+
+
+def test_mean_boxes_are_drawn_from_the_first_record_that_kept_them():
+    epochs = [[[0, 0, 100, 100], [k, 0, 50, 100]] for k in range(5)]
+    runs = {"a": [run(1), run(2, {"glimpse_boxes": epochs})], "b": [run(1)], "c": []}
+    axes = np.array(plots_04.mean_boxes(runs, 100, moments=4).axes).reshape(3, 4)
+    assert [ax.get_title() for ax in axes[0]] == [f"epoch {k}" for k in (1, 2, 3, 5)]
+    first, second = axes[0, 2].lines
+    assert list(second.get_xdata()) == [2, 50, 50, 2, 2] and first.get_color() != second.get_color()
+    for row in axes[1:]:
+        assert row[0].get_title() == "not yet run" and not row[0].lines
+        assert not any(ax.get_visible() for ax in row[1:])
 
 
 def test_two_learning_and_sweeps_draw_what_they_get():
