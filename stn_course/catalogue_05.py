@@ -68,6 +68,10 @@ def homographies() -> Iterator[tuple[str, Experiment]]:
             short = replace(config, limit=5000, epochs=2, tests=("p",))
             about = f"20 short runs: {what} never meets its horizon"
             yield f"steady-{name}", Experiment(short, about, 20, 0.3, probe)
+            # Ten times the localiser's rate drives the raw numbers against their bounds.
+            hard = replace(short, lr_localiser=4e-3)
+            about = f"20 short runs at ten times the localiser's rate: {what}"
+            yield f"stress-{name}", Experiment(hard, about, 20, 0.3, probe)
     # What SE planned: a homography before the tutorial net, CoordConv in each place.
     well = replace(on_p, lr=5e-3, lr_localiser=5e-4, epochs=8)
     for number in ("01", "05", "06", "07"):

@@ -36,6 +36,7 @@ PAIRS = {
         for without, with_it in (
             *(("none", "affine"), ("affine", "homography")),
             *(("affine", "corners"), ("homography", "corners")),
+            *(("se-01", "se-05"), ("se-01", "se-06"), ("se-01", "se-07")),
         )
     },
     "S12": {
@@ -44,5 +45,20 @@ PAIRS = {
             f"test/{kind}",
         )
         for kind in ("r", "rts", "p", "e")
+    }
+    | {
+        f"E, ours: {with_it} for {without}": (
+            *(f"elastic-{without}", f"elastic-{with_it}"),
+            "test/e",
+        )
+        for without, with_it in (("none", "affine"), ("none", "tps"), ("affine", "tps"))
+    },
+    "S16": {
+        f"{task}, {split} split: coordconv for conv": (
+            *(f"clevr-{task}-{network}-{split}" for network in ("conv", "coordconv")),
+            f"test/{split}",
+        )
+        for task in ("classification", "rendering", "regression")
+        for split in ("uniform", "quadrant")
     },
 }

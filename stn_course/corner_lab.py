@@ -1,4 +1,4 @@
-"""Drag four corners: the homography, its condition number and its smallest w (notebook 05)."""
+"""Four corners or eight numbers by hand: the homography and its smallest w (notebook 05)."""
 
 import numpy as np
 import traitlets as tr
@@ -44,7 +44,7 @@ def measures(corners) -> dict:
 
 
 class CornerLab(PictureWidget):
-    """Four corners to drag over a picture; H, its condition number and its smallest w follow.
+    """Four corners to drag over a picture, eight sliders for H; condition and smallest w follow.
 
     digit: one image as for `to_bytes_list`, or None for the test grid alone.  ``corners``, where
     the output's corners are read (x, y clockwise from the top left), is in step with the page

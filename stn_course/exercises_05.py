@@ -103,6 +103,7 @@ def _cases_53():
     yield geometry.to_homogeneous(geometry.affine(20, 1.2, dtype=torch.float64)), (3, 5)
     yield _tilted(3, 2), (4, 3)
     yield 2.5 * _tilted(4, 2), (3, 4)  # any multiple is the same homography
+    yield -2 * _tilted(5, 1), (2, 3)
 
 
 def _uvw(H, size):
@@ -146,6 +147,11 @@ def _one_w_for_all(H, size):
     return uv / w.mean((1, 2, 3), keepdim=True)
 
 
+def _w_clamped(H, size):
+    uv, w = _uvw(H, size)
+    return uv / w.clamp(min=0.1)
+
+
 EXERCISES = {
     "5.1": Exercise(
         add_coords,
@@ -179,6 +185,8 @@ EXERCISES = {
             "v is not divided by w": _x_alone_divided,
             "x and y are swapped: the last axis of a grid is (x, y), x first": _grid_y_first,
             "one w for the whole picture: every pixel has its own": _one_w_for_all,
+            "w is held above 0: a homography of any scale may have it below, and the grid is to "
+            "say where it is read, not to mend it": _w_clamped,
         },
         "stack (x, y, 1) at the pixel centres into [h, w, 3], multiply by H, and divide the first "
         "two numbers by the third",

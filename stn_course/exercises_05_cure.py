@@ -110,7 +110,9 @@ EXERCISES = {
             "raw = 0 is not the identity: tanh is 0 at 0, a sigmoid is a half": _sigmoid,
             "a number beyond its bound has no slope, so it can never come back: tanh has one, a "
             "clamp has none": _clamped,
-            "no gradient comes back: raw was detached": _detached,
+            "some raw number has no slope: it was detached on the way, or H does not use it": (
+                _detached
+            ),
         },
         "identity + raw for the first six; bound * tanh(raw / bound) for h31 and h32, with "
         "2 * bound below 1, because w is smallest in a corner, where x and y are both 1 or -1; "

@@ -90,9 +90,8 @@ EXERCISES = {
             "the pictures are as they came and the labels are dice: nobody can read them, with or "
             "without coordinates; move each picture as its label says": _not_moved,
             "there is one label for nearly all: saying it is right without looking": _one_label,
-            "a network without coordinates can do this: the classes look different whatever their "
-            "place (turned, brighter, another shape); use one look for all classes, and let only "
-            "the place tell": _turned,
+            "a network without coordinates can do this: the pictures differ in more than place "
+            "(turned, brighter, noise); use exact copies, and let the place alone tell": _turned,
         },
         "draw a label for each picture, and roll it along the last axis by a number of pixels "
         "that depends on the label alone",

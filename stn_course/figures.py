@@ -86,29 +86,35 @@ def histories(runs: dict[str, list[RunRecord]], curve: str = "valid_accuracy") -
 def paired(pairs: dict[str, tuple[str, str, str]], folder: Path | None = None) -> Figure | None:
     """The differences in accuracy, seed by seed, as `compared.PAIRS` has them for a row.
 
-    Only pairs with at least two seeds in common; None where there are none.
+    Only pairs with enough seeds in common (`plots_05.FEWEST`); None where there are none.
     """
     found = {
         label: (plots_05.by_seed(a, which, folder), plots_05.by_seed(b, which, folder))
         for label, (a, b, which) in pairs.items()
     }
-    found = {k: pair for k, pair in found.items() if len(plots_05.in_both(*pair)[0]) > 1}
+    enough = plots_05.FEWEST
+    found = {k: pair for k, pair in found.items() if len(plots_05.in_both(*pair)[0]) >= enough}
     return plots_05.paired(found, "points of test accuracy") if found else None
 
 
-def residuals(runs: dict[str, list[RunRecord]]) -> Figure | None:
-    """The median corner residual of each experiment that measured one, before and after."""
+# From where a corner residual is measured, and what the figure says of it.
+FROM = {"written": "from the truth", "common": "from their common place"}
+
+
+def residuals(runs: dict[str, list[RunRecord]], start: str) -> Figure | None:
+    """The median corner residual of each experiment that measured one, before and after.
+
+    ``start`` is one of FROM.  None where no record has it.
+    """
     rows = {}
     for name, made in runs.items():
         for when in ("before", "after"):
-            found = [r.probes[when]["common"]["median"] for r in made if _common(r, when)]
+            probes = [r.probes.get(when, {}) for r in made]
+            found = [probe[start]["median"] for probe in probes if start in probe]
             if found:
                 rows[f"{name}, {when}"] = found
-    return dots(rows, {}, "corner residual, median over the images (pixels)") if rows else None
-
-
-def _common(record: RunRecord, when: str) -> bool:
-    return "common" in record.probes.get(when, {})
+    xlabel = f"corners off {FROM[start]}, median over the images (pixels)"
+    return dots(rows, {}, xlabel) if rows else None
 
 
 def draw_all(out: Path, names: Sequence[str] = (), folder: Path | None = None) -> Iterator[str]:
@@ -116,8 +122,9 @@ def draw_all(out: Path, names: Sequence[str] = (), folder: Path | None = None) -
 
     ``S10.png`` holds the row's numbers, one panel a file for each of its tasks and kinds
     (``S10-2.png``, ...), ``S10-history.png`` how its runs went, ``S10-paired.png`` the
-    differences of `compared.PAIRS`, ``S11-residual.png`` how far off corners are read.  The lines
-    name what was written and the experiments that have no record yet.  Raises ValueError for an
+    differences of `compared.PAIRS`, ``S11-residual.png`` how far off corners are read from the
+    truth, ``S11-residual-common.png`` from their common place.  The lines name what was written
+    and the experiments that have no record yet.  Raises ValueError for an
     unknown row.
     """
     known = list(dict.fromkeys(row.row for row in ROWS))
@@ -141,7 +148,8 @@ def draw_all(out: Path, names: Sequence[str] = (), folder: Path | None = None) -
             "history": histories(made, "valid_accuracy"),
             "loss": histories(made, "train_loss"),
             "paired": paired(compared.PAIRS.get(name, {}), folder),
-            "residual": residuals(made),
+            "residual": residuals(made, "written"),
+            "residual-common": residuals(made, "common"),
         }
         for short, figure in more.items():
             if figure is not None:

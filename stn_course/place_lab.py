@@ -90,26 +90,27 @@ def fitted(head, images: Tensor, targets: Tensor, steps: int, lr: float = 0.02):
     return head(raw).detach(), left
 
 
+FREE = ("homography", "corners")
 # Experiment and the set it is measured on.
 TILTED = (
     *((f"proj-{name}", "test/p") for name in ("none", "affine", "homography", "corners")),
     *((f"proj-se-{run}", "test/p") for run in ("01", "05", "06", "07")),
-    *((f"steady-{name}", "test/p") for name in ("homography", "corners")),
+    *((f"{how}-{name}", "test/p") for how in ("steady", "stress") for name in FREE),
 )
 
 
 def tilt_row(experiment: str, which: str) -> list[str]:
-    """Seeds, accuracy on ``which``, corners and middle off by, smallest w: from the records.
+    """Seeds, accuracy on ``which``, corners off by (three ways), smallest w: from the records.
 
-    The corners (of the frame, and of half of it in the middle), in pixels, are measured from
-    their common place, for no label prefers one pose, before and after the transformer; what an
-    experiment has no record of is ``not yet run``, what it does not measure ``-``.
+    In pixels, before and after the transformer: the frame's corners from the truth, and from their
+    common place, for no label prefers one pose; those of half the frame in the middle from theirs.
+    What an experiment has no record of is ``not yet run``, what it does not measure ``-``.
     """
     runs = records.load(experiment)
     kind = which.partition("/")[2].upper()
     right = scoreboard.mean_sd_text([run.accuracy(which) for run in runs])
     row = [experiment, kind, str(len(runs)), right]
-    for part in ("common", "inner"):
+    for part in ("written", "common", "inner"):
         before, after = (
             [r.probes[when][part]["median"] for r in runs if when in r.probes]
             for when in ("before", "after")

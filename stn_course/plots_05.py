@@ -122,14 +122,20 @@ def heat(rows: Sequence[str], columns: dict[str, list[list[float]]], ylabel: str
     return fig
 
 
+FEWEST = 3  # seeds that both have, below which a difference is not judged
+
+
 def paired(pairs: dict[str, tuple[BySeed, BySeed]], xlabel: str) -> Figure:
-    """Mean difference b - a and its 95 % interval; one dot for each seed that both have."""
+    """Mean difference b - a and its 95 % interval; one dot for each seed that both have.
+
+    With fewer than `FEWEST` of them the line says so, in the words of `sentence`.
+    """
     fig, ax = plt.subplots(figsize=(7, 0.55 * len(pairs) + 1))
     ax.axvline(0, color=GREY, lw=1)
     for y, pair in enumerate(pairs.values()):
         a, b = in_both(*pair)
-        if len(a) < 2:
-            ax.text(0, y, " not yet run", va="center", color=GREY, fontsize=9)
+        if len(a) < FEWEST:
+            ax.text(0, y, f" {_too_few(len(a))}", va="center", color=GREY, fontsize=9)
             continue
         mean, half = records.paired_difference(a, b)
         sure = abs(mean) > half
@@ -143,12 +149,15 @@ def paired(pairs: dict[str, tuple[BySeed, BySeed]], xlabel: str) -> Figure:
     return fig
 
 
+def _too_few(n: int) -> str:
+    return f"too few seeds, {n} of at least {FEWEST}" if n else "not yet run"
+
+
 def sentence(name: str, a: BySeed, b: BySeed) -> str:
     """What the seeds that both have say of b against a, in words, whatever it is."""
     first, second = in_both(a, b)
-    if len(first) < 3:
-        few = f"too few seeds, {len(first)} of at least 3" if first else "not yet run"
-        return f"- {name}: {few}"
+    if len(first) < FEWEST:
+        return f"- {name}: {_too_few(len(first))}"
     mean, half = records.paired_difference(first, second)
     verdict = "no measurable difference"
     if abs(mean) > half:

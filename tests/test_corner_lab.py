@@ -42,18 +42,49 @@ def test_measures_agree_with_geometry(corners):
     assert found["smallest_w"] == pytest.approx(smallest_w(h))
 
 
-@pytest.mark.parametrize("corners", QUADS)
-def test_the_pages_measures_are_the_same(corners):
+def in_the_page(call):
+    """What the page's module gives for ``call`` of its m."""
     source = base64.b64encode(corner_lab.module_text().encode()).decode()
     code = (
         f"import('data:text/javascript;base64,{source}')"
-        f".then((m) => console.log(JSON.stringify(m.measures({corners}))))"
+        f".then((m) => console.log(JSON.stringify({call})))"
     )
-    found = json.loads(subprocess.check_output([*checks.node(), "-e", code]))
+    return json.loads(subprocess.check_output([*checks.node(), "-e", code]))
+
+
+@pytest.mark.parametrize("corners", QUADS)
+def test_the_pages_measures_are_the_same(corners):
+    found = in_the_page(f"m.measures({corners})")
     wanted = corner_lab.measures(corners)
     assert found["H"] == pytest.approx(wanted["H"].ravel(), abs=1e-9)
     assert found["condition"] == pytest.approx(wanted["condition"], rel=1e-9)
     assert found["smallestW"] == pytest.approx(wanted["smallest_w"], abs=1e-9)
+
+
+@pytest.mark.parametrize("k", range(8))
+def test_one_number_moves_and_the_others_stay(k):
+    start = QUADS[1]
+    h = homography(start).flatten()
+    wanted = h.clone()
+    wanted[k] += 0.05
+    found = in_the_page(f"m.withNumber({start}, {k}, {wanted[k].item()}, [1.5, 1.5])")
+    assert not found["stopped"]
+    assert homography(found["corners"]).flatten().tolist() == pytest.approx(
+        wanted.tolist(), abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("k, value", [(6, 5.0), (6, -1.0), (7, 1.0), (2, 3.0), (0, -1.0), (0, 9.0)])
+def test_a_number_goes_as_far_as_w_and_the_figure_allow(k, value):
+    start = [float(v) for v in FRAME[0].flatten()]
+    found = in_the_page(f"m.withNumber({start}, {k}, {value}, [1.5, 1.5])")
+    h = homography(found["corners"])
+    assert found["stopped"] and smallest_w(h) > 0
+    assert max(map(abs, found["corners"])) <= 1.5 + 1e-6
+    moved = h.flatten()[k].item() - torch.eye(3).flatten()[k].item()
+    assert moved * (value - torch.eye(3).flatten()[k].item()) > 0.01  # it did go, and that way
+    others = [v for i, v in enumerate((h.flatten() - torch.eye(3).flatten()).tolist()) if i != k]
+    assert others == pytest.approx([0] * 8, abs=1e-6)
 
 
 def test_w_reaches_0_in_the_corner_opposite_to_the_one_that_folds():
@@ -161,6 +192,30 @@ def test_by_keyboard_pointer_and_button(page):
     assert shown_as_torch_reads(page) == QUADS[0]
     assert page.locator(".cl-w").inner_text() == "1.00 everywhere"
     assert page.evaluate("model.saved") > 5
+
+
+@pytest.mark.browser
+def test_a_slider_moves_one_number_and_stops_before_the_horizon(page, tmp_path):
+    sliders = page.locator(".wp-slider input")
+    assert sliders.count() == 8
+
+    def move(k, to):
+        sliders.nth(k).evaluate(
+            "(e, v) => { e.value = v; e.dispatchEvent(new Event('input', { bubbles: true })); }", to
+        )
+        return homography(shown_as_torch_reads(page))[0]
+
+    assert move(6, 0.3).flatten().tolist() == pytest.approx([1, 0, 0, 0, 1, 0, 0.3, 0, 1], abs=1e-5)
+    assert page.locator(".wp-say").inner_text() == ""
+    stopped = move(7, 0.9)
+    assert 0.3 < stopped[2, 1] < 0.7 and smallest_w(stopped[None]) > 0
+    assert "Stopped" in page.locator(".wp-say").inner_text()
+    assert page.locator(".wp-handle:visible").count() < 4  # some corner is out of sight
+    assert float(sliders.nth(7).input_value()) == pytest.approx(stopped[2, 1].item(), abs=0.006)
+    sliders.nth(0).focus()
+    page.keyboard.press("ArrowLeft")
+    assert homography(shown_as_torch_reads(page))[0, 0, 0] == pytest.approx(0.99, abs=0.01)
+    page.screenshot(path=tmp_path / "sliders.png", full_page=True)
 
 
 @pytest.mark.browser

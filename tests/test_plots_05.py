@@ -47,7 +47,8 @@ def test_seeds_0_2_and_0_1_share_only_0():
     assert plots_05.in_both(a, b) == ([97.0], [97.5])
     assert plots_05.sentence("x", a, b) == "- x: too few seeds, 1 of at least 3"
     assert plots_05.sentence("x", a, {}) == "- x: not yet run"
-    assert texts(plots_05.paired({"x": (a, b)}, "points")) == [" not yet run"]
+    assert texts(plots_05.paired({"x": (a, b)}, "points")) == [" too few seeds, 1 of at least 3"]
+    assert texts(plots_05.paired({"x": (a, {})}, "points")) == [" not yet run"]
 
 
 def test_the_interval_is_that_of_students_t():
@@ -85,23 +86,24 @@ def test_accuracies_come_from_records_and_may_be_none():
 
 def test_tilt_row_reads_probes(monkeypatch):
     assert place_lab.tilt_row("no-such-run", "test/p") == [
-        "no-such-run", "P", "0", "not yet run", "-", "-", "-"
+        "no-such-run", "P", "0", "not yet run", "-", "-", "-", "-"
     ]  # fmt: skip
     made = records.load("invariance-fc")[:2]
     result = {"test/p": {"correct": 90, "total": 100, "loss": 0.1}}
 
-    def measured(common, inner):
-        return {"common": {"median": common}, "inner": {"median": inner}}
+    def measured(*medians):
+        parts = zip(("written", "common", "inner"), medians, strict=True)
+        return {part: {"median": median} for part, median in parts}
 
-    probes = [{"before": measured(6.0, 4.0), "w": {"smallest": w}} for w in (0.4, 0.3)]
-    probes = [probe | {"after": measured(5.0, 3.0)} for probe in probes]
+    probes = [{"before": measured(8.0, 6.0, 4.0), "w": {"smallest": w}} for w in (0.4, 0.3)]
+    probes = [probe | {"after": measured(9.0, 5.0, 3.0)} for probe in probes]
     runs = [
         dataclasses.replace(run, results=result, probes=probe)
         for run, probe in zip(made, probes, strict=True)
     ]
     monkeypatch.setattr(records, "load", lambda name: runs)
     row = place_lab.tilt_row("x", "test/p")
-    off = ["6.00 px, then 5.00 ± 0.00 px", "4.00 px, then 3.00 ± 0.00 px"]
+    off = [f"{a}.00 px, then {b}.00 ± 0.00 px" for a, b in ((8, 9), (6, 5), (4, 3))]
     assert row == ["x", "P", "2", "90.00 ± 0.00 %", *off, "0.30"]
 
 

@@ -95,9 +95,10 @@ def test_paired_differences_and_residuals_are_drawn_of_what_is_there(tmp_path):
     ax = figures.paired(pairs, tmp_path).axes[0]
     assert [t.get_text() for t in ax.get_yticklabels()] == ["fc"]
     assert any(list(line.get_xdata()) == [10.0, 11.0, 12.0] for line in ax.lines)
-    assert figures.residuals({"a": [one("a", 0, 1)]}) is None
+    assert figures.residuals({"a": [one("a", 0, 1)]}, "written") is None
     run = dataclasses.replace(one("a", 0, 1), probes={"after": {"common": {"median": 2.5}}})
-    ax = figures.residuals({"a": [run]}).axes[0]
+    assert figures.residuals({"a": [run]}, "written") is None
+    ax = figures.residuals({"a": [run]}, "common").axes[0]
     assert [t.get_text() for t in ax.get_yticklabels()] == ["a, after (n = 1)"]
     assert any(list(line.get_xdata()) == [2.5] for line in ax.lines)
 
@@ -107,7 +108,9 @@ def test_what_is_compared_was_measured_on_one_set(row):
     for a, b, which in compared.PAIRS[row].values():
         split, name = which.split("/")
         assert split == "test" and a != b
-        assert all(name in experiments.find(each).config.tests for each in (a, b))
+        for config in (experiments.find(each).config for each in (a, b)):
+            measured = [config["split"]] if isinstance(config, dict) else config.tests
+            assert name in measured
 
 
 def test_dots_hold_seeds_means_intervals_and_what_was_published():

@@ -32,6 +32,29 @@ export function measures(corners) {
   return { H, condition: conditionNumber(H), smallestW: least, at: [0, 1, 2, 3].filter((k) => w[k] - least < 1e-6), greatestW: Math.max(...w) };
 }
 
+/**
+ * The corners when number k of their H moves towards `value`, as far as it may: w stays above 0,
+ * the quadrangle convex, and no corner leaves `limit` (x, y).
+ */
+export function withNumber(corners, k, value, limit, margin = 0.01) {
+  const H = homographyFromCorners(corners);
+  const part = (t) => {
+    const moved = H.map((v, i) => (i === k ? v + t * (value - v) : v));
+    if (Math.min(...wAtCorners(moved)) <= 0) return null;
+    const places = Array.from(applyHomography(moved, CORNERS));
+    const inside = places.every((v, i) => Math.abs(v) <= limit[i & 1] + 1e-9);
+    return inside && isConvex(places, margin) ? places : null;
+  };
+  const whole = part(1);
+  if (whole) return { corners: whole, stopped: false };
+  let [low, high, best] = [0, 1, corners];
+  for (let n = 0; n < 12; n++) {
+    const middle = (low + high) / 2, found = part(middle);
+    if (found) [low, best] = [middle, found]; else high = middle;
+  }
+  return { corners: [...best], stopped: true };
+}
+
 // ---------------------------------------------------------------- the figure
 
 const LAB_KEYS = ["corners", "picture", "pictures", "names", "size"];
@@ -42,6 +65,9 @@ const PRESETS = {
   "Affine": [-0.6, -1, 1, -0.7, 0.6, 1, -1, 0.7],
   "Nearly folded": [-1, -1, 1, -1, 0.05, 0.05, -1, 1],
 };
+// The eight numbers that count: name, lowest and highest that a slider goes to.
+const EIGHT = ["h11", "h12", "h13", "h21", "h22", "h23", "h31", "h32"].map((name, k) => (k === 0 || k === 4 ? [name, 0.2, 1.5] : k < 6 ? [name, -0.8, 0.8] : [name, -0.9, 0.9]));
+const FAR = [5, 5]; // by the sliders a corner may leave the picture, up to here
 const LINES = 8, MARGIN = 0.01; // lines each way; how near a line three corners may come
 const neat = (v) => Math.round(v * 1e6) / 1e6 || 0; // no 0.30000000000000004, no -0
 const digits = (v, n) => neat(v.toFixed(n)).toFixed(n).replace("-", "−");
@@ -88,13 +114,29 @@ export function mount(el, given, onChange = () => {}) {
     make("dt", { id }, "smallest w"), make("dd", {}, least, meter),
     make("dt", {}, "condition number"), make("dd", {}, condition));
   const say = make("p", { class: "wp-say", "aria-live": "polite" });
-  const hint = make("p", { class: "wp-hint" }, "Drag a corner, or focus it and use the arrow keys (Shift: small steps, Home: back).");
+  const hint = make("p", { class: "wp-hint" }, "Drag a corner, or focus it and use the arrow keys (Shift: small steps, Home: back). Or move one number of H.");
   const move = (corners) => { state.corners = corners; draw(); onChange({ corners }); };
   const buttons = Object.entries(PRESETS).map(([name, corners]) => {
     const b = make("button", { type: "button", class: "wp-reset" }, name);
     b.addEventListener("click", () => { say.textContent = ""; move([...corners]); });
     return b;
   });
+  const sliders = EIGHT.map(([name, min, max], k) => {
+    const input = make("input", { type: "range", min, max, step: 0.01, "aria-label": name }), value = make("output");
+    input.addEventListener("input", () => {
+      const { corners, stopped } = withNumber(state.corners, k, +input.value, FAR, MARGIN);
+      move(corners.map(neat));
+      say.textContent = stopped ? "Stopped: beyond this a corner is read from too far away, and soon w is 0 or less there." : "";
+    });
+    const set = (v) => {
+      input.value = v;
+      value.textContent = digits(v, 2);
+      input.setAttribute("aria-valuetext", value.textContent);
+    };
+    return { element: make("label", { class: "wp-slider" }, make("span", {}, name), input, value), set };
+  });
+  const group = (text, list) => make("div", { role: "group", "aria-label": text }, make("div", { class: "wp-title" }, text), ...list.map((s) => s.element));
+  const numbersSet = make("div", { class: "wp-sliders" }, group("As in an affine map", sliders.slice(0, 6)), group("The two more", sliders.slice(6)));
   const pictures = make("button", { type: "button", class: "wp-reset" }, "Other picture");
   pictures.hidden = state.names.length < 2;
   pictures.addEventListener("click", () => {
@@ -106,7 +148,8 @@ export function mount(el, given, onChange = () => {}) {
     make("div", { class: "wp-bar", role: "group", "aria-label": "Corners to start from" }, ...buttons, pictures),
     make("div", { class: "wp-stage", style: `--wp-in:${W}fr;--wp-out:${w}fr` },
       figure(well, "Input, and the four corners that are read"), figure(result, "Output"),
-      make("div", { class: "wp-side" }, make("div", { class: "wp-numbers" }, matrix), facts, hint, say)));
+      make("div", { class: "wp-side" }, make("div", { class: "wp-numbers" }, matrix), facts, hint, say)),
+    numbersSet);
   root.addEventListener("keydown", (e) => { if (e.key.startsWith("Arrow")) e.stopPropagation(); }); // the notebook's own keys
   el.replaceChildren(root);
 
@@ -161,6 +204,7 @@ export function mount(el, given, onChange = () => {}) {
     [all[0] + box, all.slice(2, last).join(""), box, all[0]].forEach((d, i) => paths[i].setAttribute("d", d));
     handles.forEach((b, k) => {
       const [x, y] = state.corners.slice(2 * k, 2 * k + 2);
+      b.hidden = Math.abs(x) > limit[0] || Math.abs(y) > limit[1]; // out of sight
       b.style.left = `${50 + (50 * x) / limit[0]}%`;
       b.style.top = `${50 + (50 * y) / limit[1]}%`;
       b.setAttribute("aria-label", `${CORNER_NAMES[k]} corner, x ${digits(x, 2)}, y ${digits(y, 2)}`);
@@ -168,6 +212,7 @@ export function mount(el, given, onChange = () => {}) {
     const cells = found.H.map((v) => digits(v, 3));
     const grid = make("span", { class: "wp-cells", style: "grid-template-columns:repeat(3,auto)" });
     grid.append(...cells.map((c) => make("span", {}, c)));
+    sliders.forEach((s, k) => s.set(found.H[k]));
     matrix.replaceChildren(make("span", {}, "H ="), grid);
     matrix.setAttribute("aria-label", `H = ${[0, 3, 6].map((k) => cells.slice(k, k + 3).join(" ")).join("; ")}`);
     const flat = found.greatestW - found.smallestW < 1e-6; // no corner is smaller than another
