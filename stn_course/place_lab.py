@@ -90,6 +90,16 @@ def fitted(head, images: Tensor, targets: Tensor, steps: int, lr: float = 0.02):
     return head(raw).detach(), left
 
 
+def square_cell(task: str, network: str, split: str) -> str:
+    """What records say of a network on squares: places right, and for drawn ones the overlap."""
+    runs = records.load(f"clevr-{task}-{network}-{split}")
+    text = scoreboard.mean_sd_text([run.accuracy(f"test/{split}") for run in runs])
+    overlaps = [run.probes["test"]["iou"] for run in runs if "iou" in run.probes["test"]]
+    if overlaps:
+        text += f", IoU {sum(overlaps) / len(overlaps):.2f}"
+    return text
+
+
 FREE = ("homography", "corners")
 # Experiment and the set it is measured on.
 TILTED = (

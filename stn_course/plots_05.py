@@ -81,11 +81,6 @@ def by_seed(name: str, which: str, folder: Path | None = None) -> BySeed:
     return {run.seed: run.accuracy(which) for run in records.load(name, folder)}
 
 
-def accuracies(name: str, which: str) -> list[float]:
-    """The values of `by_seed`, in the order of the seeds."""
-    return list(by_seed(name, which).values())
-
-
 def in_both(a: BySeed, b: BySeed) -> tuple[list[float], list[float]]:
     """The values of the seeds that both have, in one order: what may be paired."""
     shared = sorted(a.keys() & b.keys())

@@ -78,10 +78,24 @@ def test_the_sentence_follows_the_interval(b, words):
 
 
 def test_accuracies_come_from_records_and_may_be_none():
-    assert plots_05.accuracies("no-such-run", "test/clean") == []
-    assert len(plots_05.accuracies("invariance-fc", "test/clean")) >= 5
+    assert plots_05.by_seed("no-such-run", "test/clean") == {}
     found = plots_05.by_seed("invariance-fc", "test/clean")
-    assert found == {r.seed: r.accuracy("test/clean") for r in records.load("invariance-fc")}
+    assert len(found) >= 5 and found == {
+        r.seed: r.accuracy("test/clean") for r in records.load("invariance-fc")
+    }
+
+
+def test_a_square_s_cell_has_its_overlap_where_it_was_drawn(monkeypatch):
+    assert place_lab.square_cell("regression", "no-such", "uniform") == "not yet run"
+    made = records.load("invariance-fc")[:2]
+    result = {"test/uniform": {"correct": 50, "total": 100, "loss": 0.1}}
+    runs = [
+        dataclasses.replace(run, results=result, probes={"test": {"iou": iou}})
+        for run, iou in zip(made, (0.8, 0.9), strict=True)
+    ]
+    monkeypatch.setattr(records, "load", lambda name: runs)
+    cell = place_lab.square_cell("rendering", "conv", "uniform")
+    assert cell == "50.00 ± 0.00 %, IoU 0.85"
 
 
 def test_tilt_row_reads_probes(monkeypatch):
