@@ -6,6 +6,7 @@ digits themselves. Pixels are k/256, exact in float32.
 
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
@@ -122,13 +123,18 @@ class ClutterSet:
     def sha256(self) -> tuple[str, str]:
         """SHA-256 of the two `arrays`, without ever holding all images."""
         images = hashlib.sha256()
-        # Hashing is serial anyway, and threads that wait for each other after every small step
-        # take five times as long as soon as another process wants a core.
+        # One core renders while the other hashes what was rendered last.  More threads for the
+        # rendering wait for each other after every small step, and take five times as long as soon
+        # as another process wants a core.
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            for batch in self._batches():
-                images.update(batch)
+            with ThreadPoolExecutor(1) as beside:
+                hashed = beside.submit(images.update, b"")
+                for batch in self._batches():
+                    hashed.result()
+                    hashed = beside.submit(images.update, batch)
+                hashed.result()
         finally:
             torch.set_num_threads(threads)
         return images.hexdigest(), hashlib.sha256(self._int32_labels()).hexdigest()
