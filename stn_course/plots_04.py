@@ -24,7 +24,12 @@ def quad(theta, canvas: int) -> np.ndarray:
 
 
 def draw_glances(ax: Axes, thetas, canvas: int, only: int | None = None) -> None:
-    """The outlines of thetas [T, 2, 3], one colour a step, cut off a little outside the image."""
+    """The outlines of thetas [T, 2, 3], one colour a step, cut off a little outside the image.
+
+    The edge of the image is dotted.
+    """
+    edge = plt.Rectangle((-0.5, -0.5), canvas, canvas, fill=False, color=GREY, lw=0.8, ls=":")
+    ax.add_patch(edge)
     for step, theta in enumerate(thetas):
         if only is None or step == only:
             colour = GLANCES[step % len(GLANCES)]

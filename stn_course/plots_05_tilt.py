@@ -101,10 +101,11 @@ def horizon(image, cases: dict[str, np.ndarray]) -> Figure:
 
 
 def log_curves(curves: dict[str, Sequence[float]], xlabel: str, ylabel: str) -> Figure:
-    """Curves on a logarithmic axis, a dot a step."""
+    """Curves on a logarithmic axis, a dot a step; a 0 is not drawn."""
     fig, ax = plt.subplots(figsize=(6.6, 3.3))
     looks = (("o", READ), ("s", OUT), ("^", "#8f6bb1"), ("D", "#dd9e2f"))
     for (name, values), (marker, colour) in zip(curves.items(), looks, strict=False):
+        values = np.where(np.asarray(values, float) > 0, values, np.nan)
         ax.plot(range(len(values)), values, marker=marker, ms=5, color=colour, label=name)
     ax.set(yscale="log", xlabel=xlabel, ylabel=ylabel)
     ax.legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
