@@ -33,7 +33,7 @@ NAMED = {
     "4.4": ("although stop is True", "although stop is False", "wrong way", "from nothing"),
     "4.5": ("first number", "swapped", "theta is squeezed", "cuts a corner", "rounded up"),
     "5.1": ("x and y are swapped", "h and w are swapped", "edge to edge", "half a pixel"),
-    "5.2": ("look different whatever their place", "dice"),
+    "5.2": ("differ in more than place", "dice"),
     "5.3": ("not divided by w", "any scale", "forward map", "transposed", "x and y are swapped"),
     "5.4": ("degenerate", "way back", "sign", "swapped", "transposed", "best affine"),
     "5.5": ("bound them", "over the batch", "that is affine", "detached"),

@@ -144,8 +144,7 @@ def test_what_has_no_records_says_so(monkeypatch, tmp_path):
     assert sequences.to_accuracy("cpu").verdict == "not measured"
 
 
-def test_the_naive_loop_runs_and_the_first_figure_is_drawn():
-    sequences.naive(1)
+def test_the_first_figure_is_drawn():
     made = {}
     exec(compile(pages.FIRST, "first", "exec"), made)
     assert len(made["fig"].axes) == 8
