@@ -189,7 +189,7 @@ def test_a_run_with_an_experiments_settings_and_no_other_is_its_record(
     tmp_path, capsys, monkeypatch
 ):
     def so_far(model, device):
-        return {"seen": 1.0}
+        return {"seen": 1.0, "where": [[0.0, 1.0]]}
 
     tiny = experiment.Experiment(
         Config(model="fc", limit=20, epochs=2),
@@ -204,6 +204,8 @@ def test_a_run_with_an_experiments_settings_and_no_other_is_its_record(
         assert run("train", *asked, capsys=capsys)[0] == 0
         made[name] = records.loads((tmp_path / name / "record.json").read_text())
     assert made["run"].curves["seen"] == [1.0, 1.0]
+    assert made["run"].curves["where"] == [[[0.0, 1.0]]] * 2  # kept, and drawn nowhere
+    assert "where" not in (tmp_path / "run" / "history.csv").read_text()
     assert made["run"].probes == {"asked": {"training": False}}
     assert (made["run"].experiment, made["run"].seed) == ("tiny", 3)
     assert made["flagged"].experiment == "flagged" and not made["flagged"].probes

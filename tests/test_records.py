@@ -82,6 +82,15 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 
 
+def test_curves_of_lists_are_kept_and_stay_out_of_the_table():
+    plain, record = make(), make()
+    record.curves["boxes"] = [[[0, 0, 9.5, 9]], [[1, 0, 9, 9]]]
+    record.curves["empty"] = []
+    assert records.numbers_of(record.curves) == plain.curves
+    assert records.history_csv(record) == records.history_csv(plain)
+    assert records.loads(records.dumps(record)) == record
+
+
 def test_history_csv():
     assert records.history_csv(make()).splitlines() == [
         "epoch,train_loss,valid_accuracy",
