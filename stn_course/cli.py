@@ -136,17 +136,21 @@ def _run(arguments) -> int:
     from stn_course import experiments, jsonl, records, sweep
 
     if arguments.list:
-        for name, experiment in experiments.EXPERIMENTS.items():
+        for name in _named(arguments.names) or experiments.EXPERIMENTS:
+            experiment = experiments.find(name)
             print(f"{name:<24} {experiment.seeds} seeds  {experiment.about}")
         return 0
+    if arguments.all and arguments.names:
+        raise ValueError(f"--all and {' '.join(arguments.names)}; wanted one or the other")
     names = list(experiments.EXPERIMENTS) if arguments.all else _named(arguments.names)
     if not names:
         raise ValueError("no experiment named; name some, or use --all; --list shows them")
     if arguments.out and not arguments.out.resolve().parent.is_dir():
         raise ValueError(f"--out {arguments.out}: there is no folder {arguments.out.parent}")
-    done = jsonl.runs_in(arguments.out) if arguments.out else None
-    if arguments.again:
-        done = set()
+    done = set() if arguments.again else None
+    if arguments.out and not arguments.again:
+        checks = [experiments.check_record] + [jsonl.check_full] * (not arguments.allow_sample)
+        done = jsonl.runs_in(arguments.out, *checks)
     runs = experiments.plan(names, arguments.seeds, done)
     minutes = experiments.expected_minutes(runs)
     print(f"{len(runs)} runs to make, about {minutes:.0f} minutes on one CPU core", flush=True)

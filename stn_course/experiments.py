@@ -115,6 +115,7 @@ def run_steps(
     ValueError for an unknown name.
     """
     experiment = experiment or find(name)
+    records.current_commit()  # before the run: the code in memory is of now, not of its end
     if experiment.run is not None:
         return experiment.run(name, seed)
     model, record = yield from steps(

@@ -7,63 +7,86 @@ from stn_course import records
 from stn_course.records import RunRecord
 
 
-def runs_in(path: Path, must_exist: bool = False) -> set[tuple[str, int]]:
+Check = Callable[[RunRecord], None]  # raises ValueError for a record that is not wanted
+
+
+def runs_in(path: Path, *checks: Check) -> set[tuple[str, int]]:
     """The (experiment, seed) pairs already in a JSONL of records; none if it is not there.
 
-    With ``must_exist`` a missing file is a FileNotFoundError.
+    Raises ValueError that names the line for what is no record, or which one of ``checks`` does
+    not want.
     """
-    if not must_exist and not Path(path).exists():
+    if not Path(path).exists():
         return set()
-    return {(r.experiment, r.seed) for _, r in _records_in(path)}
+    return {(r.experiment, r.seed) for _, r in _records_in(path, *checks)}
 
 
-def _records_in(path: Path) -> Iterator[tuple[str, RunRecord]]:
+def check_full(record: RunRecord) -> None:
+    """ValueError for a record that the offline sample made."""
+    # Cluttered sets are "regenerated from full MNIST"; squares are drawn, from "none".
+    if "full MNIST" not in record.digits and not record.digits.startswith("none:"):
+        raise ValueError(f"made from the {record.digits}; wanted the full MNIST")
+
+
+def check_commit(record: RunRecord) -> None:
+    """ValueError for a record of code that cannot be found again."""
+    if record.commit == "unknown" or record.commit.endswith("-dirty"):
+        raise ValueError(f"commit={record.commit!r}; wanted one that can be found")
+
+
+def _records_in(path: Path, *checks: Check) -> Iterator[tuple[str, RunRecord]]:
     """(where it stands, record) of each line of a JSONL, or of a run folder's record.json."""
+    for where, text in _texts_in(path):
+        record = records.loads(text, where)
+        try:
+            for check in checks:
+                check(record)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+        yield where, record
+
+
+def _texts_in(path: Path) -> Iterator[tuple[str, str]]:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not text, so it holds no records") from None
     if text.startswith("{\n"):  # `records.dumps` makes many lines of one record
-        yield str(path), records.loads(text, str(path))
+        yield str(path), text
         return
     for k, line in enumerate(text.splitlines(), 1):
-        where = f"{path}, line {k}"
-        yield where, records.loads(line, where)
+        yield f"{path}, line {k}", line
 
 
 def file_records(
     path: Path,
     folder: Path | None = None,
     again: bool = False,
-    check: Callable[[RunRecord], None] | None = None,
+    check: Check | None = None,
 ) -> dict[str, int]:
     """File the records of a JSONL (as ``stn-course run --out`` writes it) below ``folder``.
 
     A run folder's record.json will do, too.
     Returns how many were ``filed``, were there already (``same``), or ``replaced`` another of
-    the same experiment and seed, which only ``again`` allows.  Everything is checked before
-    anything is written, by ``check`` too, which raises ValueError for what it does not want.
+    the same experiment and seed, which only ``again`` allows: of two lines it takes the last.
+    Everything is checked before anything is written, by ``check`` too, which raises ValueError
+    for what it does not want.
     Raises ValueError that names the line for what is no record, comes from the offline sample
     or from a changed checkout, stands there twice, or would replace another.
     """
     path, folder = Path(path), Path(folder or records.records_dir())
-    todo, count = {}, {"filed": 0, "same": 0, "replaced": 0}
-    for where, record in _records_in(path):
-        # Cluttered sets are "regenerated from full MNIST"; squares are drawn, from "none".
-        if "full MNIST" not in record.digits and not record.digits.startswith("none:"):
-            raise ValueError(f"{where}: made from the {record.digits}; wanted the full MNIST")
-        try:
-            if check:
-                check(record)
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}") from None
-        if record.commit == "unknown" or record.commit.endswith("-dirty"):
-            raise ValueError(f"{where}: commit={record.commit!r}; wanted one that can be found")
+    checks = [check_full, check_commit, *([check] if check else [])]
+    last: dict[Path, tuple[str, RunRecord]] = {}
+    for where, record in _records_in(path, *checks):
         target = folder / record.experiment / f"{record.seed}.json"
-        if todo.get(target, record) != record:
-            raise ValueError(f"{where}: {target.stem} of {record.experiment} again, and different")
-        if target in todo:
-            continue
+        if target in last and last[target][1] != record and not again:
+            raise ValueError(
+                f"{where}: {target.stem} of {record.experiment} again, and different; --again "
+                "(again=True) takes the last"
+            )
+        last[target] = where, record
+    todo, count = [], {"filed": 0, "same": 0, "replaced": 0}
+    for target, (where, record) in last.items():
         old = records.loads(target.read_text(), str(target)) if target.exists() else None
         if old == record:
             count["same"] += 1
@@ -73,7 +96,7 @@ def file_records(
                 f"{where}: {target} holds another record; --again (again=True) replaces it"
             )
         count["replaced" if old else "filed"] += 1
-        todo[target] = record
-    for record in todo.values():
+        todo.append(record)
+    for record in todo:
         records.save(record, folder)
     return count

@@ -10,10 +10,12 @@ import os
 import re
 import subprocess
 from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import get_origin
 
 PACKAGE = Path(__file__).resolve().parent
+NAME = r"[\w.+-]+"  # of an experiment, and so of a folder
 # What depends on the machine and the moment, not on the configuration and the seed.
 MACHINE_FIELDS = ("commit", "versions", "device", "threads", "seconds")
 
@@ -85,8 +87,8 @@ def dumps(record: RunRecord) -> str:
 def loads(text: str, source: str = "text") -> RunRecord:
     """Read one record; a missing or unknown field, or one of a wrong kind, is a ValueError."""
     try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
+        data = json.loads(text, parse_constant=_no_number)
+    except ValueError as error:
         raise ValueError(f"{source} is not a record: {error}") from None
     names = {f.name for f in fields(RunRecord)}
     if not isinstance(data, dict) or set(data) != names:
@@ -99,7 +101,7 @@ def loads(text: str, source: str = "text") -> RunRecord:
         if not isinstance(data[name], kind) or isinstance(data[name], bool):
             wanted = kind.__name__ if isinstance(kind, type) else "a number"
             raise ValueError(f"{source}: {name}={data[name]!r}; wanted {wanted}")
-    if not re.fullmatch(r"[\w.+-]+", data["experiment"]) or data["seed"] < 0:
+    if not re.fullmatch(NAME, data["experiment"]) or data["seed"] < 0:
         raise ValueError(
             f"{source}: experiment={data['experiment']!r}, seed={data['seed']}; wanted a name of "
             "letters, digits, dots and dashes, and 0 or more"
@@ -109,7 +111,16 @@ def loads(text: str, source: str = "text") -> RunRecord:
             raise ValueError(
                 f"{source}: results[{which!r}] is {result!r}; wanted correct and total"
             )
+        if not 0 <= result["correct"] <= result["total"] or not result["total"]:
+            raise ValueError(
+                f"{source}: results[{which!r}] has {result['correct']} correct of "
+                f"{result['total']}; wanted some, and no more correct than there are"
+            )
     return RunRecord(**data)
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no number of JSON")
 
 
 def load(experiment: str, folder: Path | None = None) -> list[RunRecord]:
@@ -190,8 +201,13 @@ def write_atomically(path: Path, data: bytes) -> None:
         partial.unlink(missing_ok=True)
 
 
+@cache
 def current_commit() -> str:
-    """The checkout's commit, with ``-dirty`` if the package differs from it."""
+    """The checkout's commit, with ``-dirty`` if the package differs from it; else ``unknown``.
+
+    Read once in a process, before it trains: what is in memory does not follow a checkout that
+    changes meanwhile.  A package that only lies inside another repository has no commit.
+    """
 
     def git(*words: str) -> str:
         done = subprocess.run(
@@ -200,6 +216,7 @@ def current_commit() -> str:
         return done.stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", "stn_course/records.py")
         dirty = git("status", "--porcelain", "--", "stn_course")
         return git("rev-parse", "HEAD") + ("-dirty" if dirty else "")
     except (OSError, subprocess.CalledProcessError):

@@ -88,11 +88,16 @@ def run_all(
         outcomes = (attempt(*run, find(run[0]), **options) for run in runs)
     failed = []
     for k, done in enumerate(outcomes, 1):
-        if done.record is None:
-            print(done.trace, file=sys.stderr, flush=True)
+        trace = done.trace
+        if done.record is not None:
+            try:
+                save(done.record)
+            except ValueError:  # a number that no file holds, as a NaN
+                trace = f"{done.name}/{done.seed}: {traceback.format_exc()}"
+        if trace:
+            print(trace, file=sys.stderr, flush=True)
             failed.append(f"{done.name}/{done.seed}")
             continue
-        save(done.record)
         if cluster or jobs > 1 or parallel_runs > 1:
             seconds = done.record.seconds
             print(f"{k}/{len(runs)} {done.name}/{done.seed}: {seconds:.0f} s", flush=True)

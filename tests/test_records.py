@@ -1,8 +1,11 @@
 """Run records: round trip, statistics, clear errors, and those committed."""
 
 import dataclasses
+import functools
 import json
 import math
+import re
+import subprocess
 
 import pytest
 from scipy import stats
@@ -181,11 +184,25 @@ def test_import_refuses_two_of_one_seed_unless_they_are_the_same(tmp_path):
     same = written(tmp_path / "same.jsonl", one(), one())
     assert jsonl.file_records(same, tmp_path / "same")["filed"] == 1
     twice = written(tmp_path / "made.jsonl", one(), one(), one(seconds=77.0))
-    with pytest.raises(ValueError, match="line 3: 0 of toy again, and different"):
-        jsonl.file_records(twice, tmp_path / "records", again=True)
+    with pytest.raises(ValueError, match="line 3: 0 of toy again, and different; --again"):
+        jsonl.file_records(twice, tmp_path / "records")
+    assert not (tmp_path / "records").exists()
+    # `run --again --out` appends: the last line is the one that was asked for again.
+    count = jsonl.file_records(twice, tmp_path / "records", again=True)
+    assert count == {"filed": 1, "same": 0, "replaced": 0}
+    assert records.load("toy", tmp_path / "records") == [one(seconds=77.0)]
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match="binary is not text"):
         jsonl.file_records(tmp_path / "binary")
+
+
+def test_what_is_done_in_a_file_is_checked(tmp_path):
+    path = written(tmp_path / "made.jsonl", one(), one(seed=1, digits="offline sample"))
+    assert jsonl.runs_in(path) == {("toy", 0), ("toy", 1)}
+    with pytest.raises(ValueError, match="line 2: made from the offline sample; wanted the full"):
+        jsonl.runs_in(path, jsonl.check_full)
+    with pytest.raises(ValueError, match="line 1: experiment 'toy' is unknown"):
+        jsonl.runs_in(path, experiments.check_record)
 
 
 def test_a_record_is_of_its_experiment(tmp_path):
@@ -200,6 +217,54 @@ def test_a_record_is_of_its_experiment(tmp_path):
         path = written(tmp_path / "made.jsonl", bad)
         with pytest.raises(ValueError, match=f"line 1: .*{message}"):
             jsonl.file_records(path, tmp_path / "records", check=experiments.check_record)
+
+
+def test_numbers_that_cannot_be_are_refused(tmp_path):
+    text = records.dumps(make())
+    for old, new, message in [
+        ("1.5", "NaN", "NaN is no number"),
+        ('"correct": 90', '"correct": 101', "101 correct of 100"),
+        ('"correct": 90', '"correct": -1', "-1 correct of 100"),
+        ('"total": 100', '"total": 0', "90 correct of 0"),
+    ]:
+        assert old in text
+        with pytest.raises(ValueError, match=f"here.*{message}"):
+            records.loads(text.replace(old, new), "here")
+    nothing = text.replace('"total": 100', '"total": 0').replace("90,", "0,", 1)
+    with pytest.raises(ValueError, match="0 correct of 0; wanted some"):
+        records.loads(nothing)
+
+
+def test_the_commit_is_that_of_the_code_in_memory(tmp_path, monkeypatch):
+    def git(*words):
+        named = ["-c", "user.name=a", "-c", "user.email=a@b.example"]
+        subprocess.run(["git", "-C", tmp_path, *named, *words], check=True, capture_output=True)
+
+    def commit(message):
+        git("add", "stn_course")
+        git("commit", "-qm", message)
+
+    package = tmp_path / "stn_course"
+    package.mkdir()
+    monkeypatch.setattr(records, "PACKAGE", package)
+    fresh = records.current_commit.__wrapped__
+    assert fresh() == "unknown"  # no repository
+    git("init", "-q")
+    (tmp_path / "theirs").write_text("")
+    git("add", "theirs")
+    git("commit", "-qm", "not ours")
+    (package / "records.py").write_text("")
+    assert fresh() == "unknown"  # in a repository of other things, as an ignored .venv is
+    commit("ours")
+    first = fresh()
+    assert re.fullmatch("[0-9a-f]{40}", first)
+    kept = functools.cache(fresh)  # as `current_commit` is
+    assert kept() == first
+    (package / "records.py").write_text("# changed")
+    assert fresh() == first + "-dirty"
+    commit("later")
+    assert fresh() not in (first, first + "-dirty") and kept() == first
+    assert hasattr(records.current_commit, "cache_info")
 
 
 # ---------------------------------------------------------------- the committed ones

@@ -90,6 +90,23 @@ def test_a_failing_run_in_a_process_is_told_and_stops_nothing(monkeypatch, capsy
     assert "probe broke" in capsys.readouterr().err
 
 
+def nan(model, device):
+    return {"nothing": float("nan")}
+
+
+def test_a_record_that_cannot_be_written_is_told_and_stops_nothing(monkeypatch, tmp_path, capsys):
+    odd = Experiment(TINY, "a test", probe=nan)
+    monkeypatch.setitem(experiments.EXPERIMENTS, "odd", odd)
+    failed = sweep.run_all(
+        [("odd", 0), ("tiny", 0)],
+        lambda record: records.save(record, tmp_path),
+        progress=False,
+        allow_sample=True,
+    )
+    assert failed == ["odd/0"] and [p.name for p in tmp_path.iterdir()] == ["tiny"]
+    assert "odd/0" in (err := capsys.readouterr().err) and "Out of range float" in err
+
+
 def killed_once(flag):
     """An experiment's own run: the first process that makes it is killed, as for memory."""
 
