@@ -149,7 +149,10 @@ def _as_experiment(name: str | None, config) -> dict:
     """What makes the record that of the experiment ``name``, if ``config`` is its own; else {}."""
     from stn_course import experiments
 
-    if name is None or (experiment := experiments.find(name)).config != config:
+    experiment = experiments.EXPERIMENTS.get(name)
+    if experiment is None:  # none was asked for, or a resumed run has a name of its own
+        return {"name": name}
+    if experiment.config != config:
         return {}
     return {"name": name, "probe": experiment.probe, "each_epoch": experiment.each_epoch}
 
@@ -158,11 +161,14 @@ def _train(arguments) -> int:
     from stn_course import run_folder
 
     config, seed = _settings(arguments)
+    name = arguments.experiment
+    if name is None and arguments.resume and (arguments.out / run_folder.CONFIG).exists():
+        name = run_folder.experiment_of(arguments.out)
     record = run_folder.train(
         config,
         seed,
         arguments.out,
-        **_as_experiment(arguments.experiment, config),
+        **_as_experiment(name, config),
         device=arguments.device,
         resume=arguments.resume,
         save_every=arguments.save_every,

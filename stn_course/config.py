@@ -86,6 +86,11 @@ class Config:
             raise ValueError(f"lr={self.lr}; wanted a positive rate")
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum={self.momentum}; wanted 0 or more, and below 1")
+        if self.momentum and self.optimizer == "adam":
+            raise ValueError(
+                f"momentum={self.momentum}, optimizer='adam'; wanted sgd or rmsprop, or 0: Adam's "
+                "own is not this one"
+            )
         if not 0 <= self.weight_decay < math.inf:
             raise ValueError(f"weight_decay={self.weight_decay}; wanted 0 or more")
         if self.lr_localiser is not None and not 0 <= self.lr_localiser < float("inf"):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -45,14 +46,19 @@ def train(
     folder = Path(folder)
     if ((folder / FILE).exists() or kept_checkpoints(folder)) and not resume:
         raise FileExistsError(f"{folder} holds a run; add --resume to go on, or name another --out")
+    if not re.fullmatch(records.NAME, name or folder.resolve().name):
+        raise ValueError(
+            f"folder {folder} names the run {folder.resolve().name!r}; wanted letters, digits, "
+            "dots and dashes, as records have them"
+        )
     where = chosen_device(device)
     build(config)  # what it refuses is refused before anything is written
-    watch = FolderWatch(folder, config, seed, where, log_every, tensorboard)
+    watch = FolderWatch(folder, config, seed, where, log_every, tensorboard, name)
     try:
         model, record = fit(
             config,
             seed,
-            name=name or folder.name,
+            name=name or folder.resolve().name,
             folder=folder,
             resume=resume,
             device=where,
@@ -86,13 +92,22 @@ def chosen_device(name: str | None = None) -> torch.device:
 class FolderWatch(Watch):
     """Writes down how a run goes, in its folder; a resumed run goes on where it stopped."""
 
-    def __init__(self, folder, config: Config, seed: int, device, log_every=0, tensorboard=False):
+    def __init__(
+        self,
+        folder,
+        config: Config,
+        seed: int,
+        device,
+        log_every: int = 0,
+        tensorboard: bool | None = False,
+        name: str | None = None,
+    ):
         self.folder, self.config, self.seed, self.device = Path(folder), config, seed, device
-        self.log_every, self.tensorboard = log_every, tensorboard
+        self.log_every, self.tensorboard, self.name = log_every, tensorboard, name
         self.steps = self.events = self.probe = None
 
     def start(self, step: int) -> None:
-        asked = dataclasses.asdict(self.config) | {"seed": self.seed}
+        asked = dataclasses.asdict(self.config) | {"seed": self.seed, "experiment": self.name}
         records.write_atomically(self.folder / CONFIG, json.dumps(asked, indent=1).encode())
         if self.log_every:
             path = self.folder / "steps.csv"
@@ -185,6 +200,15 @@ def counts(result: dict) -> str:
     )
 
 
+def experiment_of(folder: Path) -> str | None:
+    """The experiment as which the run in ``folder`` began; None for a run of its own.
+
+    Raises as `read_config`.
+    """
+    read_config(folder)
+    return json.loads((Path(folder) / CONFIG).read_text()).get("experiment")
+
+
 def read_config(folder: Path) -> tuple[Config, int]:
     """Configuration and seed of the run in ``folder``.
 
@@ -195,6 +219,7 @@ def read_config(folder: Path) -> tuple[Config, int]:
         raise FileNotFoundError(f"{path} does not exist: nothing was trained there")
     try:
         found = json.loads(path.read_text())
-        return Config(**{k: v for k, v in found.items() if k != "seed"}), found["seed"]
+        settings = {k: v for k, v in found.items() if k not in ("seed", "experiment")}
+        return Config(**settings), found["seed"]
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path} is not the configuration of a run: {error}") from None

@@ -26,6 +26,24 @@ class RunState:
     first_batch: str = ""
     curves: dict = field(default_factory=lambda: {"train_loss": [], "valid_accuracy": []})
     best: dict[str, Tensor] | None = None  # weights of the best epoch, where there is patience
+    digits: str = ""  # the source of what it learns from; of an old checkpoint unknown
+
+    def check(self, where, digits: str, total: int, measures: bool) -> None:
+        """ValueError unless the run goes on as it began: with these digits, to step ``total``.
+
+        ``measures``: whether something is measured after each epoch that makes curves.
+        """
+        wrong = ""
+        if self.digits and ("full MNIST" in self.digits) != ("full MNIST" in digits):
+            wrong = f"it learned from the {self.digits} and here is the {digits}"
+        if self.step > total:
+            wrong = f"it has made {self.step} steps and these epochs are {total}"
+        made = [name for name, values in self.curves.items() if values]
+        made = [name for name in made if name not in ("train_loss", "valid_accuracy")]
+        if self.step and bool(made) != measures and self.curves["train_loss"]:
+            wrong = f"after each epoch it measured {made or 'nothing'}; each_epoch must do the same"
+        if wrong:
+            raise ValueError(f"cannot resume from {where}: {wrong}")
 
     def waited(self, patience: int | None) -> bool:
         """Whether ``patience`` epochs have passed since the best validation accuracy."""

@@ -27,7 +27,8 @@ def low_precision(config: Config, device: torch.device) -> bool:
         return config.precision == "bf16"
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    # Builds without oneDNN, as for Apple's processors, do not have the question.
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def posed(config: Config, model: nn.Module) -> nn.Module | None:
@@ -76,6 +77,11 @@ class Step:
                 group["lr"] = torch.tensor(float(group["lr"]), device=images.device)
                 if "capturable" in group:
                     group["capturable"] = True
+        else:
+            for group in optimizer.param_groups:  # a checkpoint from a GPU has the graph's
+                group["lr"] = float(group["lr"])
+                if "capturable" in group:
+                    group["capturable"] = False
 
     def __call__(self, index: Tensor, number: int, rate: float) -> Tensor:
         key = stream(STEP, self.seed, number)

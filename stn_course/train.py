@@ -97,7 +97,7 @@ def steps(
     its ``curves``.  Both must leave the model as it was.  ``beside``: how many other runs
     share the device, for the record.
     """
-    watch = watch or Watch()
+    watch, commit = watch or Watch(), current_commit()
     device = device or models.device()
     images, labels, source = training_set(config, seed, device)
     valid = test_set("valid", config.distort or CLEAN, device) if _has_valid(config) else None
@@ -108,10 +108,12 @@ def steps(
         state = RunState()
         if resume and folder and (Path(folder) / "checkpoint.pt").exists():
             state = RunState(**load_checkpoint(folder, config, seed, model, optimizer))
-        step = Step(config, seed, model, optimizer, images, labels)
-        watch.start(state.step)
         steps_an_epoch = -(-len(images) // config.batch_size)
         total = config.epochs * steps_an_epoch
+        state.check(folder, source, total, each_epoch is not None)
+        state.digits = source
+        step = Step(config, seed, model, optimizer, images, labels)
+        watch.start(state.step)
         loss_sum = torch.full((), state.loss_sum, dtype=torch.float64, device=device)
         start = time.perf_counter() - state.seconds
         bar = tqdm(total=total, initial=state.step, disable=not progress, desc=name)
@@ -166,7 +168,7 @@ def steps(
         results=_results(model, config, device),
         probes=probe(model, device) if probe else {},
         hashes={"first_batch": state.first_batch, "weights": weights_sha256(model)},
-        commit=current_commit(),
+        commit=commit,
         versions={"torch": torch.__version__, "numpy": np.__version__},
         device=_described(device) + (f", beside {beside} other runs" if beside else ""),
         threads=torch.get_num_threads(),

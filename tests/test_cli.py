@@ -211,6 +211,30 @@ def test_a_run_with_an_experiments_settings_and_no_other_is_its_record(
     assert made["flagged"].experiment == "flagged" and not made["flagged"].probes
     alone = experiments.run_one("tiny", 3)
     assert alone.hashes == made["run"].hashes
+    # It goes on as that experiment, said again or not.
+    (tmp_path / "run" / "record.json").unlink()
+    assert run("train", "--resume", "--quiet", "--out", tmp_path / "run", capsys=capsys)[0] == 0
+    again = records.loads((tmp_path / "run" / "record.json").read_text())
+    assert again.repeatable() == made["run"].repeatable()
+
+
+def test_a_resumed_run_keeps_a_name_of_its_own(tmp_path):
+    from stn_course import run_folder
+
+    config = Config(model="fc", limit=20, epochs=1)
+    run_folder.train(config, 0, tmp_path / "run", name="mine")
+    assert run("train", "--resume", "--quiet", "--out", tmp_path / "run") == 0
+    assert records.loads((tmp_path / "run" / "record.json").read_text()).experiment == "mine"
+
+
+def test_a_folder_gives_its_name_to_the_record(tmp_path, monkeypatch, capsys):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert run("train", *FAST, "--out", ".") == 0
+    assert records.loads((tmp_path / "here" / "record.json").read_text()).experiment == "here"
+    code, _, err = run("train", *FAST, "--out", tmp_path / "my run", capsys=capsys)
+    assert code == 2 and "names the run 'my run'; wanted letters" in err
+    assert not (tmp_path / "my run").exists()
 
 
 def test_an_experiment_of_its_own_kind_is_not_trained_by_train(tmp_path, capsys):
@@ -268,7 +292,8 @@ def test_flags_about_the_run_itself(tmp_path, capsys):
     assert train(tmp_path, "--threads", "1", name="one").threads == 1
     code, _, err = run("train", *FAST, "--out", tmp_path / "run", capsys=capsys)
     assert code == 2 and "add --resume to go on" in err
-    assert train(tmp_path, "--resume").repeatable() == plain.repeatable()
+    again = train(tmp_path, "--resume")  # nothing is left to train: the last bit of a loss
+    assert again.hashes == plain.hashes and again.curves == plain.curves  # is the memory's
 
 
 def test_what_is_written_along_the_way(tmp_path, monkeypatch, capsys):
@@ -391,6 +416,7 @@ def test_every_field_of_config_has_its_flag():
         (["run", "invariance-fc", "--out", "{}/no/x.jsonl"], "there is no folder"),
         (["run", "invariance-fc", "--cluster", "nonsense"], "cluster='nonsense'; wanted"),
         (["test", "{}/nowhere"], "nothing was trained there"),
+        (["run", "--all", "hy-cnn"], "--all and hy-cnn; wanted one or the other"),
         (["run", "nothing"], "experiment 'nothing' is unknown; wanted one of xq-fc-clean"),
         (["run"], "no experiment named"),
         (["run", "invariance-fc", "--allow-sample"], "--allow-sample needs --out"),
@@ -468,6 +494,9 @@ def test_records_are_not_made_from_the_sample(monkeypatch, capsys):
 def test_list_and_table(capsys):
     code, out, _ = run("run", "--list", capsys=capsys)
     assert code == 0 and len(out.splitlines()) == len(experiments.EXPERIMENTS)
+    code, out, _ = run("run", "--list", "S9", "fast-clean", capsys=capsys)
+    assert [line.split()[0] for line in out.splitlines()][-1] == "fast-clean"
+    assert 2 < len(out.splitlines()) < 10
     code, out, _ = run("table", "S4", capsys=capsys)
     assert code == 0 and "75.69 %" in out and "S5" not in out
 

@@ -139,6 +139,27 @@ def test_a_finished_run_can_be_made_longer(tmp_path):
     fit(TINY, 0, folder=tmp_path)
     _, extended = fit(longer, 0, folder=tmp_path, resume=True)
     assert extended.repeatable() == whole.repeatable()
+    with pytest.raises(ValueError, match="it has made 24 steps and these epochs are 12"):
+        fit(TINY, 0, folder=tmp_path, resume=True)
+
+
+def test_a_run_goes_on_with_the_digits_it_began_with(tmp_path, monkeypatch):
+    def from_elsewhere(source):
+        def mnist(split, whole=sets.mnist):
+            return dataclasses.replace(whole(split), source=source)
+
+        return mnist
+
+    longer, shown = dataclasses.replace(TINY, epochs=3), "full MNIST (70 000 digits) from "
+    with monkeypatch.context() as patch:
+        patch.setattr(sets, "mnist", from_elsewhere(shown + "cache"))
+        fit(TINY, folder=tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(sets, "mnist", from_elsewhere("offline sample (5 000 digits)"))
+        with pytest.raises(ValueError, match="learned from the full MNIST.*here is the offline"):
+            fit(longer, folder=tmp_path, resume=True)
+    monkeypatch.setattr(sets, "mnist", from_elsewhere(shown + "STN_COURSE_DATA"))  # the same
+    assert len(fit(longer, folder=tmp_path, resume=True)[1].curves["train_loss"]) == 3
 
 
 @pytest.mark.parametrize(
@@ -256,8 +277,13 @@ def test_what_each_epoch_measures_joins_the_curves_and_resumes(tmp_path, few_dig
     _, whole = fit(TINY, each_epoch=seen)
     assert len(set(whole.curves["bias"])) == 2 and whole.curves["mode"] == [True, True]
     fit(dataclasses.replace(TINY, epochs=1), folder=tmp_path, each_epoch=seen)
+    with pytest.raises(ValueError, match=r"it measured \['bias', 'mode'\]; each_epoch must"):
+        fit(TINY, folder=tmp_path, resume=True)
     _, resumed = fit(TINY, folder=tmp_path, resume=True, each_epoch=seen)
     assert resumed.repeatable() == whole.repeatable()
+    fit(dataclasses.replace(TINY, epochs=1), folder=tmp_path / "plain")
+    with pytest.raises(ValueError, match="it measured nothing; each_epoch must"):
+        fit(TINY, folder=tmp_path / "plain", resume=True, each_epoch=seen)
 
 
 def test_frozen_mixture_is_twice_as_long_and_differs_by_seed():
@@ -362,9 +388,34 @@ def test_low_precision_trains_with_float32_weights():
     assert record.accuracy("test/clean") > 40
 
 
+def test_auto_is_float32_where_there_is_no_bf16(monkeypatch):
+    # Apple's builds of torch have no oneDNN: neither it nor the operator that asks it.
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    monkeypatch.setattr(torch.ops, "mkldnn", None)
+    assert fit(dataclasses.replace(TINY, precision="auto"))[1].config["bf16"] is False
+
+
+@pytest.mark.parametrize("optimizer", ["rmsprop", "adam", "sgd"])
+def test_a_checkpoint_from_a_gpu_goes_on_here(optimizer, tmp_path):
+    config = dataclasses.replace(TINY, optimizer=optimizer)
+    fit(config, folder=tmp_path)
+    longer = dataclasses.replace(config, epochs=3)
+    _, whole = fit(longer)
+    path = tmp_path / checkpoints.FILE
+    found = torch.load(path)
+    for group in found["optimizer"]["param_groups"]:  # as a CUDA graph wants them
+        group["lr"] = torch.tensor(group["lr"])
+        if "capturable" in group:
+            group["capturable"] = True
+    torch.save(found, path)
+    _, resumed = fit(longer, folder=tmp_path, resume=True)
+    assert resumed.hashes == whole.hashes
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
+        ({"momentum": 0.9}, "momentum=0.9, optimizer='adam'; wanted sgd or rmsprop"),
         ({"model": "nope"}, "model='nope' is unknown; wanted one of fc"),
         ({"optimizer": "lbfgs"}, "optimizer='lbfgs' is unknown; wanted one of adam"),
         ({"schedule": "up"}, "schedule='up' is unknown"),
