@@ -181,11 +181,6 @@ def score(model: nn.Module, task: str, asked: Squares) -> dict:
     return {"correct": int(right.sum()), "total": len(asked), **measured, "missed": missed}
 
 
-def solve(task: str, network: str, split: str = "uniform", seed: int = 0, **options) -> dict:
-    """`solved` without the network."""
-    return solved(task, network, split, seed, **options)[1]
-
-
 def solved(
     task: str,
     network: str,

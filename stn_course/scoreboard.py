@@ -18,7 +18,6 @@ __all__ = [
     "markdown",
     "mean_sd_text",
     "rows",
-    "word_accuracy",
 ]
 
 NOT_YET = "not yet run"
@@ -54,22 +53,6 @@ def rows(kind: str | None = None, folder: Path | None = None) -> list[dict]:
             }
         )
     return table
-
-
-def word_accuracy(
-    experiment: str, which: str = "test/sequences", folder: Path | None = None
-) -> tuple[float, float, int]:
-    """Percent of rows with every digit right: mean, standard deviation over seeds, seeds.
-
-    Raises LookupError where ``experiment`` has no record, KeyError for one not of rows.
-    """
-    runs = records.load(experiment, folder)
-    if not runs:
-        raise LookupError(f"experiment={experiment!r} has no record; make it with `stn-course run`")
-    counts = [run.results.get(which, {}) for run in runs]
-    if any("words" not in count for count in counts):
-        raise KeyError(f"which={which!r} of {experiment} is no set of rows: it has no words")
-    return records.mean_sd([100 * count["words"] / count["rows"] for count in counts])
 
 
 def _percent(published: str) -> str:

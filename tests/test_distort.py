@@ -115,19 +115,25 @@ def test_pose_keeps_the_aspect():
 def test_same_seed_same_images_and_no_global_randomness(name):
     images = data.mnist("test").images[:20]
     before = torch.get_rng_state()
-    first = data.freeze(images, name, 7, batch=8)
+    labels = torch.zeros(20, dtype=torch.long)
+
+    def freeze(seed):
+        return data.frozen(name, images, labels, seed, batch=8)[0].images
+
+    first = freeze(7)
     assert first.dtype == torch.uint8 and first.shape == (20, *recipes.shape(name))
-    assert torch.equal(first, data.freeze(images, name, 7, batch=8))
-    assert not torch.equal(first, data.freeze(images, name, 8, batch=8))
+    assert torch.equal(first, freeze(7))
+    assert not torch.equal(first, freeze(8))
     assert torch.equal(before, torch.get_rng_state())
 
 
 def test_clear_errors():
     with pytest.raises(ValueError, match="name='melt' is unknown; wanted one of hard"):
-        data.freeze(torch.zeros(1, 1, 2, 2, dtype=torch.uint8), "melt", 0)
+        data.frozen("melt", torch.zeros(1, 1, 2, 2, dtype=torch.uint8), torch.zeros(1), 0)
     with pytest.raises(TypeError, match=r"torch.float32; wanted torch.uint8"):
-        data.freeze(torch.zeros(1, 1, 2, 2), "hard", 0)
+        data.frozen("hard", torch.zeros(1, 1, 2, 2), torch.zeros(1), 0)
 
 
 def test_no_image_at_all_is_fine():
-    assert len(data.freeze(torch.zeros(0, 1, 28, 28, dtype=torch.uint8), "hard", 0)) == 0
+    none = torch.zeros(0, 1, 28, 28, dtype=torch.uint8)
+    assert len(data.frozen("hard", none, torch.zeros(0), 0)[0].images) == 0

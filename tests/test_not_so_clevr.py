@@ -36,7 +36,7 @@ def test_coordconv_classifies_with_7553_parameters():
 @pytest.mark.parametrize("task", TASKS)
 def test_a_result_is_json_and_follows_from_its_seed(task, network):
     one, same, other = (
-        not_so_clevr.solve(task, network, "uniform", seed, **SMALL) for seed in (1, 1, 2)
+        not_so_clevr.solved(task, network, "uniform", seed, **SMALL)[1] for seed in (1, 1, 2)
     )
     assert json.loads(json.dumps(one)) == one
     assert one["losses"] == same["losses"] != other["losses"] and len(one["losses"]) == 3
@@ -49,7 +49,7 @@ def test_a_result_is_json_and_follows_from_its_seed(task, network):
 
 def test_training_leaves_the_global_stream_alone():
     state = torch.random.get_rng_state()
-    not_so_clevr.solve("regression", "conv", **SMALL)
+    not_so_clevr.solved("regression", "conv", **SMALL)
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
@@ -88,8 +88,8 @@ def test_scores_of_known_answers(task):
 
 def test_coordconv_points_where_it_never_looked_and_conv_cannot():
     budget = {"task": "classification", "split": "quadrant", "batch_size": 8, "steps": 120}
-    coord = not_so_clevr.solve(network="coordconv", **budget)
-    conv = not_so_clevr.solve(network="conv", **budget)
+    coord = not_so_clevr.solved(network="coordconv", **budget)[1]
+    conv = not_so_clevr.solved(network="conv", **budget)[1]
     assert conv["test"]["correct"] == 0 and conv["test"]["distance"] > 5
     assert coord["test"]["correct"] > 0.2 * coord["test"]["total"]
     assert coord["test"]["distance"] < 4
@@ -97,12 +97,12 @@ def test_coordconv_points_where_it_never_looked_and_conv_cannot():
 
 def test_bad_input_is_named():
     with pytest.raises(ValueError, match="task='naming'; wanted one of"):
-        not_so_clevr.solve("naming", "conv")
+        not_so_clevr.solved("naming", "conv")
     with pytest.raises(ValueError, match="network='mlp'; wanted one of"):
-        not_so_clevr.solve("regression", "mlp")
+        not_so_clevr.solved("regression", "mlp")
     with pytest.raises(ValueError, match="canvas=48; wanted a power of two"):
         not_so_clevr.build("rendering", "conv", 48)
     with pytest.raises(ValueError, match="split='corner'"):
-        not_so_clevr.solve("regression", "conv", "corner")
+        not_so_clevr.solved("regression", "conv", "corner")
     with pytest.raises(ValueError, match="steps=0, batch_size=32"):
-        not_so_clevr.solve("regression", "conv", steps=0)
+        not_so_clevr.solved("regression", "conv", steps=0)

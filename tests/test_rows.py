@@ -70,8 +70,19 @@ def test_frozen_rows_are_the_published_set_to_the_pixel():
     assert held.images.shape == (1000, 1, 40, 40) and held.labels.shape == (1000,)
 
 
+def test_published_rows_follow_a_changed_environment(monkeypatch, tmp_path):
+    here = data.published_rows("cluttered", "test")
+    assert data.published_rows("cluttered", "test") is here
+    monkeypatch.delenv("STN_COURSE_DATA", raising=False)
+    monkeypatch.setenv("STN_COURSE_CACHE", str(tmp_path))
+    monkeypatch.setenv("STN_COURSE_OFFLINE", "1")
+    assert "sample" in data.published_rows("cluttered", "test").source
+
+
 def test_wrong_names_and_sizes_are_refused(digits):
     with pytest.raises(ValueError, match="name='pairs'.*cluttered"):
         data.published_rows("pairs", "train")
+    with pytest.raises(ValueError, match="split is 'tset'; wanted one of 'train'"):
+        data.published_rows("cluttered", "tset")
     with pytest.raises(ValueError, match="wanted .B, 1, 28, 28"):
         recipes.make("sequences", digits[0][:, :, 1:], digits[1], seeded())

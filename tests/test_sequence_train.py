@@ -118,19 +118,6 @@ def test_what_a_row_reader_looks_at_stands_side_by_side(few):
     assert np.allclose(seen.losses, -np.log(picked).sum(1), atol=1e-3)
 
 
-def test_word_accuracy_of_records(tmp_path):
-    for seed, words in enumerate((90, 94)):
-        results = {"test/sequences": {"correct": 290, "total": 300, "words": words, "rows": 100}}
-        fields = {"config": {}, "digits": "", "parameters": 1, "curves": {}, "hashes": {}}
-        save(RunRecord("toy", seed, results=results, **fields), tmp_path)
-    mean, sd, n = scoreboard.word_accuracy("toy", folder=tmp_path)
-    assert (mean, n) == (92, 2) and sd == pytest.approx(8**0.5)
-    with pytest.raises(KeyError, match="test/clean.* of toy is no set of rows"):
-        scoreboard.word_accuracy("toy", "test/clean", tmp_path)
-    with pytest.raises(LookupError, match="stn-course run"):
-        scoreboard.word_accuracy("absent", folder=tmp_path)
-
-
 # A process of its own, for its highest mark is asked for; 20 000 rows are measured at the end.
 AN_EPOCH = """
 import resource, sys, torch

@@ -12,7 +12,6 @@ from stn_course.data.clutter_set import ClutterSet
 from stn_course.data.digits import (
     Digits,
     FullMnistNeededError,
-    describe_source,
     is_sample,
     mnist,
     source,
@@ -20,7 +19,7 @@ from stn_course.data.digits import (
 from stn_course.data.distort import Distorted
 from stn_course.data.files import CorruptFileError, DownloadError
 from stn_course.data.published import PUBLISHED_SHA256, Row, fetch_all
-from stn_course.data.recipes import DISTORTIONS, TASKS, freeze, frozen, kinds
+from stn_course.data.recipes import DISTORTIONS, TASKS, frozen, kinds
 from stn_course.data.rows import Rows, published_rows
 from stn_course.data.scenes import Placed, Sums, addition, colocalisation, glimpse_boxes, iou
 
@@ -44,9 +43,7 @@ __all__ = [
     "addition",
     "cluttered",
     "colocalisation",
-    "describe_source",
     "fetch_all",
-    "freeze",
     "frozen",
     "generate",
     "glimpse_boxes",

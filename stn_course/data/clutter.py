@@ -18,6 +18,7 @@ from stn_course.data.digits import (
     SPLITS,
     Digits,
     FullMnistNeededError,
+    check_split,
     is_sample,
     mnist,
 )
@@ -93,7 +94,7 @@ def sequences(split: str, allow_sample: bool = False) -> ClutterSet:
     Raises ValueError for another split, and FullMnistNeededError when only the 5 000-digit sample
     is here; `allow_sample` takes it, and `source` then says that this is not the published set.
     """
-    _check_split(split)
+    check_split(split)
     return generate(PUBLISHED_100, allow_sample)[split]
 
 
@@ -108,7 +109,7 @@ def cluttered(split: str, allow_sample: bool = False, origin: str = "auto") -> C
     Raises ValueError for another split or origin, FileNotFoundError without the file, and
     FullMnistNeededError as `sequences` does.
     """
-    _check_split(split)
+    check_split(split)
     if origin not in ("auto", "mnist", "file"):
         raise ValueError(f"origin is {origin!r}; wanted 'auto', 'mnist' or 'file'")
     if origin == "auto":
@@ -119,11 +120,6 @@ def cluttered(split: str, allow_sample: bool = False, origin: str = "auto") -> C
     if not found:
         raise FileNotFoundError(f"{FILE_40} is neither in STN_COURSE_DATA nor in the cache")
     return _read_file_40(split, *found)
-
-
-def _check_split(split: str) -> None:
-    if split not in SPLITS:
-        raise ValueError(f"split is {split!r}; wanted one of {', '.join(map(repr, SPLITS))}")
 
 
 def _file_40() -> tuple[Path, str] | None:

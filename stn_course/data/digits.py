@@ -96,16 +96,6 @@ def _source(settings: Settings) -> str:
     return "full MNIST (70 000 digits) from " + " and ".join(sorted({k for _, k in files.values()}))
 
 
-def describe_source() -> str:
-    """`source()` as sentences for a page: what it is, and what to do if it is the sample."""
-    if not is_sample():
-        return f"These are digits of the {source()}, verified by SHA-256."
-    return (
-        f"These digits are the {SAMPLE}: the full MNIST was not found and could not be "
-        "downloaded. Run `stn-course data` with a network to work on all 70 000."
-    )
-
-
 def mnist(split: str) -> Digits:
     """MNIST digits: "train" 50 000, "valid" 10 000, "test" 10 000 (`t10k`).
 
@@ -115,9 +105,14 @@ def mnist(split: str) -> Digits:
     Raises ValueError for another split, CorruptFileError for a file with a wrong SHA-256, and
     DownloadError when mirrors answered but none had the right bytes.
     """
+    check_split(split)
+    return _mnist(split, read_settings())
+
+
+def check_split(split: str) -> None:
+    """ValueError unless ``split`` is "train", "valid" or "test"."""
     if split not in SPLITS:
         raise ValueError(f"split is {split!r}; wanted one of {', '.join(map(repr, SPLITS))}")
-    return _mnist(split, read_settings())
 
 
 @lru_cache

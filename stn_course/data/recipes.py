@@ -94,30 +94,24 @@ def frozen(
 ) -> tuple[Distorted | Sums | Rows, Tensor]:
     """As `make`, once for all of uint8 ``images`` [N, 1, H, W]; its images are uint8 too.
 
-    Raises ValueError for an unknown name, TypeError for images that are not uint8.
+    Drawn on the CPU and then brought to the images' device: each device has a stream of its own,
+    and a seed shall mean one set.  Raises ValueError for an unknown name, TypeError for images that are not uint8.
     """
     _check(name, (*DISTORTIONS, *TASKS))
     if images.dtype != torch.uint8:
         raise TypeError(f"images are {images.dtype}; wanted torch.uint8")
-    generator = Generator(images.device).manual_seed(seed)
+    device, generator = images.device, Generator().manual_seed(seed)
     made, made_labels = [], []
-    for part, its_labels in zip(images.split(batch), labels.split(batch), strict=True):
+    for part, its_labels in zip(images.cpu().split(batch), labels.cpu().split(batch), strict=True):
         one, new_labels = make(name, part.float() / 255, its_labels, generator)
         whole = one.images.mul(255).round().to(torch.uint8)
         made.append(dataclasses.replace(one, images=whole))
         made_labels.append(new_labels)
     fields = {
-        f.name: torch.cat([getattr(one, f.name) for one in made])
+        f.name: torch.cat([getattr(one, f.name) for one in made]).to(device)
         for f in dataclasses.fields(made[0])
     }
-    return type(made[0])(**fields), torch.cat(made_labels)
-
-
-def freeze(images: Tensor, name: str, seed: int, batch: int = 2000) -> Tensor:
-    """The images alone of `frozen`, for a recipe that leaves the labels as they are."""
-    _check(name, DISTORTIONS)
-    none = torch.zeros(len(images), dtype=torch.long, device=images.device)
-    return frozen(name, images, none, seed, batch)[0].images
+    return type(made[0])(**fields), torch.cat(made_labels).to(device)
 
 
 # ---------------------------------------------------------------- each kind alone

@@ -12,7 +12,8 @@ from torch import Generator, Tensor
 
 from stn_course.data.clutter import PUBLISHED_40, PUBLISHED_100, SIDE, ClutterRecipe, generate
 from stn_course.data.clutter_set import ClutterSet
-from stn_course.data.digits import Digits
+from stn_course.data.digits import Digits, check_split
+from stn_course.data.files import Settings, read_settings
 from stn_course.data.scenes import paste
 
 ROWS = {"cluttered": PUBLISHED_40, "sequences": PUBLISHED_100}
@@ -88,14 +89,20 @@ def as_bytes(made: ClutterSet, part: slice) -> Tensor:
     return made.images(part).mul_(256).clamp_(max=255).to(torch.uint8)
 
 
-@lru_cache(maxsize=6)
 def published_rows(name: str, split: str, allow_sample: bool = True) -> Digits:
     """The published set ``name`` ("cluttered" or "sequences") as uint8 [N, 1, H, W].
 
-    The 60 000 sequences take 600 MB.  Raises ValueError for another name.
+    The 60 000 sequences take 600 MB; what was made is kept.  Raises ValueError for another name
+    or split.
     """
     if name not in ROWS:
         raise ValueError(f"name={name!r} is unknown; wanted one of {', '.join(ROWS)}")
+    check_split(split)
+    return _published_rows(name, split, allow_sample, read_settings())
+
+
+@lru_cache(maxsize=6)
+def _published_rows(name: str, split: str, allow_sample: bool, settings: Settings) -> Digits:
     made = generate(ROWS[name], allow_sample)[split]
     pixels = torch.empty(len(made), 1, made.canvas, made.canvas, dtype=torch.uint8)
     for start in range(0, len(made), 500):
