@@ -18,11 +18,9 @@ _SETTINGS = {  # of SE's runs, the end of their names: (what it is called, the s
 PAIRS = {
     "S4": {
         "a transformer before FC": ("xq-fc-hard", "xq-stn-fc-hard", "test/hard"),
-        "ours for XQ's": ("xq-stn-fc-hard", "hard-fc-stn", "test/hard"),
     },
     "S5": {
         "a transformer before the CNN": ("xq-cnn-mild", "xq-stn-cnn-mild", "test/mild"),
-        "ours for XQ's": ("xq-stn-cnn-mild", "mild-stn", "test/mild"),
     },
     "S8": {"asking for the pose": ("hr-stn", "hr-upright", "test/hr")},
     "S9": {"a transformer before HY's CNN": ("hy-cnn", "hy-stn", "test/clean")},

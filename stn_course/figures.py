@@ -1,7 +1,6 @@
 """Every comparison that the records allow, drawn: one dot plot a scoreboard row, its histories."""
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -110,9 +109,11 @@ def residuals(runs: dict[str, list[RunRecord]], start: str) -> Figure | None:
     for name, made in runs.items():
         for when in ("before", "after"):
             probes = [r.probes.get(when, {}) for r in made]
-            found = [probe[start]["median"] for probe in probes if start in probe]
+            medians = [probe[start]["median"] for probe in probes if start in probe]
+            found = [m for m in medians if m is not None]  # None: beyond the horizon
+            lost = len(medians) - len(found)
             if found:
-                rows[f"{name}, {when}"] = found
+                rows[f"{name}, {when}" + f" ({lost} beyond the horizon)" * (lost > 0)] = found
     xlabel = f"corners off {FROM[start]}, median over the images (pixels)"
     return dots(rows, {}, xlabel) if rows else None
 
@@ -134,11 +135,13 @@ def draw_all(out: Path, names: Sequence[str] = (), folder: Path | None = None) -
     missing: list[str] = []
     for name in names or known:
         mine = [row for row in ROWS if row.row == name]
-        parts = [list(part) for _, part in groupby(mine, lambda r: (r.task, r.kind))]
+        parts: dict[tuple[str, str], list[Row]] = {}
+        for row in mine:
+            parts.setdefault((row.task, row.kind), []).append(row)
         runs = {r.experiment: records.load(r.experiment, folder) for r in mine if r.experiment}
         missing += [experiment for experiment, made in runs.items() if not made]
         number = 0
-        for part in parts:
+        for part in parts.values():
             figure = _comparison(part, runs)
             if figure is not None:
                 number += 1

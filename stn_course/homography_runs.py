@@ -1,5 +1,7 @@
 """What a homography network leaves of the perspective: its horizon, and the corners in pixels."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -35,21 +37,21 @@ def corner_places(theta: Tensor, reach: float = 1.0) -> Tensor:
     return torch.where(w > 0, places[..., :2] / w, torch.inf)
 
 
-def corner_residual(places: Tensor, aim: Tensor, pixels: float) -> dict[str, float | int]:
+def corner_residual(places: Tensor, aim: Tensor, pixels: float) -> dict[str, float | int | None]:
     """How far the output's corners are read from ``aim`` [4, 2], over the images.
 
     ``places`` [B, 4, 2]: `corner_places` of theta from the output to the digit as it was
     written.  An image's residual is the mean distance of its four corners in pixels, ``pixels``
     being half a side.
     ``median`` and ``q90`` (9 of 10 images are below) over all images; ``beyond`` counts those
-    with a corner beyond the horizon, whose residual is infinite.
+    with a corner beyond the horizon, whose residual is infinite.  Where it is that of too many
+    to say a median or ``q90``, that is None.
     """
     distance = pixels * (places - aim).norm(dim=2).mean(1).double()  # [B]
     beyond = ~distance.isfinite()
-    largest = distance[~beyond].amax() if not beyond.all() else distance.new_tensor(0.0)
-    distance = distance.where(~beyond, largest)  # JSON has no infinity; ``beyond`` says how many
     q = torch.tensor([0.5, 0.9], dtype=distance.dtype, device=distance.device)
-    median, q90 = distance.quantile(q).tolist()
+    found = distance.where(~beyond, torch.inf).quantile(q).tolist()
+    median, q90 = (v if math.isfinite(v) else None for v in found)  # JSON has no infinity
     return {"median": median, "q90": q90, "beyond": int(beyond.sum()), "n": len(distance)}
 
 

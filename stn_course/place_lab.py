@@ -127,7 +127,10 @@ def tilt_row(experiment: str, which: str) -> list[str]:
         )
         # Before there is one set of images and nothing to vary.
         told = [f"{before[0]:.2f} px"] if before else []
-        told += [scoreboard.mean_sd_text(after, " px")] if after else []
+        if None in after:
+            told += ["beyond the horizon"]
+        elif after:
+            told += [scoreboard.mean_sd_text(after, " px")]
         row.append(", then ".join(told) or "-")
     least = [run.probes["w"]["smallest"] for run in runs if "w" in run.probes]
     return [*row, f"{min(least):.2f}" if least else "-"]

@@ -70,6 +70,16 @@ def test_the_inverse_of_the_truth_leaves_no_residual():
     assert after["median"] < 1e-3 and after["q90"] < 1e-2 and after["beyond"] == 0
 
 
+def test_corners_beyond_the_horizon_are_no_small_residual():
+    places = runs.corner_places(some_homographies(10))
+    aim = torch.tensor(runs.CORNERS)
+    for beyond, median, q90 in [(0, True, True), (2, True, False), (6, False, False)]:
+        places[:beyond] = torch.inf
+        found = runs.corner_residual(places, aim, 14)
+        assert found["beyond"] == beyond
+        assert (found["median"] is not None, found["q90"] is not None) == (median, q90)
+
+
 def test_a_residual_in_pixels_is_what_one_counts():
     moved = geometry.affine(shift=(-6 / 28, 0.0)).repeat(5, 1, 1)  # 3 pixels of 28
     places = runs.corner_places(moved)

@@ -86,6 +86,19 @@ def test_figures_are_drawn_from_the_records_that_are_there(tmp_path):
     assert "xq-cnn-hard" in said[4] and "se-01" in said[4] and "xq-fc-hard" not in said[4]
 
 
+def test_rows_of_one_task_and_kind_share_a_panel(tmp_path, monkeypatch):
+    titles = []
+    written = figures._written
+    monkeypatch.setattr(
+        figures,
+        "_written",
+        lambda figure, path: titles.append(figure.axes[0].get_title()) or written(figure, path),
+    )
+    list(figures.draw_all(tmp_path, ["S12", "S16"]))  # the committed records
+    panels = [title for title in titles if ": " in title]
+    assert len(panels) == len(set(panels)) and any("S16" in title for title in panels)
+
+
 def test_paired_differences_and_residuals_are_drawn_of_what_is_there(tmp_path):
     pairs = {"fc": ("xq-fc-hard", "xq-stn-fc-hard", "test/hard"), "none": ("a", "b", "test/hard")}
     assert figures.paired(pairs, tmp_path) is None
