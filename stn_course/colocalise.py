@@ -194,8 +194,11 @@ def descend(
 
 
 def record(name: str, seed: int, which: str) -> RunRecord:
-    """One finder a class on ``which`` of `PATCHES`; correct is IoU > .5."""
-    start, code, digits = time.perf_counter(), encoder(seed), data.mnist("train")
+    """One finder a class on ``which`` of `PATCHES`; correct is IoU > .5.
+
+    The scenes are of test digits: the encoder learned from labelled training digits.
+    """
+    start, code, digits = time.perf_counter(), encoder(seed), data.mnist("test")
     found = {k: search(scenes_of(digits, k, PATCHES[which], seed), code, seed) for k in range(10)}
     right, as_found = (
         {str(k): int((f.ious(centred) > 0.5).sum()) for k, f in found.items()}

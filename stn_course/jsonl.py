@@ -6,7 +6,6 @@ from pathlib import Path
 from stn_course import records
 from stn_course.records import RunRecord
 
-
 Check = Callable[[RunRecord], None]  # raises ValueError for a record that is not wanted
 
 

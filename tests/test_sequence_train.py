@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from stn_course import assess, catalogue_04, config, models, run_folder, scoreboard, sets
+from stn_course import assess, catalogue_04, config, models, run_folder, sets
 from stn_course.data import Digits
 from stn_course.looks import look
-from stn_course.records import RunRecord, save
 from stn_course.train import Config, fit
 
 CPU = torch.device("cpu")

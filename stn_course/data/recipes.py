@@ -95,7 +95,8 @@ def frozen(
     """As `make`, once for all of uint8 ``images`` [N, 1, H, W]; its images are uint8 too.
 
     Drawn on the CPU and then brought to the images' device: each device has a stream of its own,
-    and a seed shall mean one set.  Raises ValueError for an unknown name, TypeError for images that are not uint8.
+    and a seed shall mean one set.  Raises ValueError for an unknown name, TypeError for images
+    that are not uint8.
     """
     _check(name, (*DISTORTIONS, *TASKS))
     if images.dtype != torch.uint8:
