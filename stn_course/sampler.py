@@ -154,8 +154,8 @@ def bilinear_sample(
     x, y = grid.flatten(1, 2).unbind(2)  # [B, H*W]
     x = _to_padded(x, width, align_corners).clamp(0, width + 1)
     y = _to_padded(y, height, align_corners).clamp(0, height + 1)
-    x0, y0 = x.detach(), y.detach()
-    x0, y0 = (x0.round(), y0.round()) if mode == "nearest" else (x0.floor(), y0.floor())
+    nearest = mode == "nearest"  # half-way: the even one in the image, which counts one less
+    x0, y0 = ((c - 1).round() + 1 if nearest else c.floor() for c in (x.detach(), y.detach()))
     # Whole numbers before they are multiplied: float32 counts pixels only up to 4096 x 4096.
     index = (y0.long() * (width + 3) + x0.long())[:, None].expand(-1, images.shape[1], -1)
 
@@ -163,7 +163,7 @@ def bilinear_sample(
         """The pixel that lies so many rows and columns after (x0, y0)."""
         return padded[:, :, row * (width + 3) + column :].gather(2, index)  # [B, C, H*W]
 
-    if mode == "nearest":
+    if nearest:
         out = read(0, 0)
     else:
         right, down = (x - x0)[:, None].to(dtype), (y - y0)[:, None].to(dtype)

@@ -426,6 +426,68 @@ def test_bad_values_are_refused_in_compiled_code_too():
 
 
 @COMPILER
-def test_numbers_too_large_to_calculate_with_are_refused():
-    with pytest.raises(ValueError, match="transform must be smaller than 1e30"):
-        fused.warp(IMAGES, THETA * 1e32)
+def test_what_only_the_c_program_refuses_is_the_samplers():
+    images, edge = torch.rand(1, 1, 28, 28), torch.eye(3).repeat(1, 1, 1)
+    # A corner's w is 1e-8 by one rounding and 0 by another.
+    edge[0, 2] = torch.tensor([0.45812299847602844, -0.5889766812324524, 1.009703278541565])
+    for x, theta in ((IMAGES, THETA * 1e32), (images, edge)):
+        inputs = [x.clone().requires_grad_(), theta.clone().requires_grad_()]
+        same([fused.warp(*inputs)], [sampler.warp(*inputs)])
+        weights = torch.rand(fused.warp(*inputs).shape)
+        ours, theirs = (
+            torch.autograd.grad(w(*inputs), inputs, weights) for w in (fused.warp, sampler.warp)
+        )
+        same(ours, theirs)
+
+
+@COMPILER
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_torchs_default_type_and_device_change_nothing(dtype):
+    cases = [draw(seed) for seed in range(6)]
+    wanted = [run(case) for case in cases]
+    torch.set_default_dtype(dtype)
+    try:
+        found = [run(case) for case in cases]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    inputs = [single(case) for case in cases]
+    with torch.device("meta"):
+        again = [run(*pair) for pair in zip(cases, inputs, strict=True)]
+    for a, b, c in zip(wanted, found, again, strict=True):
+        same(a, b)
+        same(a, c)
+
+
+@COMPILER
+def test_a_fill_need_not_be_contiguous():
+    images, theta = torch.rand(2, 3, 8, 8), geometry.affine(scale=0.5, batch=2)
+    for fill in (
+        torch.tensor([[0.1, 0.5, 0.9]]).expand(2, 3),
+        torch.rand(3, 2).T,
+        torch.rand(2, 6)[:, ::2],
+    ):
+        inputs = images.clone().requires_grad_(), theta.clone().requires_grad_()
+        weights = torch.rand(2, 3, 8, 8)
+        found, wanted = (
+            [out := warp(*inputs, fill=fill), *torch.autograd.grad(out, inputs, weights)]
+            for warp in (fused.warp, sampler.warp)
+        )
+        for a, b in zip(found, wanted, strict=True):
+            assert torch.allclose(a, b, atol=1e-4)
+
+
+@COMPILER
+@pytest.mark.filterwarnings("ignore:fused.warp fell back")
+def test_batched_gradients():
+    x, theta = torch.rand(1, 2, 4, 5), geometry.affine(angle=20.0, scale=0.8)
+    for k in range(2):
+        inputs = [x, theta]
+
+        def moved(changed, k=k, inputs=inputs):
+            return fused.warp(*(inputs[:k] + [changed] + inputs[k + 1 :]))
+
+        whole, one_by_one = (
+            torch.autograd.functional.jacobian(moved, inputs[k], vectorize=many)
+            for many in (True, False)
+        )
+        assert torch.allclose(whole, one_by_one, atol=1e-5)

@@ -71,6 +71,13 @@ def test_nearest_is_torchs(padding, align_corners):
     flags = {"padding_mode": padding, "align_corners": align_corners, "mode": "nearest"}
     ours = s.bilinear_sample(images, grid, padding, None, align_corners, "nearest")
     near(ours, F.grid_sample(images, grid, **flags), 0)
+    for n in (5, 16):  # half-way between two pixels
+        x = torch.rand(1, 1, n, n)
+        half = s.affine_grid(torch.eye(2, 3)[None], (n // 2, n // 2))
+        assert torch.equal(
+            s.bilinear_sample(x, half, padding, None, align_corners, "nearest"),
+            F.grid_sample(x, half, **flags),
+        )
 
 
 @FLAGS

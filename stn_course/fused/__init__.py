@@ -45,7 +45,8 @@ def warp(
     for are computed; to the fill as well, where it is a tensor that needs one.
 
     Left to the sampler, with one warning for each reason: float64, mode="nearest", `torch.func`
-    transforms, forward-mode and second derivatives, other devices, a machine without a C compiler.
+    transforms, forward-mode, second and batched derivatives, other devices, a machine without a C
+    compiler.
     On a GPU values are not checked, which would wait for the device: an image whose transform is
     not finite or has a horizon in sight comes out as NaN.
     """

@@ -11,6 +11,7 @@ from stn_course.geometry import control_grid, tps_basis
 
 LARGEST = 2**31 - 1  # pixels of one padded plane: positions in it are 32-bit
 ENOUGH = 50_000  # pixels read for which it pays to wake one more thread
+WRITTEN = {"dtype": torch.float32, "device": "cpu"}  # whatever torch's defaults are by now
 
 
 class Warp(ctypes.Structure):
@@ -48,7 +49,7 @@ def _readable(images: Tensor) -> Tensor:
 def background(images: Tensor) -> Tensor:
     """`sampler.background_of` in float32; uint8 k is k / 255.  # [B, C]"""
     images, (batch, channels, h, w) = _readable(images), images.shape
-    out, scratch = images.new_empty((batch, channels), dtype=torch.float32), torch.empty(h * w)
+    out, scratch = torch.empty(batch, channels, **WRITTEN), torch.empty(h * w, **WRITTEN)
     call = Warp(
         batch=batch, channels=channels, h=h, w=w, uint8=images.dtype == torch.uint8,
         images=images.data_ptr(), out=out.data_ptr(), scratch=scratch.data_ptr(),
@@ -60,6 +61,7 @@ def background(images: Tensor) -> Tensor:
 def _run(name, images, transform, fill, size, padding, align_corners, **tensors) -> bool:
     """One call of the library; False if it refused the transform."""
     images, transform = _readable(images), transform.contiguous()
+    fill = None if fill is None else fill.contiguous()
     batch, channels, h, w = images.shape
     kind = transform.shape[1] if transform.shape[1:] in ((2, 3), (3, 3)) else 0
     basis = None
@@ -75,7 +77,7 @@ def _run(name, images, transform, fill, size, padding, align_corners, **tensors)
         border=padding == "border", align_corners=align_corners, threads=threads,
         **{key: _pointer(tensor) for key, tensor in tensors.items()},
     )  # fmt: skip
-    scratch = torch.empty(library().scratch_floats(call))
+    scratch = torch.empty(library().scratch_floats(call), **WRITTEN)
     call.scratch = scratch.data_ptr()
     return getattr(library(), name)(call) == 0
 
@@ -86,7 +88,7 @@ def forward(images, transform, fill, size, padding, align_corners) -> Tensor | N
     The result has the images' dtype, float32 for uint8. None: the transform was refused.
     """
     dtype = torch.float32 if images.dtype == torch.uint8 else images.dtype
-    out = torch.empty((*images.shape[:2], *size))
+    out = torch.empty((*images.shape[:2], *size), **WRITTEN)
     args = (images, transform, fill, size, padding, align_corners)
     return out.to(dtype) if _run("warp_forward", *args, out=out) else None
 
@@ -96,9 +98,9 @@ def backward(grad, images, transform, fill, padding, align_corners, needed):
     grad, size = grad.float().contiguous(), tuple(grad.shape[2:])
     images_needed, transform_needed, fill_needed = needed
     grads = (
-        torch.empty(images.shape) if images_needed else None,
-        torch.empty(transform.shape) if transform_needed else None,
-        torch.empty(images.shape[:2]) if fill_needed else None,
+        torch.empty(images.shape, **WRITTEN) if images_needed else None,
+        torch.empty(transform.shape, **WRITTEN) if transform_needed else None,
+        torch.empty(images.shape[:2], **WRITTEN) if fill_needed else None,
     )
     named = dict(zip(("grad_images", "grad_transform", "grad_fill"), grads, strict=True), grad=grad)
     done = _run("warp_backward", images, transform, fill, size, padding, align_corners, **named)

@@ -42,7 +42,9 @@ def _background(images: Tensor) -> Tensor:
 def _forward(images, transform, fill, height, width, padding, align_corners) -> Tensor:
     size = (height, width)
     out = _backend(images).forward(images, transform, fill, size, padding, align_corners)
-    return _refuse(transform, size, align_corners) if out is None else out
+    if out is None:  # the sampler says why not, or does it: rounding decides at the very horizon
+        return _sampled(images, transform, fill, size, padding, align_corners)
+    return out
 
 
 def _backward(grad, images, transform, fill, padding, align_corners, *asked):
@@ -50,20 +52,26 @@ def _backward(grad, images, transform, fill, padding, align_corners, *asked):
     backend = _backend(images)
     grads = backend.backward(grad, images, transform, fill, padding, align_corners, asked)
     if grads is None:
-        _refuse(transform, tuple(grad.shape[2:]), align_corners)
+        return _by_sampler(grad, (images, transform, fill), asked, padding, align_corners)
     to_images, *others = grads
     return to_images if to_images is None else to_images.to(images.dtype), *others
 
 
-def _refuse(transform: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
-    """The sampler's own error about a transform."""
-    if transform.shape[1:] == (2, 3):
-        sampler.affine_grid(transform, size, align_corners)
-    elif transform.shape[1:] == (3, 3):
-        sampler.homography_grid(transform, size, align_corners)
-    else:
-        sampler.tps_grid(transform, size, align_corners)
-    raise ValueError("transform must be smaller than 1e30, got numbers beyond")
+def _sampled(images, transform, fill, size, padding: str, align_corners: bool) -> Tensor:
+    return sampler.warp(plain(images), transform, size, padding, fill, align_corners)
+
+
+def _by_sampler(grad: Tensor, inputs, asked, padding: str, align_corners: bool) -> tuple:
+    """What `_backward` gives, by the sampler's own derivative; ``grad`` may be a batch of them."""
+    inputs = [
+        t.detach().requires_grad_() if needed else t
+        for t, needed in zip(inputs, asked, strict=True)
+    ]
+    with torch.enable_grad():
+        out = _sampled(*inputs, tuple(grad.shape[2:]), padding, align_corners)
+    sources = [t for t, needed in zip(inputs, asked, strict=True) if needed]
+    found = iter(torch.autograd.grad(out, sources, grad))
+    return tuple(next(found) if needed else None for needed in asked)
 
 
 # ---------------------------------------------------------------- as operators
@@ -124,6 +132,10 @@ def _keep(ctx, inputs, output) -> None:
 
 def _flow_back(ctx, grad: Tensor, function=backward_op):
     asked = [bool(needed) for needed in ctx.needs_input_grad[:3]]
+    if torch._C._functorch.is_legacy_batchedtensor(grad):  # vectorised Jacobians
+        say_once("batched gradients")
+        grads = _by_sampler(grad, ctx.saved_tensors, asked, ctx.padding, ctx.align_corners)
+        return *grads, None, None, None, None
     grads = function(grad, *ctx.saved_tensors, ctx.padding, ctx.align_corners, *asked)
     wanted = (g if needed else None for g, needed in zip(grads, asked, strict=True))
     return *wanted, None, None, None, None
@@ -149,7 +161,7 @@ def _flow_back_twice(ctx, *changes: Tensor):
         ]
         grad, images, transform, fill = inputs
         size = tuple(grad.shape[2:])
-        out = sampler.warp(plain(images), transform, size, ctx.padding, fill, ctx.align_corners)
+        out = _sampled(images, transform, fill, size, ctx.padding, ctx.align_corners)
         chosen = [i for i in range(3) if ctx.asked[i]]
         sources = [inputs[1 + i] for i in chosen]
         first = torch.autograd.grad(out, sources, grad, create_graph=True)
