@@ -128,7 +128,8 @@ def read_weights(path, model: nn.Module) -> nn.Module:
 
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist: no weights were kept there")
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise FileNotFoundError(f"{path} {what}: no weights were kept there")
     try:
         model.load_state_dict(load(path.read_bytes()))
     except (SafetensorError, RuntimeError) as error:

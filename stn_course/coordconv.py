@@ -5,12 +5,10 @@ solution", arXiv 1807.03247.  A convolution does the same everywhere, so it cann
 found something.  Two more input channels, x and y, tell it.
 """
 
-from functools import lru_cache
-
 import torch
 from torch import Tensor, nn
 
-from stn_course.geometry import pixel_centres
+from stn_course.geometry import kept, pixel_centres
 
 
 def add_coords(x: Tensor, radius: bool = False) -> Tensor:
@@ -29,9 +27,7 @@ def add_coords(x: Tensor, radius: bool = False) -> Tensor:
         raise TypeError(f"x is {got}; wanted a floating-point tensor [B, C, H, W]")
     if x.ndim != 4:
         raise ValueError(f"x has shape {list(x.shape)}; wanted [B, C, H, W]")
-    # What is made while a graph is recorded belongs to that graph and must not be kept.
-    channels = _channels if torch.compiler.is_compiling() or x.is_meta else _kept_channels
-    coords = channels(x.shape[2], x.shape[3], bool(radius), x.dtype, x.device)
+    coords = _kept_channels(x.shape[2], x.shape[3], bool(radius), x.dtype, x.device)
     return torch.cat([x, coords.expand(x.shape[0], -1, -1, -1)], 1)
 
 
@@ -45,7 +41,7 @@ def _channels(height, width, radius: bool, dtype: torch.dtype, device) -> Tensor
         return torch.stack(found)[None].to(dtype)
 
 
-@lru_cache(maxsize=64)
+@kept
 def _kept_channels(height, width, radius: bool, dtype: torch.dtype, device) -> Tensor:
     """`_channels`, made once for each size, type and device; good for training everywhere."""
     with torch.inference_mode(False):
@@ -60,13 +56,16 @@ class CoordConv2d(nn.Conv2d):
     `nn.Conv2d`: weight and bias are all there is to learn or to store, and padding is applied
     to the coordinates as it is to the image (zeros by default, as in the paper).
 
-    Raises ValueError for ``groups`` above 1: only the last group would know where it is.
+    Raises ValueError for no ``in_channels``, and for ``groups`` above 1: only the last group would
+    know where it is.
     """
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0, dilation=1,
         groups: int = 1, *, radius: bool = False, **options,
     ):  # fmt: skip
+        if not isinstance(in_channels, int) or in_channels < 1:
+            raise ValueError(f"in_channels={in_channels!r}; wanted those of the images, at least 1")
         if groups != 1:
             raise ValueError(f"groups={groups}; wanted 1: all outputs see coordinates")
         self.radius = bool(radius)

@@ -26,7 +26,7 @@ class Finding(NamedTuple):
 
 def report() -> list[Finding]:
     """Every check, in the order in which a failing one explains those after it."""
-    return [check() for check in (python, packages, device, digits, kernel, browser)]
+    return [check() for check in (python, packages, device, warp, digits, kernel, browser)]
 
 
 def main() -> int:
@@ -120,6 +120,20 @@ def device() -> Finding:
     if name == "cuda":
         return Finding("device", True, f"cuda: {torch.cuda.get_device_name()}")
     return Finding("device", True, f"cpu, {torch.get_num_threads()} threads")
+
+
+def warp() -> Finding:
+    """Whether the fast warp works here; without it the sampler does the same, more slowly."""
+    try:
+        from stn_course.fused import build
+    except ImportError as error:
+        return Finding("warp", False, f"{error}; install it: {INSTALL}", needed=False)
+    try:
+        build.library()
+    except build.BuildError as error:
+        why = str(error).splitlines()[0]
+        return Finding("warp", False, f"{why}; the sampler does its work", needed=False)
+    return Finding("warp", True, "fast: compiled by this machine's C compiler", needed=False)
 
 
 def digits() -> Finding:

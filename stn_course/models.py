@@ -53,6 +53,12 @@ def _known(argument: str, name: str, known):
     return known[name]
 
 
+def _check_images(size: Size, channels: int) -> None:
+    geometry.check_size(size)
+    if not isinstance(channels, int) or channels < 1:
+        raise ValueError(f"channels={channels!r}; wanted at least 1")
+
+
 def transformer(
     size: Size = (28, 28),
     channels: int = 1,
@@ -67,6 +73,7 @@ def transformer(
     ``bound`` goes to the transform (default: its own), ``glimpse`` is the size of what is
     read, and ``options`` (padding, pool, down, identity_start) go to `SpatialTransformer`.
     """
+    _check_images(size, channels)
     kind = _known("transform", transform, TRANSFORMS)
     head = kind() if bound is None else kind(bound=bound)
     net = _known("localiser", localiser, LOCALISERS)(head.n, size, channels)
@@ -91,6 +98,10 @@ def stn(
     the size of the whole, for classifiers that fit themselves to one; ``width`` goes to those
     that have it.
     """
+    if transformers < 1:
+        raise ValueError(f"transformers={transformers}; wanted at least 1")
+    if not isinstance(classes, int) or classes < 1:
+        raise ValueError(f"classes={classes!r}; wanted at least 1")
     made = [transformer(size, channels, **options) for _ in range(transformers)]
     front = made[0] if transformers == 1 else ParallelTransformers(*made)
     seen = made[0].output_size(tuple(size))

@@ -55,13 +55,25 @@ def register(
     pyramid.  Coordinates run from -1 to 1 on every level, so what the small picture found is
     where the larger one starts.
 
-    Raises ValueError for shapes that differ, and for levels, steps or rates that cannot be.
+    Raises TypeError for what is no floating-point tensor, ValueError for shapes that differ, for a
+    spline, which has no corners, and for levels, steps or rates that cannot be.
     """
+    for name, given in (("images", images), ("targets", targets)):
+        if not isinstance(given, Tensor) or not given.is_floating_point():
+            got = given.dtype if isinstance(given, Tensor) else type(given).__name__
+            raise TypeError(f"{name} are {got}; wanted a floating-point tensor [B, C, H, W]")
+    if isinstance(transform, geometry.ThinPlateSpline):
+        raise ValueError(f"transform={transform}; wanted one that makes a matrix")
     if images.shape != targets.shape:
         raise ValueError(f"images {list(images.shape)} and targets {list(targets.shape)} differ")
     if steps < 1 or not rate > 0:
         raise ValueError(f"steps={steps}, rate={rate}; wanted both above 0")
     transform = geometry.Homography() if transform is None else transform
+    with torch.enable_grad():
+        return _descend(images, targets, levels, steps, rate, transform)
+
+
+def _descend(images, targets, levels: int, steps: int, rate: float, transform) -> Registration:
     raw = transform.identity().to(images).repeat(len(images), 1).requires_grad_()  # [B, 8]
     losses = []
     for small, aim in zip(pyramid(images, levels), pyramid(targets, levels), strict=True):

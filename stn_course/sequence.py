@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from stn_course import fused, geometry, sampler
 from stn_course.blocks import Size, dense, width_of
 from stn_course.sequence_designs import DESIGNS, Down, glimpse_size, strips
-from stn_course.transformers import SpatialTransformer
+from stn_course.transformers import SpatialTransformer, check_images, in_type, without_calls
 
 
 class RecurrentTransformer(SpatialTransformer):
@@ -58,12 +58,14 @@ class RecurrentTransformer(SpatialTransformer):
         """The transforms of each image, in float32: [B, steps, 2, 3]."""
         features, state, thetas = self.body(images), None, []  # [B, width]
         with torch.autocast(images.device.type, enabled=False):
-            features = features.float()
+            exact = torch.promote_types(self.head[0].weight.dtype, torch.float32)
+            features = features.to(exact)
+            cell, head = in_type(exact, self.cell), in_type(exact, self.head)
             for step in range(self.steps):
                 if state is not None and self.detach_state:
                     state = state.detach()
-                state = self.cell(features, state)  # [B, state]
-                raw = self.head(state)  # [B, n]
+                state = cell(features, state)  # [B, state]
+                raw = head(state)  # [B, n]
                 raw = raw if self.starts is None else raw + self.starts[step]
                 thetas.append(self.transform(raw))  # [B, 2, 3]
         return torch.stack(thetas, 1)
@@ -118,6 +120,8 @@ class SequenceNet(nn.Module):
             raise ValueError(f"down={down}, glimpse={glimpse}; wanted one of them")
         counts = {"digits": digits, "classes": classes, "channels": channels}
         for name, count in counts.items():
+            if not isinstance(count, int):
+                raise TypeError(f"{name}={count!r}; wanted a whole number")
             if count < 1:
                 raise ValueError(f"{name}={count}; wanted at least 1")
         self.plan, self.padding = DESIGNS[design], padding
@@ -132,11 +136,15 @@ class SequenceNet(nn.Module):
         self.theta: Tensor | None = None
 
     def forward(self, images: Tensor) -> Tensor:
+        check_images(images)
         wanted = (self.channels, *self.size)
         if tuple(images.shape[1:]) != wanted:
             shape = ", ".join(map(str, wanted))
             raise ValueError(f"images have shape {list(images.shape)}; wanted [B, {shape}]")
         return self.reader(self.look(images)).reshape(-1, self.digits, self.classes)
+
+    def __getstate__(self) -> dict:
+        return without_calls(self.__dict__)
 
 
 class PlainCNN(SequenceNet):

@@ -8,11 +8,9 @@
   a localiser that sees a 25x25 average, a glimpse no larger than it must be, a strided stem.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from numbers import Real
 
 import torch
 from torch import Tensor, nn
@@ -128,19 +126,8 @@ DESIGNS = {
 
 
 def glimpse_size(size: Size, down: Down) -> Size:
-    """(H, W) of an image of ``size`` divided by ``down``, rounded down, at least 1.
-
-    ``down`` is a number above 0, or two of them for height and width: (4, 1) is a strip of a
-    quarter of the height.  Raises TypeError or ValueError for anything else.
-    """
-    size = geometry.check_size(size)
-    pair = (down, down) if isinstance(down, Real) else down
-    if not isinstance(pair, tuple | list) or not all(isinstance(d, Real) for d in pair):
-        raise TypeError(f"down={down!r}; wanted a number, or two for height and width")
-    if len(pair) != 2 or not all(0 < d < math.inf for d in pair):
-        raise ValueError(f"down={down!r}; wanted numbers above 0, one or two (height, width)")
-    # 100 / (100 / 83) is 82.999...: the little more makes it 83.
-    return tuple(max(1, int(n / d + 1e-9)) for n, d in zip(size, pair, strict=True))
+    """`geometry.divided`, of a checked ``size``."""
+    return geometry.divided(geometry.check_size(size), down)
 
 
 STRIP = 0.45  # of the image's width: every digit of the published rows fits into its own

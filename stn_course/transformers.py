@@ -4,6 +4,8 @@ Jaderberg et al. 2015, arXiv 1506.02025.  A localiser looks at the image and say
 read it; the image is read there; and the gradient tells the localiser where to look.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -21,8 +23,8 @@ class SpatialTransformer(nn.Module):
         rest, under autocast too, or theta would come in steps of 1/256.
     transform: a parametrisation of `geometry`, from raw numbers to a transform.
     size: (H, W) of the output, by default the input's divided by ``down`` (any number above
-        0, rounded down); ``pool`` halves it once more by averaging, so that a shrunken
-        picture is not read in gaps.
+        0, or two for height and width; rounded down); ``pool`` halves it once more by
+        averaging, so that a shrunken picture is not read in gaps.
     padding: what lies outside, as in `sampler.warp`.
     identity_start: zero weights and the identity's bias in that last linear layer, so that
         untrained it hands on what it gets (unless something bends it on the way, as a tanh
@@ -48,7 +50,7 @@ class SpatialTransformer(nn.Module):
         size: tuple[int, int] | None = None,
         padding: str = "background",
         pool: bool = False,
-        down: float = 1.0,
+        down: float | tuple[float, float] = 1.0,
         identity_start: bool = True,
     ):
         super().__init__()
@@ -60,8 +62,9 @@ class SpatialTransformer(nn.Module):
                 f"localiser ends in {localiser[linear].out_features} numbers; wanted the "
                 f"{transform.n} of {transform}"
             )
-        if not down > 0 or (size is not None and down != 1):
-            raise ValueError(f"down={down}, size={size}; wanted one of them, and down above 0")
+        geometry.divided((1, 1), down)  # refuses what is no number above 0, or two
+        if size is not None and down != 1:
+            raise ValueError(f"down={down}, size={size}; wanted one of them")
         if padding not in sampler.PADDINGS:
             raise ValueError(f"padding={padding!r}; wanted one of {sampler.PADDINGS}")
         self.body, self.head = localiser[:linear], localiser[linear:]
@@ -71,28 +74,29 @@ class SpatialTransformer(nn.Module):
         self.theta: Tensor | None = None
         self.keep_live, self.live = False, None
         if identity_start:
+            if self.head[0].bias is None:
+                raise ValueError(
+                    "localiser's last nn.Linear has no bias to start from the identity; wanted "
+                    "one, or identity_start=False"
+                )
             nn.init.zeros_(self.head[0].weight)
             with torch.no_grad():
                 self.head[0].bias.copy_(transform.identity())
 
     def locate(self, images: Tensor) -> Tensor:
         """The transform for each of ``images``, in float32 or better."""
+        check_images(images)
         features = self.body(images)  # [B, F]
-        own = self.head[0].weight.dtype
-        exact = torch.promote_types(own, torch.float32)
+        exact = torch.promote_types(self.head[0].weight.dtype, torch.float32)
         with torch.autocast(images.device.type, enabled=False):
-            if own == exact:
-                return self.transform(self.head(features.to(exact)))
-            parts = {name: p.to(exact) for name, p in self.head.named_parameters()}
-            return self.transform(functional_call(self.head, parts, features.to(exact)))
+            return self.transform(in_type(exact, self.head)(features.to(exact)))
 
     def __getstate__(self) -> dict:
-        # A copy is of what was learned: ``live`` belongs to one call's graph.
-        return self.__dict__ | {"live": None}
+        return without_calls(self.__dict__)
 
     def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(H, W) that images of (h, w) are read into, before ``pool``."""
-        return self.size or tuple(max(1, int(n / self.down)) for n in size)
+        return self.size or geometry.divided(size, self.down)
 
     def read(self, images: Tensor, theta: Tensor) -> Tensor:
         """``images`` where ``theta`` says, pooled if this transformer pools."""
@@ -112,10 +116,46 @@ def _last_linear(localiser: nn.Module) -> int:
     """Where in ``localiser`` its last linear layer stands."""
     if not isinstance(localiser, nn.Sequential):
         raise TypeError(f"localiser is {type(localiser).__name__}; wanted an nn.Sequential")
-    places = [k for k, layer in enumerate(localiser) if isinstance(layer, nn.Linear)]
-    if not places or localiser[places[-1]].bias is None:
-        raise ValueError("localiser has no nn.Linear with a bias to start from the identity")
-    return places[-1]
+    linear = [
+        k for k, layer in enumerate(localiser) for m in layer.modules() if isinstance(m, nn.Linear)
+    ]
+    if not linear or not isinstance(localiser[linear[-1]], nn.Linear):
+        where = f"inside layer {linear[-1]}" if linear else "nowhere"
+        raise ValueError(
+            f"localiser's last nn.Linear is {where}; wanted it as a layer of the nn.Sequential "
+            "itself, where theta is made"
+        )
+    if isinstance(localiser[linear[-1]], nn.LazyLinear):
+        raise ValueError("localiser's last layer is an nn.LazyLinear; wanted one that has its size")
+    return linear[-1]
+
+
+def check_images(images: Tensor) -> None:
+    if not isinstance(images, Tensor) or not images.is_floating_point():
+        got = images.dtype if isinstance(images, Tensor) else type(images).__name__
+        raise TypeError(f"images are {got}; wanted a floating-point tensor [B, C, h, w]")
+    if images.ndim != 4:
+        raise ValueError(f"images have shape {list(images.shape)}; wanted [B, C, h, w]")
+
+
+def in_type(dtype: torch.dtype, module: nn.Module) -> Callable[..., Tensor]:
+    """``module`` with its parameters in ``dtype``; their gradients find the way back."""
+    own = dict(module.named_parameters())
+    if all(p.dtype == dtype for p in own.values()):
+        return module
+    parts = {name: p.to(dtype) for name, p in own.items()}
+    return lambda *inputs: functional_call(module, parts, inputs)
+
+
+def without_calls(state: dict) -> dict:
+    """A module's ``state`` as a copy or a file has it: what was learned, of no call's graph.
+
+    ``live`` belongs to one, and ``theta`` too if a transform of `torch.func` made it.
+    """
+    theta = state.get("theta")
+    if theta is not None and torch._C._functorch.is_functorch_wrapped_tensor(theta):
+        theta = None
+    return state | {"theta": theta} | ({"live": None} if "live" in state else {})
 
 
 class ParallelTransformers(nn.Module):
@@ -128,6 +168,9 @@ class ParallelTransformers(nn.Module):
     def __init__(self, *transformers: SpatialTransformer):
         super().__init__()
         self.transformers = nn.ModuleList(_some(transformers))
+        sizes = [(each.size, each.down, each.pool) for each in transformers]
+        if any(size != sizes[0] for size in sizes):
+            raise ValueError(f"transformers have (size, down, pool) {sizes}; wanted all alike")
 
     def forward(self, images: Tensor) -> Tensor:
         return torch.cat([each(images) for each in self.transformers], 1)
@@ -158,6 +201,9 @@ class SequentialTransformers(nn.Module):
             each.theta = step.detach()
         self.theta = theta.detach()
         return seen
+
+    def __getstate__(self) -> dict:
+        return without_calls(self.__dict__)
 
 
 def _some(transformers: tuple) -> tuple:

@@ -105,6 +105,23 @@ def test_what_inference_mode_keeps_serves_training(noise):
     assert layer.weight.grad is not None
 
 
+def test_what_a_tracer_asked_for_is_not_kept(noise):
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    coordconv._kept_channels.cache_clear()
+    with FakeTensorMode():
+        add_coords(torch.rand(noise.shape))
+    torch.func.jacfwd(lambda x: add_coords(x).sum())(noise)
+    assert coordconv._kept_channels.cache_info().currsize == 0
+    assert type(add_coords(noise)) is torch.Tensor
+
+
+def test_there_are_images_to_convolve():
+    for wrong in (-2, -1, 0, 1.0):
+        with pytest.raises(ValueError, match=f"in_channels={wrong}; wanted those of the images"):
+            CoordConv2d(wrong, 4, 3)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_any_type(noise, dtype):
     made = add_coords(noise.to(dtype), radius=True)

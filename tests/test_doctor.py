@@ -8,8 +8,9 @@ import sys
 import pytest
 
 from stn_course import data, doctor
+from stn_course.fused import build
 
-ORDER = ["Python", "packages", "device", "digits", "kernel", "browser"]
+ORDER = ["Python", "packages", "device", "warp", "digits", "kernel", "browser"]
 
 
 def test_this_machine_is_ready():
@@ -18,8 +19,8 @@ def test_this_machine_is_ready():
     )
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
-    assert [line.split()[0] for line in lines[:6]] == ORDER and lines[6] == "ready"
-    assert all(line.split()[1] == "OK" for line in lines[:5])
+    assert [line.split()[0] for line in lines[:7]] == ORDER and lines[7] == "ready"
+    assert all(line.split()[1] == "OK" for line in lines[:6] if not line.startswith("warp"))
 
 
 def report_with(monkeypatch, capsys, *findings):
@@ -47,6 +48,18 @@ def test_another_python(monkeypatch, here):
     monkeypatch.setattr(sys, "version_info", here)
     found = doctor.python()
     assert not found.ok and "install 3.11, 3.12 or 3.13" in found.detail
+
+
+def test_without_a_compiler_the_slower_warp_is_named(monkeypatch):
+    def library():
+        raise build.BuildError("there is no C compiler (cc) on this machine\nand more")
+
+    monkeypatch.setattr(build, "library", library)
+    found = doctor.warp()
+    assert not found.ok and not found.needed
+    assert found.detail == (
+        "there is no C compiler (cc) on this machine; the sampler does its work"
+    )
 
 
 def lock(tmp_path, *lines):

@@ -386,3 +386,36 @@ def test_spline_constants_are_made_once_and_serve_training_after_inference():
     assert g.tps_basis.cache_info()[:2] == (1, 1)  # one hit, one miss
     tps_grid(offsets.double(), (5, 6))
     assert g.tps_basis.cache_info().misses == 2
+
+
+def test_constants_made_for_a_tracer_are_not_kept():
+    offsets = 0.1 * torch.rand(2, 16, 2, dtype=D)
+    wanted = tps_grid(offsets, (5, 6))
+
+    class Grid(torch.nn.Module):
+        def forward(self, offsets):
+            return tps_grid(offsets, (5, 6))
+
+    for trace in (
+        lambda: torch.func.jacrev(lambda o: tps_grid(o, (5, 6)))(offsets),
+        lambda: torch.func.jacfwd(lambda o: tps_grid(o, (5, 6)))(offsets),
+        lambda: torch.export.export(Grid(), (offsets,)),
+    ):
+        g.tps_basis.cache_clear()
+        trace()
+        assert g.tps_basis.cache_info().currsize == 0
+        found = tps_grid(offsets, (5, 6))
+        assert type(found) is torch.Tensor and torch.equal(found, wanted)
+
+
+def test_a_low_type_is_calculated_in_float32():
+    for dtype in (torch.float16, torch.bfloat16):
+        made = g.affine(angle=30, scale=0.7, shift=0.1, dtype=dtype)
+        assert torch.equal(made, g.affine(angle=30, scale=0.7, shift=0.1))
+
+
+def test_one_pixel_has_no_units_between_centres():
+    with pytest.raises(ValueError, match=r"output_size must be at least \(2, 2\) with align"):
+        g.to_pixels(g.identity(), (5, 5), (1, 5), align_corners=True)
+    with pytest.raises(ValueError, match=r"size must be at least \(2, 2\) with align_corners"):
+        g.from_pixels(g.identity(), (1, 5), (5, 5), align_corners=True)

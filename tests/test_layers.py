@@ -18,10 +18,11 @@ GEOMETRY = {f"geometry.{n}" for n in "checks corners heads matrices pixels splin
 # What a module is built on. It may import these and whatever they are built on: never upwards.
 BUILT_ON = {
     "geometry.checks": set(),
+    "geometry.kept": set(),
     "geometry.matrices": {"geometry.checks"},
     "geometry.pixels": {"geometry.matrices"},
     "geometry.corners": {"geometry.matrices"},
-    "geometry.splines": {"geometry.pixels"},
+    "geometry.splines": {"geometry.kept", "geometry.pixels"},
     "geometry.heads": {"geometry.corners", "geometry.splines"},
     "geometry": GEOMETRY,
     "records": set(),

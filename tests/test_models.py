@@ -162,3 +162,16 @@ def test_normalise_stands_before_the_network_and_changes_what_it_sees():
     assert torch.allclose(net(images), plain(2 * images - 1), atol=1e-6)
     with pytest.raises(ValueError, match="sd=0"):
         models.build("fc", normalise=(0.5, 0))
+
+
+def test_sizes_and_counts_of_a_transformer_are_checked():
+    for arguments, error, message in [
+        ((28,), TypeError, "size must be two ints"),
+        (((28.0, 28),), TypeError, "size must be two ints"),
+        (((28, 28), 0), ValueError, "classes=0; wanted at least 1"),
+        (((28, 28), 10, 0), ValueError, "channels=0; wanted at least 1"),
+    ]:
+        with pytest.raises(error, match=message):
+            models.stn(*arguments)
+    with pytest.raises(ValueError, match="transformers=0; wanted at least 1"):
+        models.stn(transformers=0)

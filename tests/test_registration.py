@@ -90,3 +90,15 @@ def test_bad_input_is_named():
         pyramid(image, 0)
     with pytest.raises(ValueError, match="pixels=16; wanted 0 or more, and less than half"):
         displaced(1, 16, 32, dice())
+
+
+def test_what_cannot_be_registered_is_refused_before_a_step():
+    x = torch.rand(1, 1, 8, 8)
+    with pytest.raises(TypeError, match="images are ndarray; wanted"):
+        register(x.numpy(), x)
+    with pytest.raises(TypeError, match="targets are torch.uint8; wanted"):
+        register(x, x.byte())
+    with pytest.raises(ValueError, match="transform=ThinPlateSpline.*wanted one that makes a"):
+        register(x, x, transform=geometry.ThinPlateSpline())
+    with torch.no_grad():  # it descends all the same
+        assert register(x, x, steps=2).theta.shape == (1, 3, 3)

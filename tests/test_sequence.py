@@ -425,3 +425,32 @@ def test_the_first_look_is_the_image_or_strips_of_it():
         RNNSPN(first_look="strips", bound=0.5)
     with pytest.raises(ValueError, match="starts has shape .2, 6.; wanted .3, 6."):
         net.transformer.begin(torch.zeros(2, 6))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("first_look", ["image", "strips"])
+def test_three_glimpses_in_other_types(dtype, first_look):
+    torch.manual_seed(0)
+    net = RNNSPN((40, 60), first_look=first_look).eval()
+    images = torch.rand(2, 1, 40, 60)
+    wanted, theta = net(images), net.theta
+    net = copy.deepcopy(net).to(dtype)
+    logits = net(images.to(dtype))
+    assert logits.dtype == dtype and torch.allclose(logits.float(), wanted, atol=0.1)
+    assert net.theta.dtype == torch.promote_types(dtype, torch.float32)
+    assert torch.allclose(net.theta.float(), theta, atol=0.02)
+    net(images.to(dtype)).float().sum().backward()
+    assert net.transformer.cell.weight_ih.grad.dtype == dtype
+
+
+def test_images_and_counts_are_checked():
+    net = RNNSPN((40, 60))
+    for wrong, message in [(None, "images are NoneType"), (torch.zeros(1).numpy(), "ndarray")]:
+        with pytest.raises(TypeError, match=message):
+            net(wrong)
+    for digits in (2.5, "3"):
+        with pytest.raises(TypeError, match=f"digits={digits!r}; wanted a whole number"):
+            RNNSPN((40, 60), digits)
+    net.eval()
+    torch.func.jacrev(lambda x: net(x).sum())(torch.rand(1, 1, 40, 60))
+    copy.deepcopy(net)

@@ -196,9 +196,17 @@ def test_localiser_parameters_are_those_of_the_transformers():
             "in 6 .* wanted the 3",
         ),
         (nn.Linear(4, 6), {}, TypeError, "localiser is Linear; wanted an nn.Sequential"),
-        (nn.Sequential(nn.Flatten()), {}, ValueError, "no nn.Linear with a bias"),
-        (nn.Sequential(nn.Linear(4, 6, bias=False)), {}, ValueError, "no nn.Linear with a bias"),
-        (localiser(6), {"down": 0}, ValueError, "down=0, size=None; wanted one of them"),
+        (nn.Sequential(nn.Flatten()), {}, ValueError, "last nn.Linear is nowhere"),
+        (nn.Sequential(nn.Linear(4, 6, bias=False)), {}, ValueError, "has no bias to start"),
+        (
+            nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Sequential(nn.Linear(6, 6))),
+            {},
+            ValueError,
+            "last nn.Linear is inside layer 2; wanted it as a layer",
+        ),
+        (nn.Sequential(nn.LazyLinear(6)), {}, ValueError, "last layer is an nn.LazyLinear"),
+        (localiser(6), {"down": 0}, ValueError, "down=0; wanted numbers above 0"),
+        (localiser(6), {"down": "2"}, TypeError, "down='2'; wanted a number, or two"),
         (localiser(6), {"down": float("nan")}, ValueError, "down=nan"),
         (localiser(6), {"down": 2, "size": (3, 3)}, ValueError, "wanted one of them"),
         (localiser(6), {"size": (0, 3)}, ValueError, "size must be at least"),
@@ -210,6 +218,54 @@ def test_localiser_parameters_are_those_of_the_transformers():
 def test_clear_errors(net, options, error, message):
     with pytest.raises(error, match=message):
         SpatialTransformer(net, **{"transform": geometry.Affine(), **options})
+
+
+def test_images_are_checked():
+    made = fixed([1.0, 0, 0, 0, 1, 0], geometry.Affine())
+    for wrong, error, message in [
+        (images().numpy(), TypeError, "images are ndarray; wanted a floating-point tensor"),
+        ((255 * images()).byte(), TypeError, "images are torch.uint8; wanted"),
+        (images()[0], ValueError, "images have shape .*; wanted .B, C, h, w"),
+    ]:
+        with pytest.raises(error, match=message):
+            made(wrong)
+
+
+def test_down_is_any_number_or_one_for_each_side():
+    for down, size, wanted in [
+        (100 / 83, (100, 100), (83, 83)),
+        ((4, 1), (12, 12), (3, 12)),
+        (1, (9, 14), (9, 14)),
+        (50, (12, 12), (1, 1)),
+    ]:
+        made = SpatialTransformer(localiser(6), geometry.Affine(), down=down)
+        assert made.output_size(size) == wanted
+
+
+def test_a_bias_is_only_needed_to_start_from_the_identity():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(144, 6, bias=False))
+    made = SpatialTransformer(net, geometry.Affine(), identity_start=False)
+    assert made(images()).shape == images().shape
+
+
+def test_transforms_of_torch_func_leave_a_copy_and_a_file_whole(tmp_path):
+    x = images()
+    for made in (
+        fixed([0.9, 0.1, 0.0, -0.1, 1.1, 0.2], geometry.Affine()),
+        SequentialTransformers(*(fixed([1.0, 0, 0, 0, 1, 0], geometry.Affine()) for _ in "ab")),
+    ):
+        wanted = made(x)
+        torch.func.jacfwd(lambda some, made=made: made(some).sum())(x[:1])
+        assert torch.equal(copy.deepcopy(made)(x), wanted)
+        torch.save(made, tmp_path / "made.pt")
+        back = torch.load(tmp_path / "made.pt", weights_only=False)
+        assert torch.equal(back(x), wanted)
+
+
+def test_transformers_side_by_side_give_one_size():
+    two = [SpatialTransformer(localiser(6), geometry.Affine(), size=s) for s in ((4, 4), (5, 4))]
+    with pytest.raises(ValueError, match=r"\(size, down, pool\) .*wanted all alike"):
+        ParallelTransformers(*two)
 
 
 def test_a_sequence_of_splines_and_no_transformer_at_all_are_refused():

@@ -12,7 +12,14 @@ Conventions, here and in every module that builds on this one:
   transforms, compilation and CUDA graph capture only shapes and types are.
 """
 
-from stn_course.geometry.checks import as_float, as_matrix, check_size, readable, refuse
+from stn_course.geometry.checks import (
+    as_float,
+    as_matrix,
+    check_size,
+    divided,
+    readable,
+    refuse,
+)
 from stn_course.geometry.corners import frame_corners, homography_from_corners, quads_fit
 from stn_course.geometry.heads import (
     Affine,
@@ -24,6 +31,7 @@ from stn_course.geometry.heads import (
     ThinPlateSpline,
     Translation,
 )
+from stn_course.geometry.kept import kept
 from stn_course.geometry.matrices import affine, compose, identity, invert, matmul, to_homogeneous
 from stn_course.geometry.pixels import from_pixels, pixel_centres, to_pixels
 from stn_course.geometry.splines import control_grid, control_points, tps_basis
@@ -44,11 +52,13 @@ __all__ = [
     "compose",
     "control_grid",
     "control_points",
+    "divided",
     "from_pixels",
     "frame_corners",
     "homography_from_corners",
     "identity",
     "invert",
+    "kept",
     "matmul",
     "pixel_centres",
     "quads_fit",

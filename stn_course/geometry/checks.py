@@ -1,5 +1,8 @@
 """What a transform's numbers, a matrix and a size must be; a clear error where they are not."""
 
+import math
+from numbers import Real
+
 import torch
 from torch import Tensor
 
@@ -26,14 +29,17 @@ def as_float(values: Tensor, name: str, shape: tuple) -> Tensor:
 
     `shape` lists the wanted sizes; a string stands for any size, "B" for the batch.
     """
-    wanted = "[" + ", ".join(map(str, shape)) + "]"
+
+    def wanted() -> str:  # only for a message: the sizes of a traced batch have no text
+        return "[" + ", ".join(map(str, shape)) + "]"
+
     if not isinstance(values, Tensor):
-        raise TypeError(f"{name} must be a tensor {wanted}, got {type(values).__name__}")
+        raise TypeError(f"{name} must be a tensor {wanted()}, got {type(values).__name__}")
     if not values.is_floating_point():
         raise TypeError(f"{name} must be a floating-point tensor, got {values.dtype}")
     fits = (isinstance(w, str) or w == got for w, got in zip(shape, values.shape, strict=False))
     if values.ndim != len(shape) or not all(fits):
-        raise ValueError(f"{name} must have shape {wanted}, got {list(values.shape)}")
+        raise ValueError(f"{name} must have shape {wanted()}, got {list(values.shape)}")
     refuse(~values.detach().isfinite(), f"{name} must be finite, got NaN or infinity")
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
@@ -52,3 +58,20 @@ def check_size(size: tuple[int, int], name: str = "size") -> tuple[int, int]:
     if min(pair) < 1:
         raise ValueError(f"{name} must be at least (1, 1), got {pair}")
     return pair
+
+
+def divided(size: tuple[int, int], down: float | tuple[float, float]) -> tuple[int, int]:
+    """(H, W) of an image of ``size`` divided by ``down``, rounded down, at least 1.
+
+    ``down`` is a number above 0, or two of them for height and width: (4, 1) is a strip of a
+    quarter of the height.  Raises TypeError or ValueError for anything else.
+    """
+    pair = (down, down) if isinstance(down, Real) else down
+    if not isinstance(pair, tuple | list) or not all(isinstance(d, Real) for d in pair):
+        raise TypeError(f"down={down!r}; wanted a number, or two for height and width")
+    if len(pair) != 2 or not all(0 < d < math.inf for d in pair):
+        raise ValueError(f"down={down!r}; wanted numbers above 0, one or two (height, width)")
+    # 100 / (100 / 83) is 82.999...: the little more makes it 83.  An exported size is a symbol.
+    return tuple(
+        n if d == 1 else max(1, int(n / d + 1e-9)) for n, d in zip(size, pair, strict=True)
+    )

@@ -106,16 +106,17 @@ def affine(
         raise TypeError(f"angle must be a number or a tensor [B], got {angle!r}")
     parts = [angle, *_axes("scale", scale), *_axes("shear", shear, 0.0), *_axes("shift", shift)]
     tensors = [p for p in parts if isinstance(p, Tensor)]
-    lengths = {p.shape[0] for p in tensors if p.ndim == 1} | ({batch} - {None})
-    if len(lengths) > 1:
-        raise ValueError(f"angle, scale, shear, shift and batch must agree, got {sorted(lengths)}")
-    if dtype is None:
-        dtype = torch.float32
-        for p in tensors:
-            dtype = torch.promote_types(dtype, p.dtype)
+    # A list, for the length of an exported batch is a symbol, which no set takes.
+    lengths = [p.shape[0] for p in tensors if p.ndim == 1] + ([] if batch is None else [batch])
+    if any(length != lengths[0] for length in lengths):
+        got = sorted(set(lengths))
+        raise ValueError(f"angle, scale, shear, shift and batch must agree, got {got}")
+    types, dtype = [p.dtype for p in tensors] if dtype is None else [dtype], torch.float32
+    for each in types:
+        dtype = torch.promote_types(dtype, each)
     if device is None and tensors:
         device = tensors[0].device
-    n = lengths.pop() if lengths else 1
+    n = lengths[0] if lengths else 1
     columns = [
         p.to(dtype=dtype, device=device).expand(n)
         if isinstance(p, Tensor)

@@ -31,6 +31,10 @@ def _pixel_matrix(like: Tensor, size: tuple[int, int], align_corners: bool) -> T
 def _convert(values: Tensor, size, output_size, align_corners: bool, inverse: bool) -> Tensor:
     if isinstance(values, Tensor) and values.ndim == 3 and values.shape[-1] == 3:
         m = to_homogeneous(values)
+        # One pixel has no unit between the centres of the first and the last.
+        name, unit = ("size", size) if inverse else ("output_size", output_size or size)
+        if align_corners and min(check_size(unit, name)) < 2:
+            raise ValueError(f"{name} must be at least (2, 2) with align_corners=True, got {unit}")
         source = _pixel_matrix(m, size, align_corners)
         target = _pixel_matrix(m, output_size or size, align_corners)
         if inverse:

@@ -1,12 +1,12 @@
 """Thin-plate splines: control points and what each moves, solved once per shape."""
 
-from functools import lru_cache
 from math import isqrt
 
 import torch
 from torch import Tensor
 
 from stn_course.geometry.checks import check_size
+from stn_course.geometry.kept import kept
 from stn_course.geometry.pixels import pixel_centres
 
 
@@ -26,7 +26,7 @@ def _radial(a: Tensor, b: Tensor) -> Tensor:
     return torch.special.xlogy(r2, r2)
 
 
-@lru_cache(maxsize=64)
+@kept
 def tps_basis(grid, size, align_corners, dtype, device) -> Tensor:
     """How much each control point's offset moves each output pixel's reading place.  # [K, H*W]
 
@@ -56,7 +56,7 @@ def control_grid(offsets: Tensor) -> tuple[int, int]:
     side = isqrt(offsets.shape[1])
     if side * side != offsets.shape[1]:
         raise ValueError(
-            "offsets [B, K, 2] need a square number K of control points (use "
+            "the offsets [B, K, 2] of a spline need a square number K of control points (use "
             f"[B, rows, columns, 2] for others), got {list(offsets.shape)}"
         )
     return side, side
