@@ -69,7 +69,7 @@ def theta_paths(steps: Sequence[int], thetas, colours=None, label: str = "") -> 
     ``colours`` [N] (e.g. the true angle, named by ``label``) tells the digits apart.
     """
     thetas = np.asarray(thetas)
-    fig, axes = plt.subplots(2, 3, figsize=(9, 4.6), sharex=True, dpi=75)  # fine lines: a large PNG
+    fig, axes = plt.subplots(2, 3, figsize=(9, 4.6), sharex=True, dpi=70)  # fine lines: a large PNG
     values = np.zeros(thetas.shape[1]) if colours is None else np.asarray(colours, float)
     reach = max(np.abs(values).max(), 1e-9)
     scale = plt.Normalize(-reach, reach)
