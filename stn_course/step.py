@@ -5,6 +5,7 @@ one takes longer than to run them.  So on CUDA the first steps run as they do on
 one is recorded, and from there on one call replays the whole of it.
 """
 
+import platform
 import warnings
 
 import torch
@@ -27,8 +28,13 @@ def low_precision(config: Config, device: torch.device) -> bool:
         return config.precision == "bf16"
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    # Builds without oneDNN, as for Apple's processors, do not have the question.
-    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    # Builds without oneDNN, as for Apple's processors, do not have the question; and what an x86
+    # processor can do without instructions of its own for it, is slower than float32.
+    if not torch.backends.mkldnn.is_available():
+        return False
+    if platform.machine() in ("x86_64", "AMD64") and not torch.cpu._is_avx512_bf16_supported():
+        return False
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def posed(config: Config, model: nn.Module) -> nn.Module | None:

@@ -11,7 +11,7 @@ import time
 import pytest
 import torch
 
-from stn_course import checkpoints, config, sets, train
+from stn_course import checkpoints, config, sets, step, train
 from stn_course.data import Digits
 from stn_course.train import Config, fit
 
@@ -393,6 +393,15 @@ def test_auto_is_float32_where_there_is_no_bf16(monkeypatch):
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     monkeypatch.setattr(torch.ops, "mkldnn", None)
     assert fit(dataclasses.replace(TINY, precision="auto"))[1].config["bf16"] is False
+
+
+def test_auto_is_float32_where_bf16_is_only_emulated(monkeypatch):
+    auto = dataclasses.replace(TINY, precision="auto")
+    asked = [torch.ops.mkldnn._is_mkldnn_bf16_supported(), torch.cpu._is_avx512_bf16_supported()]
+    monkeypatch.setattr(step.platform, "machine", lambda: "x86_64")
+    assert step.low_precision(auto, torch.device("cpu")) is all(asked)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    assert step.low_precision(auto, torch.device("cpu")) is False
 
 
 @pytest.mark.parametrize("optimizer", ["rmsprop", "adam", "sgd"])
