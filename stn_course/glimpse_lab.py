@@ -87,7 +87,8 @@ def best_fixed_glance(
         both = shared[:, None, some, None] * shared[None, :, None, :]  # [x, y, x places, y places]
         ratio = both / (2 * SIDE**2 - both)
         mean = torch.einsum("xyab,a,b->xy", ratio, columns[some], rows[: len(place)])
-        x, y = divmod(int(mean.argmax()), len(place))
+        # Several boxes may be the best: the first of them, whatever the last bits of a sum are.
+        x, y = divmod(int(mean.round(decimals=12).argmax()), len(place))
         found.append((float(mean[x, y]), (x, y)))
     return found
 
