@@ -53,7 +53,7 @@ def _known(argument: str, name: str, known):
     return known[name]
 
 
-def _check_images(size: Size, channels: int) -> None:
+def _check_shape(size: Size, channels: int) -> None:
     geometry.check_size(size)
     if not isinstance(channels, int) or channels < 1:
         raise ValueError(f"channels={channels!r}; wanted at least 1")
@@ -73,7 +73,7 @@ def transformer(
     ``bound`` goes to the transform (default: its own), ``glimpse`` is the size of what is
     read, and ``options`` (padding, pool, down, identity_start) go to `SpatialTransformer`.
     """
-    _check_images(size, channels)
+    _check_shape(size, channels)
     kind = _known("transform", transform, TRANSFORMS)
     head = kind() if bound is None else kind(bound=bound)
     net = _known("localiser", localiser, LOCALISERS)(head.n, size, channels)

@@ -59,9 +59,7 @@ def register(
     spline, which has no corners, and for levels, steps or rates that cannot be.
     """
     for name, given in (("images", images), ("targets", targets)):
-        if not isinstance(given, Tensor) or not given.is_floating_point():
-            got = given.dtype if isinstance(given, Tensor) else type(given).__name__
-            raise TypeError(f"{name} are {got}; wanted a floating-point tensor [B, C, H, W]")
+        sampler.check_images(given, name)
     if isinstance(transform, geometry.ThinPlateSpline):
         raise ValueError(f"transform={transform}; wanted one that makes a matrix")
     if images.shape != targets.shape:

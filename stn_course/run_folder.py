@@ -46,11 +46,10 @@ def train(
     folder = Path(folder)
     if ((folder / FILE).exists() or kept_checkpoints(folder)) and not resume:
         raise FileExistsError(f"{folder} holds a run; add --resume to go on, or name another --out")
-    if not re.fullmatch(records.NAME, name or folder.resolve().name):
-        raise ValueError(
-            f"folder {folder} names the run {folder.resolve().name!r}; wanted letters, digits, "
-            "dots and dashes, as records have them"
-        )
+    called = name or folder.resolve().name
+    if not re.fullmatch(records.NAME, called):
+        given = f"name={name!r}" if name else f"folder {folder} names the run {called!r}"
+        raise ValueError(f"{given}; wanted letters, digits, dots and dashes, as records have them")
     where = chosen_device(device)
     build(config)  # what it refuses is refused before anything is written
     watch = FolderWatch(folder, config, seed, where, log_every, tensorboard, name)
@@ -58,7 +57,7 @@ def train(
         model, record = fit(
             config,
             seed,
-            name=name or folder.resolve().name,
+            name=called,
             folder=folder,
             resume=resume,
             device=where,
@@ -205,8 +204,7 @@ def experiment_of(folder: Path) -> str | None:
 
     Raises as `read_config`.
     """
-    read_config(folder)
-    return json.loads((Path(folder) / CONFIG).read_text()).get("experiment")
+    return _read(folder)[2]
 
 
 def read_config(folder: Path) -> tuple[Config, int]:
@@ -214,12 +212,17 @@ def read_config(folder: Path) -> tuple[Config, int]:
 
     Raises FileNotFoundError where nothing was trained, ValueError for a damaged file.
     """
+    return _read(folder)[:2]
+
+
+def _read(folder: Path) -> tuple[Config, int, str | None]:
+    """Configuration, seed and experiment, as `FolderWatch` wrote them."""
     path = Path(folder) / CONFIG
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: nothing was trained there")
     try:
-        found = json.loads(path.read_text())
-        settings = {k: v for k, v in found.items() if k not in ("seed", "experiment")}
-        return Config(**settings), found["seed"]
+        settings = json.loads(path.read_text())
+        seed, experiment = settings.pop("seed"), settings.pop("experiment", None)
+        return Config(**settings), seed, experiment
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path} is not the configuration of a run: {error}") from None

@@ -40,7 +40,7 @@ class RunState:
             wrong = f"it has made {self.step} steps and these epochs are {total}"
         made = [name for name, values in self.curves.items() if values]
         made = [name for name in made if name not in ("train_loss", "valid_accuracy")]
-        if self.step and bool(made) != measures and self.curves["train_loss"]:
+        if self.curves["train_loss"] and bool(made) != measures:
             wrong = f"after each epoch it measured {made or 'nothing'}; each_epoch must do the same"
         if wrong:
             raise ValueError(f"cannot resume from {where}: {wrong}")

@@ -84,7 +84,7 @@ def tps_grid(offsets: Tensor, size: tuple[int, int], align_corners: bool = False
 # ---------------------------------------------------------------- what is read there
 def background_of(images: Tensor) -> Tensor:
     """The (lower) median of each image's one-pixel border, channel by channel.  # [B, C]"""
-    _check_images(images)
+    check_images(images)
     if min(images.shape[2:]) < 3:
         border = images.flatten(2)
     else:
@@ -94,13 +94,13 @@ def background_of(images: Tensor) -> Tensor:
     return border.contiguous().median(2).values
 
 
-def _check_images(images: Tensor) -> None:
+def check_images(images: Tensor, name: str = "images") -> None:
     if not isinstance(images, Tensor):
-        raise TypeError(f"images must be a tensor [B, C, h, w], got {type(images).__name__}")
+        raise TypeError(f"{name} must be a tensor [B, C, h, w], got {type(images).__name__}")
     if not images.is_floating_point():
-        raise TypeError(f"images must be floating point, got {images.dtype}: convert them first")
+        raise TypeError(f"{name} must be floating point, got {images.dtype}: convert them first")
     if images.ndim != 4 or 0 in images.shape[1:]:
-        raise ValueError(f"images must have shape [B, C, h, w], got {list(images.shape)}")
+        raise ValueError(f"{name} must have shape [B, C, h, w], got {list(images.shape)}")
 
 
 def _fill_values(images: Tensor, fill) -> Tensor:
@@ -140,7 +140,7 @@ def bilinear_sample(
     and weights are float32 or better. Raises TypeError or ValueError for bad types, shapes,
     batches, devices, and NaN in the grid.
     """
-    _check_images(images)
+    check_images(images)
     if padding not in PADDINGS:
         raise ValueError(f"padding must be one of {PADDINGS}, got {padding!r}")
     if mode not in ("bilinear", "nearest"):
@@ -154,7 +154,7 @@ def bilinear_sample(
     x, y = grid.flatten(1, 2).unbind(2)  # [B, H*W]
     x = _to_padded(x, width, align_corners).clamp(0, width + 1)
     y = _to_padded(y, height, align_corners).clamp(0, height + 1)
-    nearest = mode == "nearest"  # half-way: the even one in the image, which counts one less
+    nearest = mode == "nearest"  # half-way: the even pixel of the image, where each counts one less
     x0, y0 = ((c - 1).round() + 1 if nearest else c.floor() for c in (x.detach(), y.detach()))
     # Whole numbers before they are multiplied: float32 counts pixels only up to 4096 x 4096.
     index = (y0.long() * (width + 3) + x0.long())[:, None].expand(-1, images.shape[1], -1)
@@ -206,7 +206,7 @@ def warp(
     transform: affine [B, 2, 3], homography [B, 3, 3], or thin-plate spline offsets [B, K, 2] or
     [B, rows, columns, 2]. size: by default the images' own. The rest as in `bilinear_sample`.
     """
-    _check_images(images)
+    check_images(images)
     size = tuple(images.shape[2:]) if size is None else size
     if not isinstance(transform, Tensor):
         raise TypeError(f"transform must be a tensor, got {type(transform).__name__}")

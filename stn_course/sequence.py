@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from stn_course import fused, geometry, sampler
 from stn_course.blocks import Size, dense, width_of
 from stn_course.sequence_designs import DESIGNS, Down, glimpse_size, strips
-from stn_course.transformers import SpatialTransformer, check_images, in_type, without_calls
+from stn_course.transformers import SpatialTransformer, in_type, without_calls
 
 
 class RecurrentTransformer(SpatialTransformer):
@@ -136,7 +136,7 @@ class SequenceNet(nn.Module):
         self.theta: Tensor | None = None
 
     def forward(self, images: Tensor) -> Tensor:
-        check_images(images)
+        sampler.check_images(images)
         wanted = (self.channels, *self.size)
         if tuple(images.shape[1:]) != wanted:
             shape = ", ".join(map(str, wanted))

@@ -85,7 +85,7 @@ class SpatialTransformer(nn.Module):
 
     def locate(self, images: Tensor) -> Tensor:
         """The transform for each of ``images``, in float32 or better."""
-        check_images(images)
+        sampler.check_images(images)
         features = self.body(images)  # [B, F]
         exact = torch.promote_types(self.head[0].weight.dtype, torch.float32)
         with torch.autocast(images.device.type, enabled=False):
@@ -128,14 +128,6 @@ def _last_linear(localiser: nn.Module) -> int:
     if isinstance(localiser[linear[-1]], nn.LazyLinear):
         raise ValueError("localiser's last layer is an nn.LazyLinear; wanted one that has its size")
     return linear[-1]
-
-
-def check_images(images: Tensor) -> None:
-    if not isinstance(images, Tensor) or not images.is_floating_point():
-        got = images.dtype if isinstance(images, Tensor) else type(images).__name__
-        raise TypeError(f"images are {got}; wanted a floating-point tensor [B, C, h, w]")
-    if images.ndim != 4:
-        raise ValueError(f"images have shape {list(images.shape)}; wanted [B, C, h, w]")
 
 
 def in_type(dtype: torch.dtype, module: nn.Module) -> Callable[..., Tensor]:

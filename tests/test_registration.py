@@ -94,9 +94,9 @@ def test_bad_input_is_named():
 
 def test_what_cannot_be_registered_is_refused_before_a_step():
     x = torch.rand(1, 1, 8, 8)
-    with pytest.raises(TypeError, match="images are ndarray; wanted"):
+    with pytest.raises(TypeError, match="images must be a tensor .*, got ndarray"):
         register(x.numpy(), x)
-    with pytest.raises(TypeError, match="targets are torch.uint8; wanted"):
+    with pytest.raises(TypeError, match="targets must be floating point, got torch.uint8"):
         register(x, x.byte())
     with pytest.raises(ValueError, match="transform=ThinPlateSpline.*wanted one that makes a"):
         register(x, x, transform=geometry.ThinPlateSpline())

@@ -223,9 +223,9 @@ def test_clear_errors(net, options, error, message):
 def test_images_are_checked():
     made = fixed([1.0, 0, 0, 0, 1, 0], geometry.Affine())
     for wrong, error, message in [
-        (images().numpy(), TypeError, "images are ndarray; wanted a floating-point tensor"),
-        ((255 * images()).byte(), TypeError, "images are torch.uint8; wanted"),
-        (images()[0], ValueError, "images have shape .*; wanted .B, C, h, w"),
+        (images().numpy(), TypeError, "images must be a tensor .*, got ndarray"),
+        ((255 * images()).byte(), TypeError, "images must be floating point, got torch.uint8"),
+        (images()[0], ValueError, "images must have shape .B, C, h, w., got"),
     ]:
         with pytest.raises(error, match=message):
             made(wrong)
