@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from PIL import Image
 from side_by_side import absent, compare, line, seconds
 from torch.utils.data import DataLoader, Dataset
 
@@ -54,8 +53,11 @@ def pixels(theta: np.ndarray, size: int, side: int) -> np.ndarray:
     return found / found[2, 2]
 
 
-def moved(image: Image.Image, theta: np.ndarray, size: int) -> np.ndarray:
-    """One digit by PIL.  # float32 [1, size, size]"""
+def moved(digit: np.ndarray, theta: np.ndarray, size: int) -> np.ndarray:
+    """One digit, uint8 [28, 28], by PIL.  # float32 [1, size, size]"""
+    from PIL import Image  # not on every machine with a GPU, where nothing is compared with it
+
+    image = Image.fromarray(digit)
     m = pixels(theta, size, image.width).flatten()
     if len(theta) == 2:
         how, numbers = Image.Transform.AFFINE, m[:6]
@@ -76,7 +78,7 @@ class Digits(Dataset):
 
     def __getitem__(self, k: int) -> np.ndarray:
         dice = np.random.default_rng()
-        image = Image.fromarray(self.images[k, 0])
+        image = self.images[k, 0]
         if self.name == "rts":
             angle, zoom = np.deg2rad(dice.uniform(-45, 45)), dice.uniform(0.7, 1.2)
             cos, sin = np.cos(angle) / zoom, np.sin(angle) / zoom
@@ -102,7 +104,7 @@ def error(name: str) -> float:
     images, size = digits(50, "cpu"), CANVAS[name]
     made = recipes.make(name, images, torch.zeros(50), torch.Generator().manual_seed(1))[0]
     theirs = np.stack([
-        moved(Image.fromarray(i[0].numpy()), t.double().numpy(), size)
+        moved(i[0].numpy(), t.double().numpy(), size)
         for i, t in zip(images, made.theta, strict=True)
     ])  # fmt: skip
     read = geometry.to_homogeneous(made.theta)

@@ -14,7 +14,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from PIL import Image
 from side_by_side import absent, compare, line, seconds
 from torch import nn
 from torch.nn import functional as F
@@ -61,13 +60,15 @@ class Digits(Dataset):
     """A digit at a time, as torchvision's MNIST, ToTensor and Normalize make it, step by step."""
 
     def __init__(self, images, labels):
-        self.images, self.labels = images[:, 0], labels.tolist()
+        from PIL import Image  # not on every machine that runs the other benchmarks
+
+        self.images, self.labels, self.picture = images[:, 0], labels.tolist(), Image.fromarray
 
     def __len__(self):
         return len(self.images)
 
     def __getitem__(self, k):
-        picture = Image.fromarray(self.images[k].numpy())
+        picture = self.picture(self.images[k].numpy())
         pixels = torch.from_numpy(np.array(picture, np.uint8, copy=True)).view(28, 28, 1)
         x = pixels.permute(2, 0, 1).contiguous().to(torch.float32).div(255)
         mean, sd = (torch.as_tensor(v, dtype=x.dtype).view(-1, 1, 1) for v in ((MEAN,), (SD,)))

@@ -110,9 +110,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _version() -> str:
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
-    return version("stn-course")
+    try:
+        return version("stn-course")
+    except PackageNotFoundError:  # run from a folder that is not installed, as on a lent GPU
+        return "not installed"
 
 
 def _doctor(arguments) -> int:
@@ -145,6 +148,8 @@ def _run(arguments) -> int:
     names = list(experiments.EXPERIMENTS) if arguments.all else _named(arguments.names)
     if not names:
         raise ValueError("no experiment named; name some, or use --all; --list shows them")
+    if arguments.out and arguments.out.is_dir():
+        raise ValueError(f"--out {arguments.out} is a folder; wanted a JSONL file")
     if arguments.out and not arguments.out.resolve().parent.is_dir():
         raise ValueError(f"--out {arguments.out}: there is no folder {arguments.out.parent}")
     done = set() if arguments.again else None

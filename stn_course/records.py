@@ -111,11 +111,17 @@ def loads(text: str, source: str = "text") -> RunRecord:
             raise ValueError(
                 f"{source}: results[{which!r}] is {result!r}; wanted correct and total"
             )
+        counts = result["correct"], result["total"]
+        if any(type(n) is not int for n in counts):
+            raise ValueError(f"{source}: results[{which!r}] counts {counts}; wanted whole numbers")
         if not 0 <= result["correct"] <= result["total"] or not result["total"]:
             raise ValueError(
                 f"{source}: results[{which!r}] has {result['correct']} correct of "
                 f"{result['total']}; wanted some, and no more correct than there are"
             )
+    for curve, values in data["curves"].items():
+        if not isinstance(values, list):
+            raise ValueError(f"{source}: curves[{curve!r}] is {values!r}; wanted a list")
     return RunRecord(**data)
 
 
@@ -206,7 +212,9 @@ def current_commit() -> str:
     """The checkout's commit, with ``-dirty`` if the package differs from it; else ``unknown``.
 
     Read once in a process, before it trains: what is in memory does not follow a checkout that
-    changes meanwhile.  A package that only lies inside another repository has no commit.
+    changes meanwhile.  A package that only lies inside another repository has no commit.  Where
+    git knows none, STN_COURSE_COMMIT says of which commit the files are a copy.  Raises
+    ValueError if that is no full hash.
     """
 
     def git(*words: str) -> str:
@@ -220,4 +228,7 @@ def current_commit() -> str:
         dirty = git("status", "--porcelain", "--", "stn_course")
         return git("rev-parse", "HEAD") + ("-dirty" if dirty else "")
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"  # installed from a wheel, or no git here
+        told = os.environ.get("STN_COURSE_COMMIT", "")  # installed from a wheel, or no git here
+        if told and not re.fullmatch("[0-9a-f]{40}", told):
+            raise ValueError(f"STN_COURSE_COMMIT={told!r}; wanted 40 hexadecimal digits") from None
+        return told or "unknown"

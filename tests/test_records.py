@@ -226,6 +226,9 @@ def test_numbers_that_cannot_be_are_refused(tmp_path):
         ('"correct": 90', '"correct": 101', "101 correct of 100"),
         ('"correct": 90', '"correct": -1', "-1 correct of 100"),
         ('"total": 100', '"total": 0', "90 correct of 0"),
+        ('"correct": 90', '"correct": 5.5', "wanted whole numbers"),
+        ('"correct": 90', '"correct": true', "wanted whole numbers"),
+        ('"correct": 90', '"correct": "9"', "wanted whole numbers"),
     ]:
         assert old in text
         with pytest.raises(ValueError, match=f"here.*{message}"):
@@ -233,6 +236,9 @@ def test_numbers_that_cannot_be_are_refused(tmp_path):
     nothing = text.replace('"total": 100', '"total": 0').replace("90,", "0,", 1)
     with pytest.raises(ValueError, match="0 correct of 0; wanted some"):
         records.loads(nothing)
+    curve = json.loads(text) | {"curves": {"train_loss": 3}}
+    with pytest.raises(ValueError, match="here: curves.'train_loss'. is 3; wanted a list"):
+        records.loads(json.dumps(curve), "here")
 
 
 def test_the_commit_is_that_of_the_code_in_memory(tmp_path, monkeypatch):
@@ -248,7 +254,14 @@ def test_the_commit_is_that_of_the_code_in_memory(tmp_path, monkeypatch):
     package.mkdir()
     monkeypatch.setattr(records, "PACKAGE", package)
     fresh = records.current_commit.__wrapped__
+    monkeypatch.delenv("STN_COURSE_COMMIT", raising=False)
     assert fresh() == "unknown"  # no repository
+    monkeypatch.setenv("STN_COURSE_COMMIT", 40 * "a")
+    assert fresh() == 40 * "a"  # a copy of the files, and somebody who knows of what
+    monkeypatch.setenv("STN_COURSE_COMMIT", "main")
+    with pytest.raises(ValueError, match="STN_COURSE_COMMIT='main'; wanted 40 hexadecimal"):
+        fresh()
+    monkeypatch.delenv("STN_COURSE_COMMIT")
     git("init", "-q")
     (tmp_path / "theirs").write_text("")
     git("add", "theirs")
