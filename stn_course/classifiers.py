@@ -15,7 +15,12 @@ PAPER = 400_000  # parameters of every network of the STN paper, "about"
 def fc(
     size: Size = (28, 28), classes: int = 10, width: int = 128, channels: int = 1
 ) -> nn.Sequential:
-    """Fully connected baseline (XQ): Dense(width)-ReLU-Dropout .2-Dense.  101 770 at 28x28."""
+    """Fully connected baseline (XQ): Dense(width)-ReLU-Dropout .2-Dense.  101 770 at 28x28.
+
+    Raises ValueError for a width below 1.
+    """
+    if not isinstance(width, int) or width < 1:
+        raise ValueError(f"width={width!r}; wanted a whole number of at least 1")
     return glorot_(
         nn.Sequential(
             nn.Flatten(),  # [B, C*H*W]
@@ -41,6 +46,7 @@ def cnn(
     """
     if pool not in ("max", "subsample"):
         raise ValueError(f"pool={pool!r}; wanted 'max' or 'subsample'")
+    _require_width(width)
     half = (lambda: nn.MaxPool2d(2)) if pool == "max" else Subsample
     a, b, hidden = (max(1, round(n * width)) for n in (32, 16, 100))
     h, w = (((n - 2) // 2 - 2) // 2 for n in size)
@@ -144,8 +150,7 @@ def small(
     ``width`` scales the channels of the convolutions and the dense layer.  Raises ValueError
     for one that is not above 0.
     """
-    if not width > 0:
-        raise ValueError(f"width={width}; wanted a number above 0")
+    _require_width(width)
     a, b, c, hidden = (max(1, round(n * width)) for n in (32, 64, 80, 56))
 
     def block(inputs: int, out: int) -> list[nn.Module]:
@@ -156,6 +161,11 @@ def small(
     body = [stem, nn.BatchNorm2d(a), nn.ReLU(), *block(a, b), *block(b, c), nn.Flatten()]
     wide = dense(width_of(body, size, channels), hidden, drop=0.3)
     return nn.Sequential(*body, *wide, nn.Linear(hidden, classes))
+
+
+def _require_width(width: float) -> None:
+    if not width > 0:
+        raise ValueError(f"width={width}; wanted a number above 0")
 
 
 CLASSIFIERS: dict[str, Callable[..., nn.Sequential]] = {

@@ -9,7 +9,7 @@ from stn_course.data import ClutterRecipe
 from stn_course.data.rows import draw_rows
 from stn_course.digit_explorer import bars_html
 from stn_course.glimpse_lab import look
-from stn_course.plots_04 import GLANCES, quad
+from stn_course.plots_04 import colour_of, quad
 from stn_course.sequence import SequenceNet
 from stn_course.widgets import picture_html
 
@@ -20,7 +20,7 @@ def outline(theta, canvas: int, step: int, wide: bool) -> str:
     """The SVG outline of what theta [2, 3] reads, in the colour of its step."""
     points = " ".join(f"{x + 0.5:.2f},{y + 0.5:.2f}" for x, y in quad(theta, canvas)[:4])
     width = 1.4 if wide else 0.6
-    return f'<polygon points="{points}" stroke="{GLANCES[step]}" stroke-width="{width}"/>'
+    return f'<polygon points="{points}" stroke="{colour_of(step)}" stroke-width="{width}"/>'
 
 
 class GlanceExplorer(ipw.VBox):
@@ -93,7 +93,8 @@ class ClutterExplorer(ipw.VBox):
         most = min(27, recipe.canvas - 1)
         self.sliders = {
             name: ipw.IntSlider(
-                getattr(recipe, name), min=low, max=high, description=name,
+                getattr(recipe, name), min=low, max=max(high, getattr(recipe, name)),
+                description=name,
                 continuous_update=False, **WIDE,
             )
             for name, low, high in (

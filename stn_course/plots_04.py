@@ -18,6 +18,11 @@ GLANCES = ("#c8553d", "#28666e", "#dd9e2f", "#8f6bb1", "#7c9885")  # first, seco
 CORNERS = np.array([[-1, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1], [-1, -1, 1]], float)
 
 
+def colour_of(step: int) -> str:
+    """The colour of glance ``step``, from 0; after the last the first comes again."""
+    return GLANCES[step % len(GLANCES)]
+
+
 def quad(theta, canvas: int) -> np.ndarray:
     """The closed outline of what theta [2, 3] reads, in pixels, 0 at the first centre.  # [5, 2]"""
     return (CORNERS @ np.asarray(theta, float).T + 1) * canvas / 2 - 0.5
@@ -32,8 +37,7 @@ def draw_glances(ax: Axes, thetas, canvas: int, only: int | None = None) -> None
     ax.add_patch(edge)
     for step, theta in enumerate(thetas):
         if only is None or step == only:
-            colour = GLANCES[step % len(GLANCES)]
-            ax.plot(*quad(theta, canvas).T, color=colour, lw=1.8)
+            ax.plot(*quad(theta, canvas).T, color=colour_of(step), lw=1.8)
     room = 0.12 * canvas
     ax.set(xlim=(-room, canvas - 1 + room), ylim=(canvas - 1 + room, -room))
 
@@ -55,7 +59,7 @@ def glances(images, thetas, glimpses, said: Sequence[Sequence[str]] | None = Non
         for step in range(steps):
             ax = axes[1 + step, k]
             show_image(ax, glimpses[k][step])
-            ax.spines[:].set(color=GLANCES[step], linewidth=2.5)
+            ax.spines[:].set(color=colour_of(step), linewidth=2.5)
             if said is not None:
                 ax.set_ylabel(said[k][step], rotation=0, ha="right", va="center", fontsize=10)
     return fig
@@ -80,7 +84,8 @@ def where_digits_stand(chance, rows) -> Figure:
     left.set(xticks=[], yticks=[], title="some digit's cell is here (%)")
     left.grid(False)
     fig.colorbar(shown, ax=left, shrink=0.85)
-    for i, (row, colour) in enumerate(zip(np.asarray(rows), GLANCES, strict=False)):
+    for i, row in enumerate(np.asarray(rows)):
+        colour = colour_of(i)
         last = int(row.nonzero()[0].max())
         at = np.arange(last + 1)
         right.plot(at, 100 * row[: last + 1], color=colour, lw=1.5, label=f"digit {i + 1}")
@@ -151,7 +156,7 @@ def mean_boxes(runs: dict[str, list[RunRecord]], canvas: int, moments: int = 6) 
             ax.set_title(f"epoch {epoch}" if kept else "not yet run", fontsize=9)
             for step, (x0, y0, x1, y1) in enumerate(kept[0][epoch - 1] if kept else ()):
                 box = [[x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0]]
-                ax.plot(*box, color=GLANCES[step % len(GLANCES)], lw=1.8)
+                ax.plot(*box, color=colour_of(step), lw=1.8)
         for ax in row:
             ax.add_patch(plt.Rectangle((0, 0), canvas, canvas, fill=False, color=GREY, lw=1))
             room = 0.12 * canvas
@@ -175,7 +180,7 @@ def follows(true, looked, canvas: int) -> Figure:
         for step in range(true.shape[1]):
             x, y = true[:, step, axis], looked[:, step, axis]
             name = f"glance {step + 1}"
-            ax.plot(x, y, ".", ms=4, alpha=0.5, color=GLANCES[step], label=name)
+            ax.plot(x, y, ".", ms=4, alpha=0.5, color=colour_of(step), label=name)
         ends = [14, canvas - 14]
         ax.plot(ends, ends, color=GREY, lw=0.8, ls=":")
         ax.set(xlabel=f"digit centred at {'xy'[axis]} (pixels)", ylim=(-4, canvas + 4))

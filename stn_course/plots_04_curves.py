@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stn_course.plots import GREY
-from stn_course.plots_04 import GLANCES
+from stn_course.plots_04 import colour_of
 from stn_course.records import RunRecord, mean_sd
 
 INK = "#28666e"
@@ -17,8 +17,8 @@ INK = "#28666e"
 def two_learning(curves: dict[str, tuple[Sequence[int], Sequence[float]]]) -> Figure:
     """Digits right while learning, one curve a name: name -> (rows seen, percent)."""
     fig, ax = plt.subplots(figsize=(6, 3))
-    for (name, (seen, right)), colour in zip(curves.items(), GLANCES, strict=False):
-        ax.plot(seen, right, marker="o", ms=4, color=colour, label=name)
+    for k, (name, (seen, right)) in enumerate(curves.items()):
+        ax.plot(seen, right, marker="o", ms=4, color=colour_of(k), label=name)
     ax.axhline(10, color=GREY, lw=0.8, ls=":", label="guessing")
     ax.set(xlabel="rows seen", ylabel="digits right (%)", ylim=(0, 101))
     ax.legend(fontsize=8)
@@ -60,20 +60,20 @@ def errors(wrong, tops, clutter, lowest: int, parts: int = 4) -> Figure:
     at = np.select([tops <= 0, tops >= lowest], [0, 2], 1)
     heights = ("top\nedge", "neither", "bottom\nedge")
     some = np.sort(clutter[clutter > 0])
-    edges = [some[round(k * (len(some) - 1) / parts)] for k in range(parts + 1)]
-    added = {"none": wrong[clutter <= 0]}
-    for k, (low, high) in enumerate(zip(edges, edges[1:], strict=False)):
-        above = clutter > 0 if k == 0 else clutter > low
-        added[f"up to\n{100 * high:.1f} %"] = wrong[above & (clutter <= high)]
+    tops_of = [some[round(k * (len(some) - 1) / parts)] for k in range(1, parts + 1) if some.size]
+    added, low = [("none", wrong[clutter <= 0])], 0
+    for high in tops_of:  # names may be alike: small differences are rounded away
+        added.append((f"up to\n{100 * high:.1f} %", wrong[(clutter > low) & (clutter <= high)]))
+        low = high
     panels = {
-        "digit in the row": {f"{i + 1}": column for i, column in enumerate(wrong.T)},
-        "its cell touches": {name: wrong[at == k] for k, name in enumerate(heights)},
+        "digit in the row": [(f"{i + 1}", column) for i, column in enumerate(wrong.T)],
+        "its cell touches": [(name, wrong[at == k]) for k, name in enumerate(heights)],
         "brightness that clutter adds to its cell": added,
     }
     highest = []
     for ax, (title, groups) in zip(axes, panels.items(), strict=True):
-        kept = {name: values for name, values in groups.items() if values.size}
-        highest.append(_shares(ax, list(kept), list(kept.values())))
+        kept = [(name, values) for name, values in groups if values.size]
+        highest.append(_shares(ax, *map(list, zip(*kept, strict=True))))
         ax.set(xlabel=title)
     axes[0].set(ylabel="read wrong (%)", ylim=(0, 1.05 * max(highest)))
     fig.tight_layout()
@@ -89,7 +89,7 @@ def against_size(curves: dict[str, list[list[RunRecord]]], which: str) -> Figure
     fig, ax = plt.subplots(figsize=(6.4, 3))
     places = max(map(len, curves.values()))
     for k, (name, sizes) in enumerate(curves.items()):
-        colour, means = GLANCES[k], []
+        colour, means = colour_of(k), []
         for place, found in enumerate(sizes):
             values = [100 - r.accuracy(which) for r in found]
             means.append(mean_sd(values)[0] if values else np.nan)
@@ -122,7 +122,8 @@ def recorded_learning(runs: dict[str, list[RunRecord]], fixed: Sequence[float]) 
     fixed: what each best box that never looks at the image would reach, dotted at their mean.
     """
     fig, axes = plt.subplots(1, len(WATCHED), figsize=(9.2, 3.4))
-    for (name, found), colour in zip(runs.items(), GLANCES, strict=False):
+    for k, (name, found) in enumerate(runs.items()):
+        colour = colour_of(k)
         label = name if found else f"{name}: not yet run"
         axes[0].plot([], [], color=colour if found else "none", label=label)
         for ax, keys in zip(axes, WATCHED, strict=True):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Generator
 
-from stn_course import data, glimpse_lab, models, records
+from stn_course import data, glimpse_explorer, glimpse_lab, models, records
 from stn_course.data.rows import draw_rows
 from stn_course.data.scenes import iou
 from stn_course.glimpse_explorer import ClutterExplorer, GlanceExplorer
@@ -247,3 +247,19 @@ def test_the_published_loop_makes_the_package_s_pictures():
     for k in range(6):
         ours = torch.from_numpy(glimpse_lab.one_by_one(dice, digits[0], bank))
         assert torch.equal(ours, made.images(k)[0, 0])
+
+
+def test_a_recipe_beyond_the_sliders_is_not_replaced():
+    images, labels = digits(8)
+    recipe = replace(PAIR, patches=60, slope=55)
+    explorer = ClutterExplorer(recipe, images, labels, shown=3)
+    sliders = {name: slider.value for name, slider in explorer.sliders.items()}
+    assert sliders == {"patches": 60, "patch_size": recipe.patch_size, "slope": 55}
+    assert torch.equal(
+        explorer.rows().images,
+        draw_rows(recipe, images, labels, Generator().manual_seed(4)).images,
+    )
+
+
+def test_a_sixth_glance_has_a_colour():
+    assert glimpse_explorer.outline(torch.eye(2, 3), 40, 5, wide=False).startswith("<polygon")

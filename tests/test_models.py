@@ -149,6 +149,12 @@ def test_bad_names_and_sizes_are_named():
         models.build("stn", depth=3)
 
 
+@pytest.mark.parametrize("kind, width", [("fc", 0), ("fc", 2.5), ("cnn", 0), ("cnn", -3)])
+def test_a_width_that_cannot_be_is_refused(kind, width):
+    with pytest.raises(ValueError, match=f"width={width}; wanted"):
+        models.build(kind, width=width)
+
+
 def test_a_width_scales_our_classifier():
     narrow, wide = (models.count_parameters(models.build("stn-small", width=w)) for w in (1.0, 1.5))
     assert (narrow, wide) == (145_832, 277_756)

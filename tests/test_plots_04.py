@@ -102,6 +102,16 @@ def test_errors_are_shares_of_their_groups():
     assert right.get_xticklabels()[0].get_text() == "none"
 
 
+def test_groups_of_clutter_with_one_name_are_all_drawn():
+    clutter = np.linspace(0.00301, 0.00349, 40).reshape(20, 2)
+    wrong = np.zeros((20, 2), bool)
+    right = plots_04_curves.errors(wrong, np.zeros((20, 2)), clutter, 72).axes[2]
+    assert len(right.containers[0].lines[0].get_ydata()) == 4
+    for same in (0.0, 0.2):  # no clutter at all, and as much everywhere
+        right = plots_04_curves.errors(wrong, np.zeros((20, 2)), 0 * clutter + same, 72).axes[2]
+        assert len(right.containers[0].lines[0].get_ydata()) == 1
+
+
 def run(correct, curves=None):
     fields = {name: {} for name in ("config", "hashes", "probes", "versions")}
     results = {"test/sequences": {"correct": correct, "total": 300, "loss": 0.0, "words": 50}}
