@@ -89,6 +89,8 @@ def all_checkpoints(
     if "valid" not in config.train_on:
         held = test_set("valid", config.distort or CLEAN, where)
         sets["valid"] = (held.images, held.labels)
+    else:
+        yield "validation digits were trained on: left out"
     rows = []
     for path in paths:
         model, epoch = load(config, path, where)

@@ -91,7 +91,7 @@ def load_checkpoint(folder, config, seed: int, model: nn.Module, optimizer) -> d
 
 def refuse_another(where: Path, theirs: dict, ours: dict) -> None:
     """ValueError unless ``ours``, settings and seed, are those of the run that wrote ``where``."""
-    differ = [k for k in ours if _plain(ours[k]) != _plain(theirs.get(k))]
+    differ = [k for k in ours if plain(ours[k]) != plain(theirs.get(k))]
     # epochs may differ: a finished run can be made longer where the rate is constant
     if differ == ["epochs"] and theirs["schedule"] == "constant":
         return
@@ -137,6 +137,6 @@ def read_weights(path, model: nn.Module) -> nn.Module:
     return model
 
 
-def _plain(value):
+def plain(value):
     """As config.json has it: tuples, also those inside options, are lists."""
     return json.loads(json.dumps(value))

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 DEVICE = "cpu or cuda (default: cuda if there is one)"
@@ -54,7 +55,8 @@ def add_train(add) -> None:
     train.add_argument(
         "--resume",
         action="store_true",
-        help="go on from the folder's checkpoint, with the folder's settings",
+        help="go on from the folder's checkpoint, with the folder's settings; what is to be kept "
+        "and logged (--save-every, --keep-every, --log-every) is said again",
     )
     train.add_argument(
         "--save-every", type=positive, default=0, metavar="STEPS", help="checkpoint within epochs"
@@ -147,12 +149,17 @@ def _settings(arguments):
 
 def _as_experiment(name: str | None, config) -> dict:
     """What makes the record that of the experiment ``name``, if ``config`` is its own; else {}."""
+    import dataclasses
+
     from stn_course import experiments
+    from stn_course.checkpoints import plain
 
     experiment = experiments.EXPERIMENTS.get(name)
     if experiment is None:  # none was asked for, or a resumed run has a name of its own
         return {"name": name}
-    if experiment.config != config:
+    # As config.json has them: a resumed run's options have lists where tuples were.
+    asked, own = (plain(dataclasses.asdict(c)) for c in (config, experiment.config))
+    if asked != own:
         return {}
     return {"name": name, "probe": experiment.probe, "each_epoch": experiment.each_epoch}
 
@@ -162,7 +169,9 @@ def _train(arguments) -> int:
 
     config, seed = _settings(arguments)
     name = arguments.experiment
-    if name is None and arguments.resume and (arguments.out / run_folder.CONFIG).exists():
+    if arguments.resume and not (arguments.out / run_folder.CONFIG).exists():
+        print(f"nothing to resume in {arguments.out}: a new run", file=sys.stderr)
+    elif arguments.resume and name is None:
         name = run_folder.experiment_of(arguments.out)
     record = run_folder.train(
         config,

@@ -92,7 +92,7 @@ def run_all(
         if done.record is not None:
             try:
                 save(done.record)
-            except ValueError:  # a number that no file holds, as a NaN
+            except (ValueError, OSError):  # a number that no file holds, as a NaN; a full disk
                 trace = f"{done.name}/{done.seed}: {traceback.format_exc()}"
         if trace:
             print(trace, file=sys.stderr, flush=True)

@@ -218,6 +218,23 @@ def test_a_run_with_an_experiments_settings_and_no_other_is_its_record(
     assert again.repeatable() == made["run"].repeatable()
 
 
+def test_a_resumed_run_is_its_experiments_though_its_file_has_lists_for_tuples(monkeypatch):
+    from stn_course import cli_train
+    from stn_course.checkpoints import plain
+
+    own = Config(model="tutorial", options={"normalise": (0.5, 0.5)})
+    named = experiment.Experiment(own, "a test", probe=len)
+    monkeypatch.setitem(experiments.EXPERIMENTS, "paired", named)
+    read = Config(**plain(dataclasses.asdict(own)))
+    assert cli_train._as_experiment("paired", read)["probe"] is len
+    assert cli_train._as_experiment("paired", dataclasses.replace(read, lr=0.5)) == {}
+
+
+def test_where_nothing_can_be_resumed_a_new_run_says_so(tmp_path, capsys):
+    code, _, err = run("train", *FAST, "--resume", "--out", tmp_path / "typo", capsys=capsys)
+    assert code == 0 and err == f"nothing to resume in {tmp_path / 'typo'}: a new run\n"
+
+
 def test_a_resumed_run_keeps_a_name_of_its_own(tmp_path):
     from stn_course import run_folder
 
@@ -483,6 +500,25 @@ def test_a_failing_run_is_told_and_does_not_stop_the_others(tmp_path, monkeypatc
     code, said, err = run("run", "bad", "good", "--out", out, "--allow-sample", capsys=capsys)
     assert code == 1 and "failed: ['bad/0']" in said and "probe broke" in err
     assert [json.loads(line)["experiment"] for line in out.read_text().splitlines()] == ["good"]
+
+
+def test_a_folder_is_no_file_for_records(tmp_path, capsys):
+    code, out, err = run("run", "invariance-fc", "--again", "--out", tmp_path, capsys=capsys)
+    assert code == 2 and out == "" and "is a folder; wanted a JSONL file" in err
+
+
+def test_a_package_that_is_not_installed_runs_all_the_same(monkeypatch, capsys):
+    """As on a machine that is lent for an hour, with torch and a copy of the files."""
+    from importlib import metadata
+
+    def missing(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    assert run("run", "--list") == 0
+    with pytest.raises(SystemExit):
+        run("--version")
+    assert capsys.readouterr().out.endswith("stn-course not installed\n")
 
 
 def test_records_are_not_made_from_the_sample(monkeypatch, capsys):

@@ -107,6 +107,20 @@ def test_a_record_that_cannot_be_written_is_told_and_stops_nothing(monkeypatch, 
     assert "odd/0" in (err := capsys.readouterr().err) and "Out of range float" in err
 
 
+def test_a_full_disk_is_told_and_stops_nothing(monkeypatch, capsys):
+    monkeypatch.setitem(experiments.EXPERIMENTS, "odd", Experiment(TINY, "a test"))
+    kept = []
+
+    def save(record):
+        if record.experiment == "odd":
+            raise OSError(28, "No space left on device")
+        kept.append(record.experiment)
+
+    runs = [("odd", 0), ("tiny", 0)]
+    assert sweep.run_all(runs, save, progress=False, allow_sample=True) == ["odd/0"]
+    assert kept == ["tiny"] and "No space left" in capsys.readouterr().err
+
+
 def killed_once(flag):
     """An experiment's own run: the first process that makes it is killed, as for memory."""
 
