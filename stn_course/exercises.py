@@ -8,11 +8,15 @@ message names the bug when it is one of the known ones.
 import dis
 import importlib
 import inspect
+import linecache
 import math
 import textwrap
+import traceback
 import types
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+
+from stn_course.answers import difference, other_kind, shape_of
 
 
 class WrongAnswer(AssertionError):
@@ -115,9 +119,8 @@ def _compare(answer: Callable, exercise: Exercise, key: str) -> float:
     try:
         got = [exercise.ask(answer, case) for case in exercise.cases()]
     except Exception as error:
-        raise WrongAnswer(
-            f"{key}: your function raised {type(error).__name__}: {error}. Hint: {exercise.hint}"
-        ) from error
+        raised = f"{type(error).__name__}: {error}{_line_of(error, answer)}"
+        raise WrongAnswer(f"{key}: your function raised {raised}. Hint: {exercise.hint}") from error
     differences = [difference(g, w) for g, w in zip(got, wanted, strict=True)]
     worst = max(differences)
     if worst <= max(exercise.tolerance, FLOAT32):
@@ -125,6 +128,7 @@ def _compare(answer: Callable, exercise: Exercise, key: str) -> float:
             if problem := other_kind(g, w):
                 raise WrongAnswer(f"{key}: the numbers are right, but {problem}")
     if worst <= exercise.tolerance:
+        _try_float32(answer, exercise, key)
         return worst
     for message, bug in exercise.wrong.items():
         known = [exercise.ask(bug, case) for case in exercise.cases()]
@@ -133,77 +137,52 @@ def _compare(answer: Callable, exercise: Exercise, key: str) -> float:
     case = differences.index(worst)
     told = f"you are off by up to {worst:.3g}"
     if math.isinf(worst):
-        told = f"you gave {_shape(got[case])}, wanted {_shape(wanted[case])}"
+        # Of two words the right one is not told: it would be the solution.
+        words = isinstance(got[case], str) and isinstance(wanted[case], str)
+        told = f"you gave {shape_of(got[case])}, wanted "
+        told += "another answer" if words else shape_of(wanted[case])
     raise WrongAnswer(f"{key}: on case {case + 1} of {len(got)} {told}. Hint: {exercise.hint}")
 
 
-def other_kind(got, wanted) -> str | None:
-    """Why later cells could not go on with ``got`` though its numbers are right, if so."""
-    if isinstance(wanted, dict):
-        pairs = [(got[k], wanted[k]) for k in wanted]
-    elif isinstance(wanted, list | tuple):
-        pairs = list(zip(got, wanted, strict=True))
-    else:
-        pairs = []
-    for g, w in pairs:
-        if problem := other_kind(g, w):
-            return problem
-    if not hasattr(wanted, "requires_grad"):
-        return None
-    if not hasattr(got, "requires_grad"):
-        return f"they come as {type(got).__name__}; wanted a torch tensor"
-    if got.dtype != wanted.dtype:
-        return f"they come as {got.dtype}; wanted {wanted.dtype}, as the input has it"
-    if got.requires_grad and not wanted.requires_grad:
-        return "the tensor still carries its graph; hand back x.detach()"
-    if wanted.requires_grad and not got.requires_grad:
-        return "no gradient can flow back through the tensor: it was detached on the way"
-    return None
+def _line_of(error: Exception, answer: Callable) -> str:
+    """Where in the reader's own code it happened: the last line of it that was running."""
+    own = getattr(getattr(answer, "__code__", None), "co_filename", None)
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        if frame.f_code.co_filename == own:
+            source = linecache.getline(own, line).strip()
+            return f" (line {line}: {source})" if source else ""
+    return ""
 
 
-def _shape(value) -> str:
-    if hasattr(value, "shape"):
-        return f"an array of shape {tuple(value.shape)}"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{k!r}: {_shape(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, list | tuple) and len(value) <= 4:
-        return f"{type(value).__name__} of ({', '.join(map(_shape, value))})"
-    if isinstance(value, list | tuple):
-        return f"{type(value).__name__} of {len(value)}"
-    return repr(value)[:80]
+def _try_float32(answer: Callable, exercise: Exercise, key: str) -> None:
+    """WrongAnswer unless the first case's answer follows its arguments into float32.
 
-
-def difference(a, b) -> float:
-    """Largest absolute difference of two answers; infinity if they are not of one kind.
-
-    Numbers, tensors, arrays, and lists, tuples and dicts of them (where a list of numbers
-    is wanted, an array of them will do); anything else is equal or not.
+    Cases are in float64, where a small mistake is not hidden by rounding; notebooks are not.
     """
-    if hasattr(b, "detach"):
-        b = b.detach().cpu().double().numpy()
-    if hasattr(a, "detach"):
-        a = a.detach().cpu().double().numpy()
-    if isinstance(b, dict):
-        if not isinstance(a, dict) or set(a) != set(b):
-            return math.inf
-        return max((difference(a[k], b[k]) for k in b), default=0.0)
-    if isinstance(b, list | tuple):
-        a = list(a) if getattr(a, "ndim", 0) else a
-        if not isinstance(a, list | tuple) or len(a) != len(b):
-            return math.inf
-        return max((difference(x, y) for x, y in zip(a, b, strict=True)), default=0.0)
-    if isinstance(b, str | bool) or b is None:
-        return 0.0 if type(a) is type(b) and a == b else math.inf
-    return _number_difference(a, b)
+    import torch
 
+    def is_double(x) -> bool:
+        return torch.is_tensor(x) and x.dtype == torch.float64
 
-def _number_difference(a, b) -> float:
-    import numpy as np
+    def in_float32() -> tuple:
+        return tuple(x.float() if is_double(x) else x for x in next(iter(exercise.cases())))
 
+    case = next(iter(exercise.cases()))
+    if not any(map(is_double, case)) or any(hasattr(x, "parameters") for x in case):
+        return
+    wanted = exercise.ask(exercise.reference, in_float32())
     try:
-        a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    except (TypeError, ValueError):
-        return math.inf
-    if a.shape != b.shape or not np.isfinite(a).all():
-        return math.inf
-    return float(np.abs(a - b).max(initial=0.0))
+        got = exercise.ask(answer, in_float32())
+    except Exception as error:
+        raised = f"{type(error).__name__}: {error}{_line_of(error, answer)}"
+        raise WrongAnswer(
+            f"{key}: right in float64, but of float32 input your function raised {raised}. Give "
+            "what you make the dtype of the input"
+        ) from error
+    if problem := other_kind(got, wanted):
+        raise WrongAnswer(f"{key}: right in float64, but of float32 input {problem}")
+    if (off := difference(got, wanted)) > max(exercise.tolerance, 1e-3):
+        told = f"off by {off:.3g}"
+        if math.isinf(off):
+            told = f"you gave {shape_of(got)}, wanted {shape_of(wanted)}"
+        raise WrongAnswer(f"{key}: right in float64, but of float32 input {told}")

@@ -207,6 +207,23 @@ def _cases_14():
     yield ({"limit": 100, "epochs": 2, "width": 0.5, "lr": 1e-2},)
 
 
+def _base_left_alone(function, case):
+    """The two it makes, if base is still as it came, and whether they train for whole epochs."""
+    (base,) = case
+    before = dict(base)
+    made = function(base)
+    if base != before:
+        return "two runs, and another base than came"
+    if not isinstance(made, tuple | list) or not all(isinstance(run, dict) for run in made):
+        return made
+    return {"runs": made, "whole epochs": all(type(run.get("epochs")) is int for run in made)}
+
+
+def _half_epochs(base):
+    data, wide = fair_pair(base)
+    return data | {"epochs": base["epochs"] / 2}, wide
+
+
 def _more_steps(base):
     return base | {"limit": 2 * base["limit"]}, base | {"width": 2 * base["width"]}
 
@@ -280,9 +297,11 @@ EXERCISES = {
             "changed; halve the epochs": _more_steps,
             "the run with twice the data is wider too; change one thing at a time": _both_wider,
             "the two are swapped: first twice the data, then twice the width": _wrong_order,
-            "base itself was changed, so the second run has what was meant for the first: make "
+            "base itself was changed, and with it the runs that begin with it: make "
             "copies": _into_base,
+            "half the epochs are a float: divide with //": _half_epochs,
         },
         "base | {...} copies a dict and changes some entries",
+        ask=_base_left_alone,
     ),
 }

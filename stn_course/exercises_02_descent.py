@@ -86,8 +86,8 @@ EXERCISES = {
         recover,
         _cases_26,
         {
-            "theta comes back as it went in: the gradient does not reach it, because the loop "
-            "uses a detached copy": _detached,
+            "theta comes back as it went in: backward() or the optimiser's step() is missing, or "
+            "the gradient does not reach theta, because the loop uses a detached copy": _detached,
             "the gradients of all steps pile up: call zero_grad in every step": (_never_zeroed),
             "the theta that was given is changed, and with it what the last call gave back: start "
             "from theta.clone()": _without_a_clone,

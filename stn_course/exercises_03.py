@@ -27,6 +27,29 @@ def _cases_31():
         yield linear, torch.rand(4, width, generator=dice)
 
 
+def _theta_and_who_learns(function, case):
+    """theta, and what a loss of it says to the layer: without that it would never learn."""
+    linear, _ = case
+    theta = function(*case)
+    if not isinstance(theta, torch.Tensor) or not theta.requires_grad:
+        return theta
+    loss = theta.square().sum() + theta.sum()
+    told = torch.autograd.grad(loss, [linear.weight, linear.bias], allow_unused=True)
+    names = ("gradient of the weights", "gradient of the bias")
+    return {"theta": theta} | {
+        name: "none" if g is None else g for name, g in zip(names, told, strict=True)
+    }
+
+
+def _leaf(linear, features):
+    return geometry.identity(len(features)).requires_grad_()
+
+
+def _bias_alone(linear, features):
+    identity_head(linear, features)
+    return linear.bias.view(1, 2, 3).repeat(len(features), 1, 1)
+
+
 def _with_bias(linear, features, bias, weight=0.0):
     with torch.no_grad():
         linear.weight.mul_(weight)
@@ -70,8 +93,8 @@ def warp(images, theta, size):
 
 def _cases_32():
     options = {"generator": torch.Generator().manual_seed(5), "dtype": torch.float64}
-    for size in ((5, 7), (6, 6)):
-        images = torch.rand(2, 1, 6, 6, **options) - 0.4
+    for size, shape in (((5, 7), (2, 1, 6, 6)), ((6, 6), (2, 1, 6, 6)), ((4, 6), (2, 3, 5, 6))):
+        images = torch.rand(shape, **options) - 0.4
         near = geometry.identity(2, dtype=torch.float64) + 0.8 * torch.rand(2, 2, 3, **options)
         yield images, 1.5 * near - 0.6, size
 
@@ -93,6 +116,11 @@ def _paper(images):
     sides = images[..., 1:-1, 0], images[..., 1:-1, -1]
     border = torch.cat([images[..., 0, :], images[..., -1, :], *sides], -1)
     return border.median(-1).values[..., None, None]
+
+
+def _one_for_all_channels(images, theta, size):
+    paper = _paper(images.flatten(1, 2)[:, None])
+    return _sampled(images - paper, theta, size) + paper
 
 
 def _corners_aligned(images, theta, size):
@@ -169,9 +197,14 @@ EXERCISES = {
             "tanh squeezes the identity's 1 to 0.76: the box is cut from the start": _tanh,
             "the numbers are right, but no gradient can flow back through the tensor: it was "
             "detached on the way": _constant,
+            "theta does not come from the layer, so its bias gets no gradient and never learns: "
+            "return linear(features), seen as [B, 2, 3]": _leaf,
+            "theta is the bias alone, so the weights get no gradient: every image would have one "
+            "theta for ever; return linear(features)": _bias_alone,
         },
         "zeros in linear.weight, 1 0 0 0 1 0 in linear.bias, both under torch.no_grad() or by "
         "nn.init; then theta is linear(features), seen as [B, 2, 3]",
+        ask=_theta_and_who_learns,
     ),
     "3.2": Exercise(
         warp,
@@ -179,9 +212,9 @@ EXERCISES = {
         {
             "outside is 0, and 0 need not be the background of these images: subtract it, read, "
             "and add it again": _zeros_outside,
-            "the border is smeared outwards; wanted the background, one value an image": (
-                _border_outside
-            ),
+            "the border is smeared outwards; wanted the background, one value an image and "
+            "channel": _border_outside,
+            "one background for all channels of an image; each has its own": _one_for_all_channels,
             "-1 and 1 are meant as centres (align_corners=True); wanted edges": _corners_aligned,
             "the grid is made with one meaning of align_corners and read with the other": (
                 _two_meanings

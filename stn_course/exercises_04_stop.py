@@ -41,8 +41,9 @@ def _cases_44():
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             cell = nn.GRUCell(3, 4).double()
+        features = 2 * uniform(seed, 2, 3)  # once: what an answer leaves in them is seen
         for stop in (True, False):
-            yield cell, 2 * uniform(seed, 2, 3), steps, stop
+            yield cell, features, steps, stop
 
 
 def _never_stops(cell, features, steps, stop):
@@ -86,6 +87,17 @@ def _stops_the_features(cell, features, steps, stop):
     return state.detach(), torch.autograd.grad(loss, features)[0]
 
 
+def _in_the_features_themselves(cell, features, steps, stop):
+    features.requires_grad_()
+    state = None
+    for _ in range(steps):
+        if stop and state is not None:
+            state = state.detach()
+        state = cell(features, state)
+    state.square().sum().backward()
+    return state.detach(), features.grad
+
+
 STOP = Exercise(
     last_lesson,
     _cases_44,
@@ -99,6 +111,8 @@ STOP = Exercise(
         "the loss adds up all states; wanted that of the last one": _loss_of_all,
         "the features are detached and the state is not: the cell's weights still learn "
         "through all steps": _stops_the_features,
+        "the gradient is left in the features that came, and the next call adds to it: work on "
+        "features.clone()": _in_the_features_themselves,
     },
     "state = cell(features, state), steps times, from None; if stop, state.detach() goes in "
     "instead; then torch.autograd.grad(state.square().sum(), features)",

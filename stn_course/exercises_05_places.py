@@ -41,14 +41,17 @@ def ask(function, case):
     digits, seed = case
     shape = digits.shape
     made = function(digits, torch.Generator().manual_seed(seed))
-    if not isinstance(made, tuple) or len(made) != 2:
+    if not isinstance(made, tuple | list) or len(made) != 2:
         return made  # no task at all
     pictures, labels = made
     if not torch.is_tensor(pictures) or pictures.shape != shape:
         got = list(getattr(pictures, "shape", [])) or type(pictures).__name__
         raise ValueError(f"pictures are {got}; wanted {list(shape)}")
     if not torch.is_tensor(labels) or labels.dtype != torch.int64 or labels.shape != shape[:1]:
-        raise ValueError(f"labels must be int64 [{shape[0]}]")
+        got = f"{labels.dtype} {list(labels.shape)}" if torch.is_tensor(labels) else repr(labels)
+        raise ValueError(f"labels are {got:.60}; wanted torch.int64 [{shape[0]}]")
+    if labels.min() < 0 or labels.max() > 9:
+        raise ValueError(f"labels are {labels.min()} to {labels.max()}; wanted some of 0 to 9")
     identical = (pictures[:, None] == pictures[None]).flatten(2).all(2)
     return {
         "two labels or more, none above 70 %": bool(labels.bincount().max() <= 0.7 * len(labels)),
@@ -58,11 +61,11 @@ def ask(function, case):
 
 
 def cases():
-    """Three drawn shapes, 40 copies of each, well inside the picture; twice."""
+    """Three drawn shapes as wide as digits are, 40 copies of each; twice."""
     for seed in (1, 2):
         dice = torch.Generator().manual_seed(seed)
         shapes = torch.zeros(3, 1, 28, 28)
-        shapes[..., 9:19, 9:19] = (torch.rand(3, 1, 10, 10, generator=dice) < 0.5).float()
+        shapes[..., 4:24, 4:24] = (torch.rand(3, 1, 20, 20, generator=dice) < 0.5).float()
         yield shapes.repeat_interleave(40, 0), seed
 
 
@@ -91,7 +94,8 @@ EXERCISES = {
             "without coordinates; move each picture as its label says": _not_moved,
             "there is one label for nearly all: saying it is right without looking": _one_label,
             "a network without coordinates can do this: the pictures differ in more than place "
-            "(turned, brighter, noise); use exact copies, and let the place alone tell": _turned,
+            "(turned, brighter, noise, cut off at an edge); use exact copies, and let the place "
+            "alone tell: with roll what leaves on one side comes in on the other": _turned,
         },
         "draw a label for each picture, and roll it along the last axis by a number of pixels "
         "that depends on the label alone",

@@ -99,7 +99,9 @@ def test_unknown_bugs_raise_with_the_hint(key):
     def broken(*arguments):
         raise RuntimeError("half written")
 
-    with pytest.raises(WrongAnswer, match="raised RuntimeError: half written. Hint: "):
+    with pytest.raises(
+        WrongAnswer, match=r"raised RuntimeError: half written \(line \d+: raise Run.*\)\. Hint: "
+    ):
         check(key, broken)
     with pytest.raises(WrongAnswer, match="you gave 'nonsense', wanted .*Hint"):
         check(key, lambda *a: "nonsense")
@@ -158,6 +160,36 @@ def test_float32_where_float64_came_is_told_by_its_name():
     reference = exercises.find("2.1").reference
     with pytest.raises(WrongAnswer, match="torch.float32; wanted torch.float64, as the input"):
         check("2.1", lambda theta, size: reference(theta.float(), size))
+
+
+def test_an_answer_that_knows_float64_alone_is_told():
+    """The cases are in float64, the notebooks are not."""
+
+    def answer(theta, size):
+        return exercises.find("2.1").reference(theta.double(), size)
+
+    with pytest.raises(WrongAnswer, match="of float32 input they come as torch.float64; wanted"):
+        check("2.1", answer)
+
+    def mixed(images):
+        x = (2 * torch.arange(images.shape[3], dtype=torch.double) + 1) / images.shape[3] - 1
+        out = exercises.find("5.1").reference(images)
+        out[:, -2] = (images.new_ones(1, images.shape[2], 1) @ x.view(1, 1, -1))[0]
+        return out
+
+    with pytest.raises(WrongAnswer, match=r"of float32 input your function raised .*line \d+: out"):
+        check("5.1", mixed)
+
+
+def test_numbers_that_are_not_finite_are_named():
+    with pytest.raises(WrongAnswer, match=r"\(1, 2, 3, 2\) with NaN or infinity in it, wanted an"):
+        check("2.1", lambda theta, size: 0 / torch.zeros(len(theta), *size, 2))
+
+
+def test_a_wrong_word_does_not_get_the_right_one():
+    with pytest.raises(WrongAnswer) as caught:
+        check("3.5", lambda run: "healthy")
+    assert "you gave 'healthy', wanted another answer" in str(caught.value)
 
 
 def test_an_answer_that_changes_its_arguments_disturbs_nobody(monkeypatch):

@@ -79,7 +79,7 @@ def test_refusing_everything_is_wrong():
     def answer(src, dst):
         raise ValueError("no")
 
-    assert "you gave 'it raises ValueError', wanted an array" in rejection("5.4", answer)
+    assert "raised ValueError: no (line" in rejection("5.4", answer)
 
 
 def test_normalising_over_the_batch_is_named():
@@ -104,7 +104,10 @@ def test_a_bound_that_two_tilts_together_break_is_wrong():
     ("made", "words"),
     [
         (lambda d, g: (d[:, 0], torch.zeros(len(d), dtype=torch.int64)), "pictures are"),
-        (lambda d, g: (d, torch.zeros(len(d))), "labels must be int64"),
+        (
+            lambda d, g: (d, torch.zeros(len(d))),
+            "labels are torch.float32 [120]; wanted torch.int64",
+        ),
     ],
 )
 def test_tasks_of_a_wrong_shape_are_told(made, words):
@@ -126,3 +129,45 @@ def test_best_accuracy_by_hand():
     same = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 0, 1]], dtype=torch.bool)
     assert best_accuracy(same, torch.tensor([0, 0, 1, 1])) == 0.75
     assert best_accuracy(torch.eye(4, dtype=torch.bool), torch.tensor([0, 0, 1, 1])) == 1
+
+
+def test_labels_a_network_of_ten_answers_cannot_give_are_refused():
+    def answer(digits, generator):
+        pictures, labels = exercises.find("5.2").reference(digits, generator)
+        return pictures, labels + 9
+
+    assert "labels are 9 to 10; wanted some of 0 to 9" in rejection("5.2", answer)
+
+
+def test_a_list_of_two_is_a_task_too(capsys):
+    check("5.2", lambda *a: list(exercises.find("5.2").reference(*a)))
+
+
+def test_what_is_cut_off_at_the_edge_tells():
+    def answer(digits, generator):
+        labels = torch.randint(2, (len(digits),), generator=generator)
+        moved = [
+            F.pad(d, (7, 0))[..., :-7] if right else F.pad(d, (0, 7))[..., 7:]
+            for d, right in zip(digits, labels.tolist(), strict=True)
+        ]
+        return torch.stack(moved), labels
+
+    assert "cut off at an edge" in rejection("5.2", answer)
+
+
+def test_a_narrow_bound_has_little_slope_left_and_passes(capsys):
+    def answer(raw):
+        tilt = 0.1 * torch.tanh(raw[:, 6:] / 0.1)
+        one = torch.ones_like(raw[:, :1])
+        start = raw.new_tensor([1, 0, 0, 0, 1, 0])
+        return torch.cat([start + raw[:, :6], tilt, one], 1).view(-1, 3, 3)
+
+    check("5.5", answer)
+
+
+def test_a_mistake_in_a_solver_is_no_refusal():
+    def answer(src, dst):
+        for x, y, u, v in zip(src, dst, strict=True):
+            print(x, y, u, v)
+
+    assert "not enough values to unpack" in (told := rejection("5.4", answer)) and "(line" in told

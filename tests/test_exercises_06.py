@@ -5,7 +5,8 @@ import pytest
 from keras_support import MISSING
 from support import rejection
 
-from stn_course.exercises import check
+from stn_course.exercises import WrongAnswer, check
+from stn_course.exercises_06 import _in_one_order
 
 
 def test_the_order_by_an_index():
@@ -48,3 +49,15 @@ def test_a_layer_is_found_by_relative_size():
 
 def test_one_that_always_finds_something_is_refused():
     assert "Hint" in rejection("6.3", lambda layers: layers[5][0])
+
+
+def test_each_number_by_its_own_size_is_refused():
+    """Elementwise, as np.allclose compares: a sum near 0 is off by more than 1e-4 of itself."""
+
+    def first_wrong(layers):
+        for name, a, b in _in_one_order(layers):
+            if not np.allclose(a, b, rtol=1e-4, atol=0):
+                return name
+
+    with pytest.raises(WrongAnswer, match="not of each number"):
+        check("6.3", first_wrong)

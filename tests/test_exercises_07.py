@@ -132,3 +132,21 @@ def test_other_ways_to_wait_are_seen(hide, capsys):
         return reference(net, optimiser, images, labels, total)
 
     assert "on case 1 of 2" in rejection("7.4", answer)
+
+
+def test_a_mask_that_is_filled_is_no_adding():
+    def by_mask(upstream, theta, size):
+        there = geometry.to_pixels(theta[None], size, tuple(upstream.shape))[0]
+        rows, columns = torch.meshgrid(*map(torch.arange, upstream.shape), indexing="ij")
+        reader = torch.stack([columns, rows, torch.ones_like(rows)], -1).to(upstream)
+        at = reader @ there.T  # where each output pixel reads  [H, W, 2]
+        out = upstream.new_zeros(size)
+        for i in range(size[0]):
+            for j in range(size[1]):
+                off = (at - at.new_tensor([j, i])).abs()
+                weight = (1 - off).prod(-1)
+                weight[(off >= 1).any(-1)] = 0
+                out[i, j] = (weight * upstream).sum()
+        return out
+
+    check("7.3", by_mask)
