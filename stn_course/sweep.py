@@ -5,13 +5,14 @@ sweep that is stopped has the records of all runs that had ended and goes on fro
 made in one process and follows from its seed alone: where it was made changes nothing.
 """
 
+import hashlib
 import re
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -19,7 +20,7 @@ import torch
 from stn_course import models
 from stn_course.experiment import Experiment
 from stn_course.experiments import check_digits, find, run_one, run_steps
-from stn_course.records import RunRecord, current_commit
+from stn_course.records import PACKAGE, RunRecord, current_commit
 from stn_course.turns import interleave
 
 Run = tuple[str, int]  # experiment, seed
@@ -76,7 +77,7 @@ def run_all(
     check_digits(allow_sample)
     options = {"threads": threads, "allow_sample": allow_sample, "weights": weights}
     if cluster:
-        options |= {"threads": threads or 1, "commit": current_commit()}
+        options |= {"threads": threads or 1, "code": current_code()}
         outcomes = _on_cluster(cluster, longest_first(runs), options)
     elif jobs > 1:
         options["threads"] = threads or 1
@@ -111,7 +112,7 @@ def attempt(
     *,
     threads: int = 0,
     allow_sample: bool = False,
-    commit: str | None = None,
+    code: str | None = None,
     progress: bool = False,
     weights: Path | None = None,
 ) -> Outcome:
@@ -124,7 +125,7 @@ def attempt(
     with _one_at_a_time:
         before = torch.get_num_threads()
         try:
-            check_process(allow_sample, commit)
+            check_process(allow_sample, code)
             torch.set_num_threads(threads or before)
             return Outcome(name, seed, run_one(name, seed, progress, weights, experiment))
         except Exception:  # one broken run must not cost the night's others
@@ -133,11 +134,20 @@ def attempt(
             torch.set_num_threads(before)
 
 
-def check_process(allow_sample: bool, commit: str | None) -> None:
-    """ValueError unless this process has the digits, and the code of ``commit`` (None: any)."""
+@cache
+def current_code() -> str:
+    """The commit, and a hash of the package's files: two changed checkouts of one commit differ."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in PACKAGE.rglob("*") if p.suffix in (".py", ".c")):
+        digest.update(f"{path.relative_to(PACKAGE)}\0".encode() + path.read_bytes())
+    return f"commit {current_commit()} with files {digest.hexdigest()[:12]}"
+
+
+def check_process(allow_sample: bool, code: str | None) -> None:
+    """ValueError unless this process has the digits, and ``code`` of `current_code` (None: any)."""
     check_digits(allow_sample)
-    if commit is not None and current_commit() != commit:
-        raise ValueError(f"a worker has commit {current_commit()}; wanted the sweep's {commit}")
+    if code is not None and current_code() != code:
+        raise ValueError(f"a worker has {current_code()}; wanted the sweep's {code}")
 
 
 def longest_first(runs: Iterable[Run]) -> list[Run]:
@@ -216,7 +226,7 @@ def _on_cluster(address: str, runs: list[Run], options: dict) -> Iterator[Outcom
                 f"start some: dask worker {address} --nthreads 1"
             ) from None
         # What no worker can do is said at once; one that joins later is asked in `attempt`.
-        client.run(check_process, options["allow_sample"], options["commit"])
+        client.run(check_process, options["allow_sample"], options["code"])
         with parallel_config(Backend(client=client)):
             # All are handed over at the start, or workers that join later would stay idle.
             pool = Parallel(batch_size=1, pre_dispatch="all", return_as="generator_unordered")

@@ -275,7 +275,7 @@ def test_a_run_that_brings_down_its_worker_each_time_is_told(tmp_path, monkeypat
 
 def test_a_cluster_with_other_code_is_refused(tmp_path, monkeypatch):
     pytest.importorskip("distributed")
-    monkeypatch.setattr(sweep, "current_commit", lambda: "0123")
+    monkeypatch.setattr(sweep, "current_code", lambda: "0123")
     with cluster(tmp_path, workers=1) as (address, _):
         with pytest.raises(ValueError, match="a worker has commit .*; wanted the sweep's 0123"):
             made(RUNS, cluster=address)
@@ -290,3 +290,14 @@ def test_a_cluster_that_is_not_there_is_one_line(monkeypatch, tmp_path, capsys):
     assert cli.main(words) == 2 and time.monotonic() - begun < 20
     err = capsys.readouterr().err
     assert address in err and "Traceback" not in err
+
+
+def test_two_changed_checkouts_of_one_commit_have_other_code(tmp_path, monkeypatch):
+    fresh = sweep.current_code.__wrapped__
+    monkeypatch.setattr(sweep, "current_commit", lambda: "0123-dirty")
+    monkeypatch.setattr(sweep, "PACKAGE", tmp_path)
+    (tmp_path / "train.py").write_text("rate = 1\n")
+    first = fresh()
+    assert first.startswith("commit 0123-dirty with files ") and fresh() == first
+    (tmp_path / "train.py").write_text("rate = 2\n")
+    assert fresh() != first
