@@ -95,6 +95,7 @@ def background_of(images: Tensor) -> Tensor:
 
 
 def check_images(images: Tensor, name: str = "images") -> None:
+    """TypeError or ValueError unless images is a float tensor [B, C, h, w]; name: in the text."""
     if not isinstance(images, Tensor):
         raise TypeError(f"{name} must be a tensor [B, C, h, w], got {type(images).__name__}")
     if not images.is_floating_point():
@@ -196,7 +197,6 @@ def _check_grid(grid: Tensor, images: Tensor) -> Tensor:
     return grid.to(torch.promote_types(grid.dtype, torch.float32))
 
 
-# ---------------------------------------------------------------- the one call
 def warp(
     images: Tensor, transform: Tensor, size: tuple[int, int] | None = None,
     padding: str = "background", fill=None, align_corners: bool = False, mode: str = "bilinear",
