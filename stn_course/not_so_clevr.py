@@ -108,7 +108,7 @@ def _check(task: str, network: str, canvas: int) -> None:
         raise ValueError(f"task={task!r}; wanted one of {TASKS}")
     if network not in NETWORKS:
         raise ValueError(f"network={network!r}; wanted one of {NETWORKS}")
-    if canvas < 16 or canvas & (canvas - 1):
+    if not isinstance(canvas, int) or canvas < 16 or canvas & (canvas - 1):
         raise ValueError(f"canvas={canvas}; wanted a power of two, 16 or more")
 
 
@@ -125,8 +125,13 @@ def fit(
     """Train a network on ``train``; return it (in eval mode) and the loss of each step.
 
     Adam; the rate rises over 20 steps and then falls linearly to 0.  The start and the order
-    of the squares follow from ``seed``.
+    of the squares follow from ``seed``.  Raises ValueError for a budget that is nothing.
     """
+    if not _whole(steps) or not _whole(batch_size) or not lr > 0:
+        raise ValueError(
+            f"steps={steps}, batch_size={batch_size}, lr={lr}; wanted all above 0, and the first "
+            "two whole"
+        )
     inputs, targets = train.task(task)
     device = inputs.device
     with torch.random.fork_rng(devices=[]):  # made on the CPU: the same start on every device
@@ -144,6 +149,10 @@ def fit(
         optimizer.step()
         losses.append(loss.detach())
     return model.eval(), torch.stack(losses).tolist()
+
+
+def _whole(count) -> bool:
+    return isinstance(count, int) and count > 0
 
 
 def batches(n: int, size: int, seed: int) -> Iterator[Tensor]:
@@ -208,8 +217,6 @@ def solved(
         known if given is None else given
         for known, given in zip(usual, (steps, batch_size, lr), strict=True)
     )
-    if steps < 1 or batch_size < 1 or not lr > 0:
-        raise ValueError(f"steps={steps}, batch_size={batch_size}, lr={lr}; wanted all above 0")
     train, test = squares(split, seed, canvas=canvas, side=side, device=device)
     begun = time.perf_counter()
     budget = {"steps": steps, "batch_size": batch_size, "lr": lr}

@@ -6,6 +6,7 @@ so descent ends in the right place from nearby alone; blurred and shrunken copie
 *basin* from which it does (coarse to fine: Lucas and Kanade 1981; Baker and Matthews 2004).
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -30,6 +31,8 @@ def pyramid(images: Tensor, levels: int) -> list[Tensor]:
 
     Raises ValueError for levels below 1 or so many that less than 4 pixels would be left.
     """
+    if not isinstance(levels, int):
+        raise ValueError(f"levels={levels!r}; wanted a whole number")
     smallest = min(images.shape[2:]) >> max(levels - 1, 0)
     if levels < 1 or smallest < 4:
         raise ValueError(f"levels={levels} leave {smallest} pixels; wanted 1 or more, and 4 pixels")
@@ -55,18 +58,22 @@ def register(
     pyramid.  Coordinates run from -1 to 1 on every level, so what the small picture found is
     where the larger one starts.
 
-    Raises TypeError for what is no floating-point tensor, ValueError for shapes that differ, for a
-    spline, which has no corners, and for levels, steps or rates that cannot be.
+    Raises TypeError for what is no floating-point tensor, ValueError for shapes that differ, for
+    NaN and infinity, for a spline, which has no corners, and for levels, steps or rates that
+    cannot be.
     """
     for name, given in (("images", images), ("targets", targets)):
         sampler.check_images(given, name)
-    if isinstance(transform, geometry.ThinPlateSpline):
-        raise ValueError(f"transform={transform}; wanted one that makes a matrix")
+        if not given.isfinite().all():
+            raise ValueError(f"{name} must be finite, got NaN or infinity")
+    transform = geometry.Homography() if transform is None else transform
+    makes_matrix = isinstance(transform, geometry.Parametrisation)
+    if not makes_matrix or isinstance(transform, geometry.ThinPlateSpline):
+        raise ValueError(f"transform={transform!r}; wanted one that makes a matrix")
     if images.shape != targets.shape:
         raise ValueError(f"images {list(images.shape)} and targets {list(targets.shape)} differ")
-    if steps < 1 or not rate > 0:
-        raise ValueError(f"steps={steps}, rate={rate}; wanted both above 0")
-    transform = geometry.Homography() if transform is None else transform
+    if not isinstance(steps, int) or steps < 1 or not 0 < rate < math.inf:
+        raise ValueError(f"steps={steps}, rate={rate}; wanted both above 0, whole steps")
     with torch.enable_grad():
         return _descend(images, targets, levels, steps, rate, transform)
 
@@ -108,7 +115,11 @@ def displaced(n: int, pixels: float, side: int, generator: torch.Generator) -> T
 
 
 def corner_error(found: Tensor, true: Tensor, side: int) -> Tensor:
-    """Mean distance in pixels between where two thetas [B, 3, 3] read the four corners.  # [B]"""
+    """Mean distance in pixels between where two thetas read the four corners.  # [B]
+
+    found, true: [B, 2, 3] or [B, 3, 3].
+    """
+    found, true = geometry.to_homogeneous(found), geometry.to_homogeneous(true)
     corners = found.new_tensor([[-1.0, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]])
     a, b = (corners @ theta.transpose(1, 2) for theta in (found, true))  # [B, 4, 3]
     return side / 2 * (a[..., :2] / a[..., 2:] - b[..., :2] / b[..., 2:]).norm(dim=2).mean(1)
@@ -128,7 +139,13 @@ def basin(
 
     image: float [1, C, H, H].  Found: the corners are right to ``within`` pixels on average.
     The same copies for any ``levels`` and ``options`` (as in `register`), so that ways compare.
+    Raises ValueError for another image, for ``n`` below 1, and as `register` does.
     """
+    sampler.check_images(image, "image")
+    if image.shape[0] != 1 or image.shape[2] != image.shape[3]:
+        raise ValueError(f"image is {list(image.shape)}; wanted one square image [1, C, H, H]")
+    if n < 1:
+        raise ValueError(f"n={n}; wanted 1 copy or more")
     side = image.shape[-1]
     found = []
     for k, distance in enumerate(pixels):

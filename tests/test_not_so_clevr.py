@@ -106,3 +106,10 @@ def test_bad_input_is_named():
         not_so_clevr.solved("regression", "conv", "corner")
     with pytest.raises(ValueError, match="steps=0, batch_size=32"):
         not_so_clevr.solved("regression", "conv", steps=0)
+    train = squares("uniform", canvas=16, side=5)[0]
+    budget = {"steps": 1, "batch_size": 8, "lr": 0.1}
+    for wrong in ({"batch_size": 0}, {"steps": 1.5}, {"lr": 0.0}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            not_so_clevr.fit("regression", "conv", train, **budget | wrong)
+    with pytest.raises(ValueError, match="canvas=32.0; wanted a power of two"):
+        not_so_clevr.build("rendering", "conv", 32.0)

@@ -100,5 +100,28 @@ def test_what_cannot_be_registered_is_refused_before_a_step():
         register(x, x.byte())
     with pytest.raises(ValueError, match="transform=ThinPlateSpline.*wanted one that makes a"):
         register(x, x, transform=geometry.ThinPlateSpline())
+    with pytest.raises(ValueError, match="transform='affine'; wanted one that makes a"):
+        register(x, x, transform="affine")
+    with pytest.raises(ValueError, match="targets must be finite"):
+        register(x, x / 0)
+    for wrong in ({"steps": 1.5}, {"rate": float("inf")}, {"levels": 1.5}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            register(x, x, **wrong)
     with torch.no_grad():  # it descends all the same
         assert register(x, x, steps=2).theta.shape == (1, 3, 3)
+
+
+def test_a_basin_is_that_of_one_square_image():
+    for wrong in (torch.rand(1, 1, 8, 9), torch.rand(2, 1, 8, 8)):
+        with pytest.raises(ValueError, match=r"image is .*; wanted one square image"):
+            basin(wrong, [1.0], n=2, steps=1)
+    with pytest.raises(ValueError, match="image must have shape"):
+        basin(torch.rand(1, 8, 8), [1.0], steps=1)
+    with pytest.raises(ValueError, match="n=0; wanted 1 copy or more"):
+        basin(scene(), [1.0], n=0)
+
+
+def test_corners_can_be_read_through_affine_matrices():
+    still, moved = geometry.identity(2), geometry.affine(shift=(0.5, 0), batch=2)
+    assert torch.allclose(corner_error(still, moved, 8), torch.full((2,), 2.0))
+    assert torch.equal(corner_error(still, geometry.to_homogeneous(still), 8), torch.zeros(2))
