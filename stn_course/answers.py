@@ -39,6 +39,14 @@ def shape_of(value) -> str:
     return repr(value)[:80]
 
 
+def entries_that_differ(got, wanted) -> tuple:
+    """Two answers; of two dicts with the same keys only what is not the same in both."""
+    if not (isinstance(got, dict) and isinstance(wanted, dict) and set(got) == set(wanted)):
+        return got, wanted
+    keys = [k for k in wanted if difference(got[k], wanted[k])]
+    return {k: got[k] for k in keys}, {k: wanted[k] for k in keys}
+
+
 def _not_finite(value) -> str:
     import numpy as np
 

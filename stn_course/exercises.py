@@ -16,7 +16,7 @@ import types
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from stn_course.answers import difference, other_kind, shape_of
+from stn_course.answers import difference, entries_that_differ, other_kind, shape_of
 
 
 class WrongAnswer(AssertionError):
@@ -139,8 +139,9 @@ def _compare(answer: Callable, exercise: Exercise, key: str) -> float:
     if math.isinf(worst):
         # Of two words the right one is not told: it would be the solution.
         words = isinstance(got[case], str) and isinstance(wanted[case], str)
-        told = f"you gave {shape_of(got[case])}, wanted "
-        told += "another answer" if words else shape_of(wanted[case])
+        gave, right = entries_that_differ(got[case], wanted[case])
+        told = f"you gave {shape_of(gave)}, wanted "
+        told += "another answer" if words else shape_of(right)
     raise WrongAnswer(f"{key}: on case {case + 1} of {len(got)} {told}. Hint: {exercise.hint}")
 
 

@@ -152,6 +152,11 @@ def _w_clamped(H, size):
     return uv / w.clamp(min=0.1)
 
 
+def _w_plus(H, size):
+    uv, w = _uvw(H, size)
+    return uv / (w + 1e-8)
+
+
 EXERCISES = {
     "5.1": Exercise(
         add_coords,
@@ -187,6 +192,8 @@ EXERCISES = {
             "one w for the whole picture: every pixel has its own": _one_w_for_all,
             "w is held above 0: a homography of any scale may have it below, and the grid is to "
             "say where it is read, not to mend it": _w_clamped,
+            "a little is added to w: that keeps no division from failing where w is below 0, and "
+            "moves every place": _w_plus,
         },
         "stack (x, y, 1) at the pixel centres into [h, w, 3], multiply by H, and divide the first "
         "two numbers by the third",

@@ -42,7 +42,8 @@ def ask(function, case):
     w = (h[:, 2:] * corners).sum(2)  # [B, 4]
     zero = function(torch.zeros(2, 8, dtype=raw.dtype)).detach()
     alone = torch.cat([function(one[None]).detach() for one in raw])
-    tilts = function(torch.cat([5 * torch.eye(8), -5 * torch.eye(8)]).to(raw)).detach()[:, 2, :2]
+    far = torch.cat([size * torch.eye(8) for size in (-100, -5, 5, 100)]).to(raw)
+    tilts = function(far).detach()[:, 2, :2]
     return {
         "the identity at 0": bool((zero - torch.eye(3).to(raw)).abs().max() < 1e-6),
         "h33 = 1": bool((h[:, 2, 2] - 1).abs().max() < 1e-6),
@@ -52,6 +53,7 @@ def ask(function, case):
         "a slope at 0 for each of the eight": _each_has_a_slope(function, 0.0, 1e-3),
         # Far beyond a narrow bound a tanh has little slope left; a clamp has none.
         "a slope where all are at 0.5": _each_has_a_slope(function, 0.5, 1e-6),
+        "a slope where all are at 1.5": _each_has_a_slope(function, 1.5, 0.0),
         "the dtype of raw": h.dtype == raw.dtype,
     }
 
@@ -94,6 +96,10 @@ def _clamped(raw):
     return _nine(raw, raw[:, 6:].clamp(-0.3, 0.3))
 
 
+def _clamped_wide(raw):
+    return _nine(raw, 0.3 * F.hardtanh(raw[:, 6:]))
+
+
 def _detached(raw):
     return finished(raw.detach())
 
@@ -112,6 +118,8 @@ EXERCISES = {
             "raw = 0 is not the identity: tanh is 0 at 0, a sigmoid is a half": _sigmoid,
             "a number beyond its bound has no slope, so it can never come back: tanh has one, a "
             "clamp has none": _clamped,
+            "a number beyond the clamp has no slope, so it can never come back: tanh has one at "
+            "every number": _clamped_wide,
             "some raw number has no slope: it was detached on the way, or H does not use it": (
                 _detached
             ),

@@ -59,8 +59,8 @@ def test_degenerate_quads_are_tried_on_both_sides():
     exercise = exercises.find("5.4")
     told = [exercise.ask(exercise.reference, case) for case in exercise.cases()]
     refused = [answer for answer in told if isinstance(answer, str)]
-    assert len(refused) == 12
-    assert len(told) == 112
+    assert len(refused) == 24  # twelve, in float64 and in float32
+    assert len(told) == 124
 
 
 def test_a_solver_that_raises_its_own_error_is_told_to_raise_value_error():
@@ -171,3 +171,76 @@ def test_a_mistake_in_a_solver_is_no_refusal():
             print(x, y, u, v)
 
     assert "not enough values to unpack" in (told := rejection("5.4", answer)) and "(line" in told
+
+
+def test_an_area_of_zero_up_to_the_rounding_of_float64_is_not_enough():
+    def answer(src, dst):
+        if min(triangles(src), triangles(dst)) < 1e-9:
+            raise ValueError("degenerate")
+        return by_solving(src, dst)
+
+    assert "degenerate quads pass in float32" in rejection("5.4", answer)
+
+
+def test_small_quads_are_no_degenerate_ones():
+    def answer(src, dst):
+        if min(triangles(src), triangles(dst)) < 0.1:
+            raise ValueError("degenerate")
+        return by_solving(src, dst)
+
+    assert "raised ValueError: degenerate" in rejection("5.4", answer)
+
+
+def triangles(quad):
+    """The smallest of the four triangles of three of the points, twice its area."""
+    sides = [quad[torch.arange(4) != k] for k in range(4)]
+    sides = [(q - p, r - p) for p, q, r in sides]
+    return min((a[0] * b[1] - a[1] * b[0]).abs() for a, b in sides)
+
+
+def by_solving(src, dst):
+    rows = []
+    for (x, y), (u, v) in zip(src.tolist(), dst.tolist(), strict=True):
+        rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
+    a = torch.tensor(rows, dtype=src.dtype)
+    h = torch.linalg.lstsq(a, dst.flatten()[:, None], driver="gelsd").solution
+    return torch.cat([h.flatten(), h.new_ones(1)]).view(3, 3)
+
+
+def bounded(tilt):
+    def answer(raw):
+        start = raw.new_tensor([1, 0, 0, 0, 1, 0]) + raw[:, :6]
+        return torch.cat([start, tilt(raw[:, 6:]), torch.ones_like(raw[:, :1])], 1).view(-1, 3, 3)
+
+    return answer
+
+
+@pytest.mark.parametrize("factor", [0.3, 0.4])
+def test_a_wide_clamp_freezes_too(factor):
+    told = rejection("5.5", bounded(lambda t: factor * F.hardtanh(t)))
+    assert "beyond the clamp has no slope" in told
+
+
+def test_of_many_properties_only_those_that_fail_are_told():
+    told = rejection("5.5", bounded(lambda t: 0.05 * F.hardtanh(t)))
+    assert "can tilt by 0.1 and more" in told
+    assert "a slope where all are at 1.5" in told
+    assert "the identity at 0" not in told
+
+
+@pytest.mark.parametrize(
+    "tilt", [lambda t: 0.3 * torch.tanh(0.05 * t), lambda t: 0.8 * torch.sigmoid(t) - 0.4]
+)
+def test_slow_and_shifted_bounds_pass(tilt):
+    check("5.5", bounded(tilt))
+
+
+def test_something_added_to_w_is_named():
+    def answer(H, size):
+        grid = sampler.homography_grid(H, size)
+        ys, xs = ((2 * torch.arange(n, dtype=H.dtype) + 1) / n - 1 for n in size)
+        w = H[:, 2, 0, None, None] * xs + H[:, 2, 1, None, None] * ys[:, None]
+        w = (w + H[:, 2, 2, None, None])[..., None]  # [B, h, w, 1]
+        return grid * w / (w + 1e-8)
+
+    assert "a little is added to w" in rejection("5.3", answer)
