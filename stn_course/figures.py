@@ -1,5 +1,6 @@
 """Every comparison that the records allow, drawn: one dot plot a scoreboard row, its histories."""
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -26,10 +27,16 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return mean, float(stats.t.ppf(0.975, n - 1)) * sd / n**0.5
 
 
-def dots(rows: dict[str, Sequence[float]], published: dict[str, float], xlabel: str) -> Figure:
+def dots(
+    rows: dict[str, Sequence[float]],
+    published: dict[str, float],
+    xlabel: str,
+    most: float = math.inf,
+) -> Figure:
     """One line a row: each seed a small dot, the mean with its 95 % interval, what was published.
 
-    ``rows`` maps a label to one value a seed, ``published`` some of the labels to a number.
+    ``rows`` maps a label to one value a seed, ``published`` some of the labels to a number.  No
+    value is below 0 or above ``most``, and no interval is drawn beyond.
     Raises ValueError for no rows or a row without values.
     """
     if not rows or not all(rows.values()):
@@ -38,7 +45,8 @@ def dots(rows: dict[str, Sequence[float]], published: dict[str, float], xlabel: 
     for y, (label, values) in enumerate(rows.items()):
         mean, half = interval(values)
         ax.plot(values, [y] * len(values), ".", color=GREY, ms=4, alpha=0.6)
-        ax.errorbar(mean, y, xerr=half, color=OURS["color"], marker="o", ms=5, capsize=3)
+        reach = [[min(half, mean)], [min(half, most - mean)]]
+        ax.errorbar(mean, y, xerr=reach, color=OURS["color"], marker="o", ms=5, capsize=3)
         if label in published:
             ax.plot(published[label], y, marker="|", ms=14, mew=2, color=PUBLISHED)
     ax.set_yticks(range(len(rows)), [f"{k} (n = {len(v)})" for k, v in rows.items()], fontsize=8)
@@ -66,11 +74,11 @@ def histories(runs: dict[str, list[RunRecord]], curve: str = "valid_accuracy") -
     if not shown:
         return None
     fig, ax = plt.subplots(figsize=(6.4, 3.6))
-    colours = plt.get_cmap("viridis")
+    colours = plt.get_cmap("tab10")
     for k, (name, curves) in enumerate(shown.items()):
         columns = list(zip(*curves, strict=False))  # as far as all seeds have come
         epochs = range(1, len(columns) + 1)
-        colour = colours(k / max(1, len(shown) - 1) * 0.9)
+        colour = colours(k % 10)
         ax.plot(epochs, [sum(c) / len(c) for c in columns], color=colour, label=name)
         ax.fill_between(
             epochs, [min(c) for c in columns], [max(c) for c in columns], color=colour, alpha=0.15
@@ -118,15 +126,26 @@ def residuals(runs: dict[str, list[RunRecord]], start: str) -> Figure | None:
     return dots(rows, {}, xlabel) if rows else None
 
 
+# In one figure: more lines cannot be told apart, and other pairs may need another scale.
+LINES, PAIRS = 8, 10
+
+
+def _portions(things: dict, most: int) -> list[dict]:
+    """``things`` in their order, in as few and as equal parts of at most ``most`` as will do."""
+    parts = -(-len(things) // most)
+    each, items = -(-len(things) // max(1, parts)), list(things.items())
+    return [dict(items[k : k + each]) for k in range(0, len(items), each)] if items else []
+
+
 def draw_all(out: Path, names: Sequence[str] = (), folder: Path | None = None) -> Iterator[str]:
     """Draw the rows ``names`` (default: all) into ``out``; yields a line for each thing done.
 
     ``S10.png`` holds the row's numbers, one panel a file for each of its tasks and kinds
-    (``S10-2.png``, ...), ``S10-history.png`` how its runs went, ``S10-paired.png`` the
-    differences of `compared.PAIRS`, ``S11-residual.png`` how far off corners are read from the
-    truth, ``S11-residual-common.png`` from their common place.  The lines name what was written
-    and the experiments that have no record yet.  Raises ValueError for an
-    unknown row.
+    (``S10-2.png``, ...), ``S10-history.png`` and ``S10-loss.png`` how its runs went,
+    ``S10-paired.png`` the differences of `compared.PAIRS`, each over as many files as it takes
+    (``S10-paired-2.png``, ...), ``S11-residual.png`` how far off corners are read from the truth,
+    ``S11-residual-common.png`` from their common place.  The lines name what was written and the
+    experiments that have no record yet.  Raises ValueError for an unknown row.
     """
     known = list(dict.fromkeys(row.row for row in ROWS))
     for name in names:
@@ -140,24 +159,21 @@ def draw_all(out: Path, names: Sequence[str] = (), folder: Path | None = None) -
             parts.setdefault((row.task, row.kind), []).append(row)
         runs = {r.experiment: records.load(r.experiment, folder) for r in mine if r.experiment}
         missing += [experiment for experiment, made in runs.items() if not made]
-        number = 0
-        for part in parts.values():
-            figure = _comparison(part, runs)
-            if figure is not None:
-                number += 1
-                yield _written(figure, out / f"{name}{f'-{number}' if number > 1 else ''}.png")
         made = {k: v for k, v in runs.items() if v}
-        more = {
-            "history": histories(made, "valid_accuracy"),
-            "loss": histories(made, "train_loss"),
-            "paired": paired(compared.PAIRS.get(name, {}), folder),
-            "residual": residuals(made, "written"),
-            "residual-common": residuals(made, "common"),
+        went = _portions(made, LINES)
+        pairs = compared.PAIRS.get(name, {})
+        drawn = {
+            "": [_comparison(part, runs) for part in parts.values()],
+            "-history": [histories(some, "valid_accuracy") for some in went],
+            "-loss": [histories(some, "train_loss") for some in went],
+            "-paired": [paired(some, folder) for some in _portions(pairs, PAIRS)],
+            "-residual": [residuals(made, "written")],
+            "-residual-common": [residuals(made, "common")],
         }
-        for short, figure in more.items():
-            if figure is not None:
-                yield _written(figure, out / f"{name}-{short}.png")
-        if not number:
+        for short, all_figures in drawn.items():
+            for k, figure in enumerate(filter(None, all_figures), 1):
+                yield _written(figure, out / f"{name}{short}{f'-{k}' if k > 1 else ''}.png")
+        if not made:
             yield f"{name}: no record yet"
     if missing:
         yield f"not yet run: {', '.join(dict.fromkeys(missing))}"
@@ -185,7 +201,7 @@ def _comparison(part: list[Row], runs: dict[str, list[RunRecord]]) -> Figure | N
             published[label] = number
     if not values:
         return None
-    figure = dots(values, published, "error (%)" if error else "accuracy (%)")
+    figure = dots(values, published, "error (%)" if error else "accuracy (%)", 100.0)
     figure.axes[0].set_title(f"{part[0].row}, {part[0].kind}: {part[0].task}", fontsize=9, pad=24)
     return figure
 

@@ -137,6 +137,23 @@ def test_dots_hold_seeds_means_intervals_and_what_was_published():
     assert figures.interval([5.0]) == (5.0, 0.0)
 
 
+@pytest.mark.parametrize(("values", "side", "end"), [([90, 99.9], 1, 100), ([0.1, 10], 0, 0)])
+def test_an_interval_ends_where_percentages_do(values, side, end):
+    (bar,) = figures.dots({"a": values}, {}, "accuracy (%)", 100.0).axes[0].containers
+    segment = bar.lines[2][0].get_segments()[0][:, 0]  # from left to right
+    assert segment[side] == pytest.approx(end)
+    assert segment[1 - side] not in (0, 100)
+
+
+def test_rows_too_long_for_one_figure_are_cut_into_equal_parts():
+    assert figures._portions(dict.fromkeys(range(14)), 8) == [
+        dict.fromkeys(range(7)),
+        dict.fromkeys(range(7, 14)),
+    ]
+    assert figures._portions({}, 8) == []
+    assert [len(p) for p in figures._portions(dict.fromkeys(range(9)), 8)] == [5, 4]
+
+
 def test_histories_without_the_curve_are_none():
     run = one("a", 0, 1)
     assert figures.histories({"a": [run]}, "nothing") is None
