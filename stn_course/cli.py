@@ -19,7 +19,12 @@ def main(argv: list[str] | None = None) -> int:
 
         torch.set_num_threads(arguments.threads)
     try:
-        return arguments.run(arguments) or 0
+        status = arguments.run(arguments) or 0
+        sys.stdout.flush()  # so that a closed pipe shows here and not on the way out
+        return status
+    except BrokenPipeError:  # the reader of the pipe, as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except PROBLEMS as problem:
         if os.environ.get("STN_COURSE_DEBUG"):
             raise

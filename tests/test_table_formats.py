@@ -4,6 +4,8 @@ import csv
 import dataclasses
 import io
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -177,3 +179,10 @@ def test_figures_command(tmp_path, capsys):
     assert str(tmp_path / "S4.png") in capsys.readouterr().out
     with pytest.raises(ValueError, match="wanted at least one, each with a value"):
         figures.dots({"a": []}, {}, "x")
+
+
+def test_a_pipe_that_is_closed_early_is_no_error_to_talk_about():
+    asked = [sys.executable, "-m", "stn_course", "table"]
+    with subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as table:
+        table.stdout.close()
+        assert (table.stderr.read(), table.wait()) == (b"", 1)
