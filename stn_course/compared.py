@@ -9,9 +9,9 @@ _PLACES = {  # CoordConv, where: (the run without, the run with it)
 }
 _SETTINGS = {  # of SE's runs, the end of their names: (what it is called, the set)
     "": ("as published", "clean"),
-    "-well": ("one cycle", "clean"),
-    "-rts": ("as published, RTS", "rts"),
-    "-well-rts": ("one cycle, RTS", "rts"),
+    "-well": ("trained well", "clean"),
+    "-rts": ("SE's recipe, RTS", "rts"),
+    "-well-rts": ("trained well, RTS", "rts"),
 }
 
 # Row of the scoreboard: what is compared -> (experiment without, experiment with it, their set).

@@ -71,14 +71,16 @@ def worked_w(h) -> Figure:
         frame = np.vstack([places[:4], places[:1]])
         ax.plot(*frame.T, color=READ if ax is right else OUT, lw=1.5)
         ax.plot(*places[:2].T, color=TOP, lw=3)
-        for place, value in zip(places, w, strict=True):
+        for k, (place, value) in enumerate(zip(places, w, strict=True)):
             ax.plot(*place, "o", color=READ if ax is right else OUT)
             text = f"{value:.2g}" if ax is left else f"({place[0]:.3g}, {place[1]:.3g})"
             x, y = place - places.mean(0)  # each away from the middle, where lines do not cross it
             beside = {"ha": "right" if x < -0.1 else "left", "va": "bottom" if y < 0.1 else "top"}
             shift = (-6 if x < -0.1 else 6, 4 if y < 0.1 else -4)
+            if k == len(FRAME):  # the middle itself: no side is away from it
+                beside, shift = {"ha": "center", "va": "top"}, (0, -6)
             ax.annotate(text, place, shift, textcoords="offset points", fontsize=10, **beside)
-        ax.set(xlim=(-4.2, 2.9), ylim=(3.4, -2.0), aspect="equal", title=title)
+        ax.set(xlim=(-4.8, 3.3), ylim=(3.4, -2.0), aspect="equal", title=title)
         ax.set(xticks=[-1, 0, 1], yticks=[-1, 0, 1])
     fig.tight_layout()
     return fig

@@ -169,12 +169,12 @@ ROWS: tuple[Row, ...] = (
             *("S10", "plain MNIST, seven runs", f"run {i:02d}{variant}", published),
             *(f"se-{i:02d}{suffix}", "test/clean", kind),
         )
-        for suffix, variant, kind in (("", "", AS_PUBLISHED), ("-well", ", well trained", OURS))
+        for suffix, variant, kind in (("", "", AS_PUBLISHED), ("-well", ", trained well", OURS))
         for i, published in enumerate(_SE_RUNS, 1)
     ),
     *(
         _ours("S10", "RTS, seven runs", f"run {i:02d}{variant}", "none", f"se-{i:02d}{end}", "rts")
-        for end, variant in (("-rts", ", its recipe"), ("-well-rts", ", well trained"))
+        for end, variant in (("-rts", ", SE's recipe"), ("-well-rts", ", trained well"))
         for i in range(1, 8)
     ),
     *(
