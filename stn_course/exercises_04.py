@@ -20,10 +20,12 @@ def paste_patches(digits, bank, patches):
 
 
 def _digits_left_alone(function, case):
-    """What it makes, if the digits are still as they came: the notebook draws them too."""
-    before = case[0].clone()
+    """What it makes, if the digits and the bank are as they came: the notebook needs them again."""
+    digits, bank = (x.clone() for x in case[:2])
     made = function(*case)
-    return made if torch.equal(case[0], before) else "a picture, and other digits than came"
+    if not torch.equal(case[1], bank):
+        return "a picture, and another bank than came"
+    return made if torch.equal(case[0], digits) else "a picture, and other digits than came"
 
 
 def _onto_the_digits_themselves(digits, bank, patches):
@@ -31,11 +33,11 @@ def _onto_the_digits_themselves(digits, bank, patches):
     return digits
 
 
-def _scene(seed: int, side: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
+def _scene(seed: int, width: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
     """A canvas with bright bars and a bank of three grainy pictures, in steps of 1/256."""
     dice = torch.Generator().manual_seed(seed)
     bank = torch.randint(257, (3, 28, 28), generator=dice).float() / 256
-    digits = torch.zeros(side, side)
+    digits = torch.zeros(40, width)
     digits[5:30, 8:14] = 0.75
     digits[20:24, 2:36] = 0.5
     return digits, bank
@@ -43,7 +45,7 @@ def _scene(seed: int, side: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _cases_41():
     yield *_scene(1), [(2, 4, 11, 6, 17, 9)]
-    yield *_scene(2), [(0, 0, 18, 10, 3, 9), (1, 7, 2, 14, 8, 9), (2, 12, 5, 30, 20, 7)]
+    yield *_scene(2, width=46), [(0, 0, 18, 10, 3, 9), (1, 7, 2, 14, 8, 9), (2, 12, 5, 30, 20, 7)]
 
 
 def _pasted_on_the_digits(digits, bank, patches):
@@ -73,6 +75,13 @@ def _x_for_rows(digits, bank, patches):
 
 def _cut_sideways(digits, bank, patches):
     return paste_patches(digits, bank, [(d, b, a, x, y, n) for d, a, b, x, y, n in patches])
+
+
+def _cut_out_of_the_bank(digits, bank, patches):
+    made = paste_patches(digits, bank, patches)
+    for d, left, top, _, _, size in patches:
+        bank[d, top : top + size, left : left + size] = 0
+    return made
 
 
 def _nine_always(digits, bank, patches):
@@ -147,6 +156,7 @@ EXERCISES = {
                 _cut_sideways
             ),
             "every patch is cut 9 large: its size is the last of its six numbers": _nine_always,
+            "the bank is changed too: cut from it, and leave it as it is": _cut_out_of_the_bank,
             "the digits that came are changed too: leave them, and give back a new picture": (
                 _onto_the_digits_themselves
             ),

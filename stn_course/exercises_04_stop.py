@@ -114,7 +114,8 @@ STOP = Exercise(
         "the gradient is left in the features that came, and the next call adds to it: work on "
         "features.clone()": _in_the_features_themselves,
     },
-    "state = cell(features, state), steps times, from None; if stop, state.detach() goes in "
+    "state = cell(features, state), steps times, from None (zeros of your own want the dtype of "
+    "features: the check tries float64); if stop, state.detach() goes in "
     "instead; then torch.autograd.grad(state.square().sum(), features)",
     tolerance=1e-9,
     ask=_and_whose_history_came_in,

@@ -88,6 +88,10 @@ class ClutterExplorer(ipw.VBox):
     ):
         if not 1 <= shown <= len(images):
             raise ValueError(f"shown={shown}; wanted 1 to {len(images)}, as many as images")
+        if net is not None and net.digits != recipe.digits:
+            raise ValueError(
+                f"net reads {net.digits} digits; wanted {recipe.digits}, as the recipe"
+            )
         self.recipe, self.images, self.labels = recipe, images, labels
         self.net, self.shown = net, shown
         most = min(27, recipe.canvas - 1)

@@ -123,9 +123,15 @@ class Seen:
 
 @torch.no_grad()
 def look(net: SequenceNet, images: Tensor) -> Seen:
-    """Where ``net`` (in eval mode) looks at images [B, C, h, w], what it sees, what it believes."""
+    """Where ``net`` (in eval mode) looks at images [B, C, h, w], what it sees, what it believes.
+
+    Raises TypeError or ValueError for images that the network was not made for, and for none.
+    """
     if net.training:
         raise ValueError("net is in training mode, where dropout changes what it says; wanted eval")
+    net.check(images)
+    if not len(images):
+        raise ValueError("images is empty; wanted at least one")
     glimpses = net.look(images)
     logits = net.reader(glimpses).reshape(len(images), net.digits, -1)
     steps = net.theta.shape[1]
@@ -157,6 +163,7 @@ def ask(net: SequenceNet, recipe: ClutterRecipe, images: Tensor, labels: Tensor,
         raise ValueError(f"steps={steps}; wanted at least {recipe.digits}, one a digit")
     more = copy.deepcopy(net)
     more.digits = more.transformer.steps = steps
+    more.size = (recipe.canvas, recipe.canvas)
     rows = draw_rows(recipe, images, labels, Generator().manual_seed(3))
     seen = look(more, rows.images)
     right = seen.beliefs[:, : recipe.digits].argmax(2) == rows.labels.view(len(images), -1)

@@ -110,13 +110,13 @@ def against_size(curves: dict[str, list[list[RunRecord]]], which: str) -> Figure
 # What a record's curves are called there, and what they say; a second one is dotted.
 WATCHED = {
     ("glimpse_iou",): "mean IoU with the digits",
-    ("valid_accuracy", "train_accuracy"): "digits right (%): validation,\ntraining rows dotted",
+    ("valid_accuracy", "train_accuracy"): "digits wrong (%): validation,\ntraining rows dotted",
     ("train_loss",): "training loss",
 }
 
 
 def recorded_learning(runs: dict[str, list[RunRecord]], fixed: Sequence[float]) -> Figure:
-    """What records say of learning, epoch by epoch: overlap, digits right, and the loss.
+    """What records say of learning, epoch by epoch: overlap, digits wrong, and the loss.
 
     runs: name -> its records, one line a seed; a name without a record says so in the legend.
     fixed: what each best box that never looks at the image would reach, dotted at their mean.
@@ -129,13 +129,15 @@ def recorded_learning(runs: dict[str, list[RunRecord]], fixed: Sequence[float]) 
         for ax, keys in zip(axes, WATCHED, strict=True):
             for key, line in zip(keys, "-:", strict=False):
                 for curve in (run.curves[key] for run in found if key in run.curves):
+                    shown = 100 - np.asarray(curve) if "accuracy" in key else curve
                     epochs = range(1, len(curve) + 1)
-                    ax.plot(epochs, curve, line, color=colour, lw=1.2, alpha=0.8)
+                    ax.plot(epochs, shown, line, color=colour, lw=1.2, alpha=0.8)
     axes[0].axhline(float(np.mean(fixed)), color=GREY, lw=1, ls=":", label="best fixed box")
     for ax, title in zip(axes, WATCHED.values(), strict=True):
         ax.set_title(title, fontsize=10)
         ax.set(xlabel="epoch")
     axes[0].set(ylim=(0, 0.8))
+    axes[1].set(yscale="log")
     axes[2].set(yscale="log")
     fig.legend(loc="outside lower center", ncols=3, fontsize=8)
     fig.tight_layout(rect=(0, 0.16, 1, 1))

@@ -120,6 +120,10 @@ ROWS: tuple[Row, ...] = (
         )
         for more, end in (("", ""), (", fresh sequences", "-fresh"))
     ),
+    _ours(
+        *("S2", _SEQ, "RNN-SPN from the whole picture, fresh sequences"),
+        *("1.5 % error", "seq-rnn-order", "sequences"),
+    ),
     *(
         _ours("S3", _DOWN, what, "none", f"seq-{name}", "sequences")
         for what, name in (

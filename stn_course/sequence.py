@@ -42,6 +42,8 @@ class RecurrentTransformer(SpatialTransformer):
         super().__init__(
             nn.Sequential(*features, nn.Linear(state, transform.n)), transform, size, padding
         )
+        if steps < 1:
+            raise ValueError(f"steps={steps}; wanted at least 1")
         self.cell = nn.GRUCell(width, state)
         self.steps, self.detach_state = steps, detach_state
         self.starts: nn.Parameter | None = None
@@ -126,7 +128,7 @@ class SequenceNet(nn.Module):
                 raise ValueError(f"{name}={count}; wanted at least 1")
         self.plan, self.padding = DESIGNS[design], padding
         self.size, self.channels = geometry.check_size(size), channels
-        self.digits, self.classes = digits, classes
+        self.digits, self.classes, self.outputs = digits, classes, digits * classes
         if down is None and glimpse is None:
             glimpse = self.plan.glimpses.get(self.kind)
         if glimpse is None:
@@ -135,12 +137,14 @@ class SequenceNet(nn.Module):
             self.glimpse = geometry.check_size(glimpse, "glimpse")
         self.theta: Tensor | None = None
 
-    def forward(self, images: Tensor) -> Tensor:
+    def check(self, images: Tensor) -> None:
+        """TypeError or ValueError unless images are floating point and as large as wanted."""
         sampler.check_images(images)
-        wanted = (self.channels, *self.size)
-        if tuple(images.shape[1:]) != wanted:
-            shape = ", ".join(map(str, wanted))
-            raise ValueError(f"images have shape {list(images.shape)}; wanted [B, {shape}]")
+        if (got := list(images.shape))[1:] != (wanted := [self.channels, *self.size]):
+            raise ValueError(f"images have shape {got}; wanted [B, {str(wanted)[1:]}")
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.check(images)
         return self.reader(self.look(images)).reshape(-1, self.digits, self.classes)
 
     def __getstate__(self) -> dict:
@@ -158,8 +162,7 @@ class PlainCNN(SequenceNet):
 
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
-        outputs = self.digits * self.classes
-        self.reader = self.plan.start(self.plan.reader(self.glimpse, outputs, self.channels))
+        self.reader = self.plan.start(self.plan.reader(self.glimpse, self.outputs, self.channels))
         identity = geometry.Affine().identity().view(1, 2, 3)
         self.register_buffer("identity", identity, persistent=False)
 
@@ -189,8 +192,7 @@ class FFNSPN(SequenceNet):
         self.transformer = SpatialTransformer(
             plan.start(localiser), transform, self.glimpse, self.padding
         )
-        outputs = self.digits * self.classes
-        self.reader = plan.start(plan.reader(self.glimpse, outputs, self.channels))
+        self.reader = plan.start(plan.reader(self.glimpse, self.outputs, self.channels))
 
     def look(self, images: Tensor) -> Tensor:
         glimpses = self.transformer(images)

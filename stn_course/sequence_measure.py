@@ -49,8 +49,11 @@ def glimpse_iou(theta: Tensor, boxes: Tensor, canvas: int) -> Tensor:
     Step i is compared with digit i; a single glimpse of several digits with the smallest box
     around them all.  Of a turned glimpse the upright box around it counts (`glimpse_boxes`).
 
-    Raises ValueError for another number of steps, or shapes that do not belong together.
+    Raises ValueError for another number of steps, shapes that do not belong together, and no boxes
+    (the 40x40 file has none).
     """
+    if boxes is None:
+        raise ValueError("boxes is None: this set does not know them; wanted [B, D, 4]")
     steps, digits = theta.shape[1], boxes.shape[1]
     if theta.shape[2:] != (2, 3) or boxes.shape[2:] != (4,) or len(theta) != len(boxes):
         raise ValueError(
@@ -71,7 +74,7 @@ def where_it_looks(model: nn.Module, images: Tensor, batch: int = 250) -> Tensor
     """The transforms by which ``model``, in eval mode, looks at images.  # [N, steps, 2, 3]
 
     images uint8 [N, C, H, W] or float in [0, 1].  The model is left as it was, but for the
-    ``theta`` of its last call.  Raises ValueError without images.
+    ``theta`` of its last call.  Raises ValueError without images, or of another size.
     """
     if not len(images):
         raise ValueError("images is empty; wanted at least one")
@@ -79,6 +82,7 @@ def where_it_looks(model: nn.Module, images: Tensor, batch: int = 250) -> Tensor
     model.eval()
     for x in images.split(batch):
         x = x.float() / 255 if x.dtype == torch.uint8 else x
+        model.check(x)
         model.look(x.to(memory_format=torch.channels_last))
         found.append(model.theta)
     model.train(was_training)

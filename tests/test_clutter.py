@@ -198,6 +198,21 @@ def test_impossible_recipes_are_named(name, value):
         replace(SMALL, **{name: value})
 
 
+def test_a_row_too_long_for_its_canvas_says_how_wide_it_has_to_be():
+    with pytest.raises(ValueError, match="canvas = 100 is too narrow for digits = 4.*least 127"):
+        replace(PUBLISHED_100, digits=4)
+    assert replace(PUBLISHED_100, digits=4, canvas=127).digits == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("patches", 2.5), ("digits", 1.5), ("canvas", "100"), ("sizes", 5)],
+)
+def test_numbers_of_a_recipe_are_whole(name, value):
+    with pytest.raises(TypeError, match=f"{name} = .*; wanted .*whole number"):
+        replace(PUBLISHED_100, **{name: value})
+
+
 def test_recipes_at_their_limits_work():
     extremes = {"patches": 0, "patch_size": 27, "discarded": 0, "bank_size": 1, "sizes": (1, 1, 1)}
     sets = data.generate(replace(PUBLISHED_40, **extremes), allow_sample=True)

@@ -4,6 +4,7 @@ import hashlib
 
 import pytest
 import torch
+from support import rejection
 
 from stn_course import sampler
 from stn_course.exercises import WrongAnswer, check
@@ -65,3 +66,30 @@ GOLDEN = "5ae706705ceb908d9949b4d6db94c599c7c0b504beca29f0564cc9d4114a554b"
 def test_a_gradient_that_is_missing_is_not_right():
     with pytest.raises(WrongAnswer, match="wanted"):
         check("4.4", lambda cell, features, steps, stop: (torch.zeros(2, 4), None))
+
+
+def test_a_canvas_may_be_wider_than_high():
+    def answer(digits, bank, patches):
+        clutter = torch.zeros(len(digits), len(digits))
+        for d, left, top, x, y, size in patches:
+            clutter[y : y + size, x : x + size] = bank[d, top : top + size, left : left + size]
+        return (digits + clutter).clamp(0, 1)
+
+    assert "raised RuntimeError" in rejection("4.1", answer)
+
+
+def test_the_bank_is_used_again():
+    def answer(digits, bank, patches):
+        made = paste_patches(digits, bank, patches)
+        bank.clamp_(max=0.5)
+        return made
+
+    assert "the bank is changed too" in rejection("4.1", answer)
+
+
+def test_zeros_of_float32_are_told_of():
+    def answer(cell, features, steps, stop):
+        state = torch.zeros(len(features), cell.hidden_size)
+        return cell(features, state), features
+
+    assert "the check tries float64" in rejection("4.4", answer)

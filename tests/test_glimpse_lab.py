@@ -223,6 +223,24 @@ def test_the_clutter_sliders_redraw_the_same_digits():
     assert repr(explorer) == "ClutterExplorer(patches=12, patch_size=15, slope=1)"
 
 
+def test_a_network_of_another_number_of_digits_is_refused():
+    images, labels = digits(6)
+    with pytest.raises(ValueError, match="net reads 2 digits; wanted 1, as the recipe"):
+        ClutterExplorer(replace(PAIR, digits=1), images, labels, net())
+    with pytest.raises(ValueError, match=r"labels have shape \[3\]; wanted \[6\]"):
+        ClutterExplorer(PAIR, images, labels[:3])
+
+
+def test_only_what_the_network_was_made_for_is_looked_at():
+    side = PAIR.canvas
+    with pytest.raises(ValueError, match=rf"images have shape .*; wanted \[B, 1, {side}, {side}\]"):
+        glimpse_lab.look(net(), torch.rand(2, 1, side + 8, side + 8))
+    with pytest.raises(TypeError, match="uint8"):
+        glimpse_lab.look(net(), torch.zeros(2, 1, side, side, dtype=torch.uint8))
+    with pytest.raises(ValueError, match="images is empty"):
+        glimpse_lab.look(net(), torch.rand(0, 1, side, side))
+
+
 def test_without_a_network_nothing_is_said():
     images, labels = digits(4)
     explorer = ClutterExplorer(PAIR, images, labels, shown=2)

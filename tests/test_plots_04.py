@@ -140,13 +140,13 @@ def test_what_records_say_of_learning_is_drawn_a_seed_a_line():
     two = [run(1, curves), run(2, curves | {"glimpse_iou": [0.2, 0.3]})]
     fig = plots_04_curves.recorded_learning({"ours": two, "theirs": []}, [0.2, 0.4])
     drawn = [[list(line.get_ydata()) for line in ax.lines] for ax in fig.axes]
-    assert drawn[0][1:3] == [[0.1, 0.4], [0.2, 0.3]] and drawn[1] == [[60, 90]] * 2
+    assert drawn[0][1:3] == [[0.1, 0.4], [0.2, 0.3]] and drawn[1] == [[40, 10]] * 2
     trained = plots_04_curves.recorded_learning(
         {"ours": [run(1, curves | {"train_accuracy": [70, 99]})]}, [0.2]
     )
     (solid, dotted) = trained.axes[1].lines
-    assert list(dotted.get_ydata()) == [70, 99] and dotted.get_linestyle() == ":"
-    assert list(solid.get_ydata()) == [60, 90] and solid.get_linestyle() == "-"
+    assert list(dotted.get_ydata()) == [30, 1] and dotted.get_linestyle() == ":"
+    assert list(solid.get_ydata()) == [40, 10] and solid.get_linestyle() == "-"
     assert drawn[2] == [[5, 0.5]] * 2 and list(fig.axes[1].lines[0].get_xdata()) == [1, 2]
     assert drawn[0][-1] == pytest.approx([0.3, 0.3])  # the fixed boxes' mean
     said = [text.get_text() for text in fig.legends[0].get_texts()]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from stn_course import data, sets
-from stn_course.data import recipes, rows
+from stn_course.data import recipes, rows, scenes
 from stn_course.train import Config
 
 
@@ -86,3 +86,15 @@ def test_wrong_names_and_sizes_are_refused(digits):
         data.published_rows("cluttered", "tset")
     with pytest.raises(ValueError, match="wanted .B, 1, 28, 28"):
         recipes.make("sequences", digits[0][:, :, 1:], digits[1], seeded())
+
+
+def test_bytes_and_labels_of_others_are_refused(digits):
+    images, labels = digits
+    bytes_, recipe = (255 * images).byte(), data.PUBLISHED_40
+    dice = torch.Generator().manual_seed(0)
+    with pytest.raises(TypeError, match=r"images are torch.uint8; wanted floating point"):
+        rows.draw_rows(recipe, bytes_, labels, dice)
+    with pytest.raises(TypeError, match=r"images are torch.uint8; wanted floating point"):
+        scenes.tc(bytes_, dice)
+    with pytest.raises(ValueError, match="labels have shape"):
+        rows.draw_rows(recipe, images, labels[1:], dice)

@@ -8,10 +8,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from stn_course import data, sampler
+from stn_course import data, geometry, sampler
 from stn_course.data.scenes import box_to_theta
 from stn_course.models import count_parameters
-from stn_course.sequence import FFNSPN, RNNSPN, SEQUENCE_MODELS, PlainCNN
+from stn_course.sequence import (
+    FFNSPN,
+    RNNSPN,
+    SEQUENCE_MODELS,
+    PlainCNN,
+    RecurrentTransformer,
+)
 from stn_course.sequence_designs import DESIGNS, glimpse_size
 from stn_course.sequence_measure import (
     digit_accuracy,
@@ -388,6 +394,9 @@ def test_where_it_looks_is_asked_of_every_image_and_leaves_the_model_alone():
     class Fixed(torch.nn.Module):
         """Looks at the left half of all but the first image of a batch."""
 
+        def check(self, x):
+            assert x.shape[1:] == (1, 100, 100)
+
         def look(self, x):
             assert not self.training and x.dtype == torch.float32 and x.max() <= 1
             self.theta = torch.tensor([[[[0.5, 0, -0.5], [0, 1, 0]]]]).repeat(len(x), 1, 1, 1)
@@ -402,6 +411,10 @@ def test_where_it_looks_is_asked_of_every_image_and_leaves_the_model_alone():
     assert net.training
     with pytest.raises(ValueError, match="images is empty"):
         where_it_looks(net, pixels[:0])
+    with pytest.raises(
+        ValueError, match=r"images have shape \[5, 1, 100, 100\]; wanted \[B, 1, 40"
+    ):
+        where_it_looks(FFNSPN((40, 60)), pixels)
 
 
 def test_the_first_look_is_the_image_or_strips_of_it():
@@ -452,6 +465,13 @@ def test_images_and_counts_are_checked():
     for digits in (2.5, "3"):
         with pytest.raises(TypeError, match=f"digits={digits!r}; wanted a whole number"):
             RNNSPN((40, 60), digits)
+    with pytest.raises(ValueError, match="steps=0; wanted at least 1"):
+        RecurrentTransformer([], 4, 4, 0, geometry.Affine(), (8, 8))
     net.eval()
     torch.func.jacrev(lambda x: net(x).sum())(torch.rand(1, 1, 40, 60))
     copy.deepcopy(net)
+
+
+def test_a_set_without_boxes_has_no_overlap():
+    with pytest.raises(ValueError, match="boxes is None"):
+        glimpse_iou(torch.eye(2, 3).expand(4, 1, 2, 3), None, 40)

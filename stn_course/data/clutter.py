@@ -41,7 +41,8 @@ class ClutterRecipe:
     `bank_size` made once from the digits of `bank_splits`; where they overlap, the later one wins.
     `discarded` samples are drawn first and thrown away. ``dataclasses.replace`` makes other sets.
 
-    Raises ValueError for a value with which no image could be made.
+    Raises TypeError for a number that is not whole and ValueError for a value with which no image
+    could be made.
     """
 
     canvas: int
@@ -58,6 +59,12 @@ class ClutterRecipe:
     seed: int = 1234
 
     def __post_init__(self):
+        for name, value in vars(self).items():
+            if name not in ("bank_splits", "sizes") and not isinstance(value, int):
+                raise TypeError(f"{name} = {value!r}; wanted a whole number")
+        a_row = isinstance(self.sizes, tuple | list)
+        if not a_row or not all(isinstance(n, int) for n in self.sizes):
+            raise TypeError(f"sizes = {self.sizes!r}; wanted three whole numbers")
         right = self.x_start + self.x_jitter - 1 + SIDE * self.digits
         needs = {
             "canvas": self.canvas >= SIDE,
@@ -65,7 +72,7 @@ class ClutterRecipe:
             "patches": self.patches >= 0,
             "patch_size": 1 <= self.patch_size < min(SIDE, self.canvas),
             "x_jitter": self.x_jitter >= 1,
-            "x_start": self.x_start >= self.x_jitter and right <= self.canvas,
+            "x_start": self.x_start >= self.x_jitter,
             "bank_splits": bool(self.bank_splits) and set(self.bank_splits) <= set(SPLITS),
             "sizes": len(self.sizes) == 3 and min(self.sizes) >= 1,
             "slope": self.slope >= 1,
@@ -76,6 +83,11 @@ class ClutterRecipe:
         for name, good in needs.items():
             if not good:
                 raise ValueError(f"{name} = {getattr(self, name)!r} gives no image with {self}")
+        if right > self.canvas:
+            raise ValueError(
+                f"canvas = {self.canvas} is too narrow for digits = {self.digits} from "
+                f"x_start = {self.x_start} on; wanted at least {right}"
+            )
 
 
 PUBLISHED_40 = ClutterRecipe(40, 1, 5, 5, 6, 6, ("train", "valid"), (10_000, 1000, 1000))

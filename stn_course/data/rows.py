@@ -35,10 +35,15 @@ def draw_rows(recipe: ClutterRecipe, images: Tensor, labels: Tensor, generator: 
     """Each of ``images`` [B, 1, 28, 28] as the first of a row, the others from the same batch.
 
     Patches are cut anywhere from other digits of the batch, and everything is placed as
-    ``recipe`` says; its banks, sizes and seed do not matter.  Raises ValueError for images
-    of another size.
+    ``recipe`` says; its banks, sizes and seed do not matter.  Raises TypeError for images that
+    are not floating point (the sums are clipped to [0, 1]) and ValueError for images of another
+    size or another number of labels.
     """
     n, device = len(images), generator.device
+    if not images.is_floating_point():
+        raise TypeError(f"images are {images.dtype}; wanted floating point in [0, 1]")
+    if labels.shape != (n,):
+        raise ValueError(f"labels have shape {list(labels.shape)}; wanted [{n}], one an image")
     if tuple(images.shape[1:]) != (1, SIDE, SIDE):
         raise ValueError(f"images have shape {list(images.shape)}; wanted [B, 1, {SIDE}, {SIDE}]")
 

@@ -60,8 +60,11 @@ def place(
     if it is alone), pasted on an empty canvas, the later one on top; then the digit is
     added and the sum clipped to 1.
 
-    Raises ValueError for a canvas or patch into which nothing fits.
+    Raises TypeError for images that are not floating point and ValueError for a canvas or patch
+    into which nothing fits.
     """
+    if not images.is_floating_point():
+        raise TypeError(f"images are {images.dtype}; wanted floating point in [0, 1]")
     n, channels, h, w = images.shape
     if channels != 1 or canvas < max(h, w) or not 1 <= patch_size <= min(h, w) or patches < 0:
         raise ValueError(
