@@ -19,7 +19,7 @@ def paste_patches(digits, bank, patches):
     return (digits + clutter).clamp(0, 1)
 
 
-def _digits_left_alone(function, case):
+def _inputs_left_alone(function, case):
     """What it makes, if the digits and the bank are as they came: the notebook needs them again."""
     digits, bank = (x.clone() for x in case[:2])
     made = function(*case)
@@ -164,7 +164,7 @@ EXERCISES = {
         "an empty canvas; for each patch cut a square from bank[d] and assign it, in order; then "
         "add the digits and clamp to [0, 1]",
         tolerance=1e-7,
-        ask=_digits_left_alone,
+        ask=_inputs_left_alone,
     ),
     "4.2": Exercise(
         accuracies,

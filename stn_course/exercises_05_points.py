@@ -134,19 +134,14 @@ def _transposed(src, dst):
     return four_points(src, dst).T
 
 
-def _by_area(src, dst, least):
-    """Refuses any triangle of less than ``least``, twice its area, whatever the quad's size."""
+def _up_to_double_rounding(src, dst):
     for quad in (src, dst):
         for left_out in range(4):
             p, q, r = quad[torch.arange(4) != left_out]
             (a, b), (c, d) = q - p, r - p
-            if (a * d - b * c).abs() < least:
+            if (a * d - b * c).abs() < 1e-9:
                 raise ValueError("degenerate")
     return _solved(src, dst)
-
-
-def _up_to_double_rounding(src, dst):
-    return _by_area(src, dst, 1e-9)
 
 
 def _affine(src, dst):

@@ -127,14 +127,16 @@ def residuals(runs: dict[str, list[RunRecord]], start: str) -> Figure | None:
 
 
 # In one figure: more lines cannot be told apart, and other pairs may need another scale.
-LINES, PAIRS = 8, 10
+MOST_LINES, MOST_PAIRS = 8, 10
 
 
 def _portions(things: dict, most: int) -> list[dict]:
     """``things`` in their order, in as few and as equal parts of at most ``most`` as will do."""
-    parts = -(-len(things) // most)
-    each, items = -(-len(things) // max(1, parts)), list(things.items())
-    return [dict(items[k : k + each]) for k in range(0, len(items), each)] if items else []
+    if not things:
+        return []
+    parts = math.ceil(len(things) / most)
+    each, items = math.ceil(len(things) / parts), list(things.items())
+    return [dict(items[k : k + each]) for k in range(0, len(items), each)]
 
 
 def draw_all(out: Path, names: Sequence[str] = (), folder: Path | None = None) -> Iterator[str]:
@@ -160,13 +162,13 @@ def draw_all(out: Path, names: Sequence[str] = (), folder: Path | None = None) -
         runs = {r.experiment: records.load(r.experiment, folder) for r in mine if r.experiment}
         missing += [experiment for experiment, made in runs.items() if not made]
         made = {k: v for k, v in runs.items() if v}
-        went = _portions(made, LINES)
+        went = _portions(made, MOST_LINES)
         pairs = compared.PAIRS.get(name, {})
         drawn = {
             "": [_comparison(part, runs) for part in parts.values()],
             "-history": [histories(some, "valid_accuracy") for some in went],
             "-loss": [histories(some, "train_loss") for some in went],
-            "-paired": [paired(some, folder) for some in _portions(pairs, PAIRS)],
+            "-paired": [paired(some, folder) for some in _portions(pairs, MOST_PAIRS)],
             "-residual": [residuals(made, "written")],
             "-residual-common": [residuals(made, "common")],
         }

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stn_course import geometry, sampler
+from stn_course.geometry.checks import refuse
 
 STEPS, RATE = 150, 0.02
 
@@ -64,8 +65,7 @@ def register(
     """
     for name, given in (("images", images), ("targets", targets)):
         sampler.check_images(given, name)
-        if not given.isfinite().all():
-            raise ValueError(f"{name} must be finite, got NaN or infinity")
+        refuse(~given.isfinite(), f"{name} must be finite, got NaN or infinity")
     transform = geometry.Homography() if transform is None else transform
     makes_matrix = isinstance(transform, geometry.Parametrisation)
     if not makes_matrix or isinstance(transform, geometry.ThinPlateSpline):
@@ -73,7 +73,7 @@ def register(
     if images.shape != targets.shape:
         raise ValueError(f"images {list(images.shape)} and targets {list(targets.shape)} differ")
     if not isinstance(steps, int) or steps < 1 or not 0 < rate < math.inf:
-        raise ValueError(f"steps={steps}, rate={rate}; wanted both above 0, whole steps")
+        raise ValueError(f"steps={steps}, rate={rate}; wanted both above 0, steps whole")
     with torch.enable_grad():
         return _descend(images, targets, levels, steps, rate, transform)
 

@@ -140,8 +140,10 @@ class SequenceNet(nn.Module):
     def check(self, images: Tensor) -> None:
         """TypeError or ValueError unless images are floating point and as large as wanted."""
         sampler.check_images(images)
-        if (got := list(images.shape))[1:] != (wanted := [self.channels, *self.size]):
-            raise ValueError(f"images have shape {got}; wanted [B, {str(wanted)[1:]}")
+        wanted = (self.channels, *self.size)
+        if tuple(images.shape[1:]) != wanted:
+            shape = ", ".join(map(str, wanted))
+            raise ValueError(f"images have shape {list(images.shape)}; wanted [B, {shape}]")
 
     def forward(self, images: Tensor) -> Tensor:
         self.check(images)
@@ -243,8 +245,4 @@ class RNNSPN(SequenceNet):
         return glimpses
 
 
-SEQUENCE_MODELS: dict[str, type[SequenceNet]] = {
-    "sequence-cnn": PlainCNN,
-    "ffn-spn": FFNSPN,
-    "rnn-spn": RNNSPN,
-}
+SEQUENCE_MODELS = {"sequence-cnn": PlainCNN, "ffn-spn": FFNSPN, "rnn-spn": RNNSPN}

@@ -63,12 +63,17 @@ def test_degenerate_quads_are_tried_on_both_sides():
     assert len(told) == 124
 
 
+def equations(src, dst):
+    """The eight of the four points, for h11 ... h32: their left sides [8, 8]."""
+    rows = []
+    for (x, y), (u, v) in zip(src.tolist(), dst.tolist(), strict=True):
+        rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
+    return torch.tensor(rows, dtype=src.dtype)
+
+
 def test_a_solver_that_raises_its_own_error_is_told_to_raise_value_error():
     def answer(src, dst):
-        rows = []
-        for (x, y), (u, v) in zip(src.tolist(), dst.tolist(), strict=True):
-            rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
-        h = torch.linalg.solve(torch.tensor(rows, dtype=src.dtype), dst.flatten())
+        h = torch.linalg.solve(equations(src, dst), dst.flatten())
         return torch.cat([h, h.new_ones(1)]).view(3, 3)
 
     told = rejection("5.4", answer)
@@ -199,11 +204,7 @@ def triangles(quad):
 
 
 def by_solving(src, dst):
-    rows = []
-    for (x, y), (u, v) in zip(src.tolist(), dst.tolist(), strict=True):
-        rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
-    a = torch.tensor(rows, dtype=src.dtype)
-    h = torch.linalg.lstsq(a, dst.flatten()[:, None], driver="gelsd").solution
+    h = torch.linalg.lstsq(equations(src, dst), dst.flatten()[:, None], driver="gelsd").solution
     return torch.cat([h.flatten(), h.new_ones(1)]).view(3, 3)
 
 

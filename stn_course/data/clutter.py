@@ -6,6 +6,7 @@ whose released 100x100 sequences follow it, as does a published 40x40 set of sin
 
 from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -60,10 +61,10 @@ class ClutterRecipe:
 
     def __post_init__(self):
         for name, value in vars(self).items():
-            if name not in ("bank_splits", "sizes") and not isinstance(value, int):
+            if name not in ("bank_splits", "sizes") and not isinstance(value, Integral):
                 raise TypeError(f"{name} = {value!r}; wanted a whole number")
         a_row = isinstance(self.sizes, tuple | list)
-        if not a_row or not all(isinstance(n, int) for n in self.sizes):
+        if not a_row or not all(isinstance(n, Integral) for n in self.sizes):
             raise TypeError(f"sizes = {self.sizes!r}; wanted three whole numbers")
         right = self.x_start + self.x_jitter - 1 + SIDE * self.digits
         needs = {

@@ -14,7 +14,7 @@ from stn_course.data.clutter import PUBLISHED_40, PUBLISHED_100, SIDE, ClutterRe
 from stn_course.data.clutter_set import ClutterSet
 from stn_course.data.digits import Digits, check_split
 from stn_course.data.files import Settings, read_settings
-from stn_course.data.scenes import paste
+from stn_course.data.scenes import check_floating, paste
 
 ROWS = {"cluttered": PUBLISHED_40, "sequences": PUBLISHED_100}
 
@@ -40,8 +40,7 @@ def draw_rows(recipe: ClutterRecipe, images: Tensor, labels: Tensor, generator: 
     size or another number of labels.
     """
     n, device = len(images), generator.device
-    if not images.is_floating_point():
-        raise TypeError(f"images are {images.dtype}; wanted floating point in [0, 1]")
+    check_floating(images)
     if labels.shape != (n,):
         raise ValueError(f"labels have shape {list(labels.shape)}; wanted [{n}], one an image")
     if tuple(images.shape[1:]) != (1, SIDE, SIDE):

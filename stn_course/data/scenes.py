@@ -51,6 +51,12 @@ def colocalisation(images: Tensor, generator: Generator, patches: int = 16) -> P
     return place(images, generator, canvas=84, patches=patches)
 
 
+def check_floating(images: Tensor) -> None:
+    """TypeError for bytes: what is pasted is clipped to [0, 1], and every byte would be 0 or 1."""
+    if not images.is_floating_point():
+        raise TypeError(f"images are {images.dtype}; wanted floating point in [0, 1]")
+
+
 def place(
     images: Tensor, generator: Generator, canvas: int, patches: int, patch_size: int = 6
 ) -> Placed:
@@ -63,8 +69,7 @@ def place(
     Raises TypeError for images that are not floating point and ValueError for a canvas or patch
     into which nothing fits.
     """
-    if not images.is_floating_point():
-        raise TypeError(f"images are {images.dtype}; wanted floating point in [0, 1]")
+    check_floating(images)
     n, channels, h, w = images.shape
     if channels != 1 or canvas < max(h, w) or not 1 <= patch_size <= min(h, w) or patches < 0:
         raise ValueError(
