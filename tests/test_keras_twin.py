@@ -80,6 +80,22 @@ def test_it_reads_as_the_torch_sampler_does(padding, mode):
     assert np.abs(theirs.numpy() - ours.numpy()).max() < 1e-5
 
 
+@pytest.mark.parametrize("n", [4, 5, 16])
+def test_half_way_between_two_pixels_it_takes_torchs(n):
+    images, half = torch.rand(1, 1, n, n), (n // 2, n // 2)
+    theta = torch.eye(2, 3)[None]
+    ours = sampler.warp(images, theta, half, mode="nearest")[:, 0, :, :, None]
+    theirs = twin.warp(images.permute(0, 2, 3, 1).numpy(), theta.numpy(), half, mode="nearest")
+    assert np.array_equal(theirs.numpy(), ours.numpy())
+
+
+def test_a_homography_of_any_scale_is_the_same_transform():
+    theta = np.eye(3, dtype="float32")[None]
+    plain = twin.homography_grid(theta, (4, 5)).numpy()
+    for scale in (1e-23, 1e23, -1.0):
+        assert np.allclose(twin.homography_grid(scale * theta, (4, 5)).numpy(), plain, atol=1e-6)
+
+
 @pytest.mark.parametrize("size", [(1, 4), (2, 2), (4, 6), (7, 5)])
 def test_the_background_is_the_same_number(size):
     images = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(1))
@@ -167,6 +183,12 @@ def test_untrained_it_hands_on_what_it_gets(transform):
     assert half(images).shape == (4, 3, 3, 1) == half.compute_output_shape((4, 12, 14, 1))
 
 
+@pytest.mark.parametrize("down", [1, 3, 100 / 83, (4, 1), [1.5, 2.5]])
+def test_a_size_is_divided_as_in_torch(down):
+    layer = keras_twin.SpatialTransformer(localiser(), down=down)
+    assert layer.output_size((100, 100)) == geometry.divided((100, 100), down)
+
+
 @pytest.mark.parametrize("transform", TRANSFORMS)
 def test_it_learns_in_fit_and_agrees_in_every_mode(transform, recwarn):
     net, (images, labels) = network(transform), batch()
@@ -249,6 +271,8 @@ WRONG = [
     (lambda: keras_twin.SpatialTransformer(localiser(), down=0), ValueError, "down=0"),
     (lambda: keras_twin.SpatialTransformer(keras.layers.ReLU()).build((None, 8, 8, 1)),
      ValueError, "wanted features"),
+    (lambda: keras_twin.SpatialTransformer(localiser(), size=(3, 3), down=2), ValueError, "one of"),
+    (lambda: keras_twin.SpatialTransformer(localiser(), down="2"), TypeError, "down='2'"),
 ]  # fmt: skip
 
 

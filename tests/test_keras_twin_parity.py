@@ -237,11 +237,18 @@ def test_rows_of_digits_are_counted_as_torch_counts_them():
 
 
 # ---------------------------------------------------------------- what does not fit
+def without_bias():
+    net = models.build("stn-small", identity_start=False)
+    net[0].head[0].bias = None
+    return net
+
+
 REFUSED = [
     (lambda: keras_twin.from_torch("rnn-spn", (1, 100, 100)), TypeError, "RNNSPN"),
     (lambda: keras_twin.from_torch("cn"), ValueError, "model='cn'"),
     (lambda: keras_twin.from_torch(nn.Conv2d(2, 2, 3, groups=2), (2, 8, 8)), TypeError, "Conv2d"),
     (lambda: keras_twin.from_torch(nn.GELU()), TypeError, "GELU has no twin"),
+    (lambda: keras_twin.from_torch(without_bias()), TypeError, "without a bias has no twin"),
     (lambda: keras_twin.from_torch(models.build("fc"), width=3), TypeError, "width"),
     (lambda: keras_twin.to_torch(keras_twin.from_torch("fc"), "cnn"), ValueError, "4 layers"),
     (lambda: keras_twin.to_torch(keras_twin.from_torch("fc"), "fc", width=64), ValueError,

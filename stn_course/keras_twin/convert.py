@@ -170,6 +170,8 @@ def _(module: SpatialTransformer, shape: Shape) -> list:
         raise TypeError(f"a head that ends in {after} has no twin in Keras here")
     body = keras.Sequential([keras.Input(shape[1:]), *chain(module.body, shape)])
     raw = module.head[0]
+    if raw.bias is None:
+        raise TypeError("a head without a bias has no twin in Keras here")
     starts = torch.equal(raw.bias.detach().cpu(), module.transform.identity())
     options = {"size": module.size, "padding": module.padding, "pool": module.pool}
     options |= {"down": module.down, "identity_start": starts and not raw.weight.any().item()}

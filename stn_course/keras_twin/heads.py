@@ -13,16 +13,7 @@ import numpy as np
 from stn_course import geometry
 from stn_course.geometry import Parametrisation
 from stn_course.keras_twin.sampler import as_float, ops
-
-TRANSFORMS: dict[str, type[Parametrisation]] = {
-    "affine": geometry.Affine,
-    "translation": geometry.Translation,
-    "attention": geometry.Attention,
-    "similarity": geometry.Similarity,
-    "homography": geometry.Homography,
-    "corners": geometry.Corners,
-    "tps": geometry.ThinPlateSpline,
-}
+from stn_course.models import TRANSFORMS
 
 
 def made(transform: str | dict | Parametrisation) -> Parametrisation:

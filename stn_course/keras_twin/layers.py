@@ -52,8 +52,9 @@ class SpatialTransformer(keras.layers.Layer):
         super().__init__(**options)
         if not isinstance(localiser, keras.layers.Layer):
             raise TypeError(f"localiser is {type(localiser).__name__}; wanted a Keras layer")
-        if not down > 0 or (size is not None and down != 1):
-            raise ValueError(f"down={down}, size={size}; wanted one of them, and down above 0")
+        geometry.divided((1, 1), down)  # raises for what is no division
+        if size is not None and down != 1:
+            raise ValueError(f"down={down}, size={size}; wanted one of them")
         if padding not in PADDINGS:
             raise ValueError(f"padding={padding!r}; wanted one of {PADDINGS}")
         self.localiser, self.transform = localiser, made(transform)
@@ -83,7 +84,7 @@ class SpatialTransformer(keras.layers.Layer):
 
     def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(H, W) that images of (h, w) are read into, before ``pool``."""
-        return self.size or tuple(max(1, int(n / self.down)) for n in size)
+        return self.size or geometry.divided(size, self.down)
 
     def read(self, images, theta):
         """``images`` where ``theta`` says, pooled if this transformer pools."""

@@ -81,7 +81,8 @@ def homography_grid(theta, size: tuple[int, int], align_corners: bool = False):
     w = uvw[..., 2:]
     size = _two(size)
     corners = w[:, :: max(size[0] - 1, 1), :: max(size[1] - 1, 1)]  # w is linear: they decide
-    crossed = ops.amax(corners, (1, 2, 3)) * ops.amin(corners, (1, 2, 3)) <= 0
+    above, below = ops.amin(corners, (1, 2, 3)) > 0, ops.amax(corners, (1, 2, 3)) < 0  # [B]
+    crossed = ops.logical_not(ops.logical_or(above, below))  # no product: it would underflow
     _refuse(crossed, "theta must keep w away from 0 on the grid, got a horizon across the output")
     return uvw[..., :2] / w
 
@@ -182,8 +183,8 @@ def bilinear_sample(
     # In the padded image everything further out than one pixel looks the same: clamp to it.
     x = ops.clip(_to_padded(grid[..., 0], w, align_corners), 0, w + 1)  # [B, H, W]
     y = ops.clip(_to_padded(grid[..., 1], h, align_corners), 0, h + 1)
-    whole = ops.floor if mode == "bilinear" else ops.round
-    x0, y0 = ops.stop_gradient(whole(x)), ops.stop_gradient(whole(y))
+    nearest = mode == "nearest"  # half-way: the even pixel of the image, where each counts one less
+    x0, y0 = (ops.stop_gradient(ops.round(c - 1) + 1 if nearest else ops.floor(c)) for c in (x, y))
     first = ops.arange(ops.shape(grid)[0], dtype="int32")[:, None, None] * ((h + 3) * (w + 3))
     index = first + ops.cast(y0, "int32") * (w + 3) + ops.cast(x0, "int32")
 
@@ -191,7 +192,7 @@ def bilinear_sample(
         """The pixel that lies so many rows and columns after (x0, y0).  # [B, H, W, C]"""
         return ops.take(padded, index + (row * (w + 3) + column), axis=0)
 
-    if mode == "nearest":
+    if nearest:
         return ops.cast(read(0, 0), kept)
     right, down = (x - x0)[..., None], (y - y0)[..., None]
     top = read(0, 0) + right * (read(0, 1) - read(0, 0))
