@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from stn_course import records
+from stn_course.blocks import evaluating
 from stn_course.data import PUBLISHED_100, ClutterRecipe
 from stn_course.data.clutter import SIDE
 from stn_course.data.rows import Rows, draw_rows
@@ -140,11 +141,8 @@ def look(net: SequenceNet, images: Tensor) -> Seen:
 
 def score(net: SequenceNet, rows: Rows) -> tuple[float, float]:
     """Digits and whole rows that ``net`` reads right, in percent; its mode stays as it was."""
-    was_training = net.training
-    net.eval()
-    with torch.no_grad():
+    with evaluating(net):
         parts = [net(part).argmax(2) for part in rows.images.split(250)]
-    net.train(was_training)
     right = torch.cat(parts) == rows.labels.view(len(rows.labels), -1)  # [B, D]
     return 100 * right.float().mean().item(), 100 * right.all(1).float().mean().item()
 

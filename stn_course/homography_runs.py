@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from stn_course import geometry
+from stn_course.blocks import evaluating
 from stn_course.config import TEST, stream
 from stn_course.data import mnist, recipes
-from stn_course.looks import front_of
+from stn_course.looks import front_of, posing_front
 from stn_course.measure import prepare
 
 CORNERS = ((-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0))
@@ -55,22 +56,16 @@ def corner_residual(places: Tensor, aim: Tensor, pixels: float) -> dict[str, flo
     return {"median": median, "q90": q90, "beyond": int(beyond.sum()), "n": len(distance)}
 
 
-@torch.no_grad()
 def found_transforms(model: nn.Module, images: Tensor, batch: int = 250) -> Tensor:
     """What the first transformer of ``model`` reads uint8 ``images`` by: [N, 2, 3] or [N, 3, 3].
 
     Raises ValueError for a model without a transformer or with one that is neither.
     """
-    front = front_of(model)
-    if front is None:
-        raise ValueError("model has no spatial transformer, so nothing moves its digits")
-    was_training = model.training
-    model.eval()
-    found = []
-    for some in images.split(batch):
-        model(prepare(some).to(memory_format=torch.channels_last))
-        found.append(front.theta)
-    model.train(was_training)
+    front, found = posing_front(model), []
+    with evaluating(model):
+        for some in images.split(batch):
+            model(prepare(some).to(memory_format=torch.channels_last))
+            found.append(front.theta)
     theta = torch.cat(found)
     if theta.shape[1:] not in ((2, 3), (3, 3)):
         raise ValueError(f"theta is {list(theta.shape)}; wanted [N, 2, 3] or [N, 3, 3]")

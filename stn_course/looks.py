@@ -1,5 +1,6 @@
 """What a network makes of images: its verdicts, and what its transformer looked at."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stn_course import sampler
-from stn_course.blocks import Normalise
+from stn_course.blocks import Normalise, evaluating
 from stn_course.measure import prepare
 from stn_course.sequence import RecurrentTransformer
 from stn_course.transformers import (
@@ -51,32 +52,29 @@ class Looks:
         return np.bincount(pairs, minlength=n * n).reshape(n, n)
 
 
-@torch.no_grad()
 def look(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 250) -> Looks:
     """All that ``model``, in eval mode, makes of ``images`` uint8 [N, C, h, w] or in [0, 1]."""
-    was_training = model.training
-    model.eval()
     front = front_of(model)
     scale = next((m for m in model.modules() if isinstance(m, Normalise)), None)
     seen: list[tuple] = []
-    hooks = [front.register_forward_hook(lambda _, x, y: seen.append((x[0], y)))] if front else []
     parts: list[tuple] = []
-    for x, y in zip(images.split(batch), labels.split(batch), strict=True):
-        x = prepare(x) if x.dtype == torch.uint8 else x
-        seen.clear()
-        logits = model(x.to(memory_format=torch.channels_last)).float()  # [B, classes]
-        each = F.cross_entropy(logits.flatten(0, -2), y.flatten(), reduction="none")
-        losses = each.view(len(y), -1).sum(1)  # [B]
-        part = [_bytes(x), y, logits.softmax(-1), losses]
-        # It reads the images (as the network normalises them), no feature maps.
-        if seen and torch.equal(seen[0][0], scale(x) if scale else x):
-            shown = seen[0][1] * scale.sd + scale.mean if scale else seen[0][1]
-            steps = shown.unflatten(0, (len(x), -1))  # [B, steps, C, H, W]; mostly one step
-            part += [_bytes(steps.movedim(1, 3).flatten(3)), boxes(front)]
-        parts.append(part)
-    for hook in hooks:
-        hook.remove()
-    model.train(was_training)
+    with evaluating(model), ExitStack() as hooks:
+        if front is not None:
+            keep = front.register_forward_hook(lambda _, x, y: seen.append((x[0], y)))
+            hooks.callback(keep.remove)
+        for x, y in zip(images.split(batch), labels.split(batch), strict=True):
+            x = prepare(x) if x.dtype == torch.uint8 else x
+            seen.clear()
+            logits = model(x.to(memory_format=torch.channels_last)).float()  # [B, classes]
+            each = F.cross_entropy(logits.flatten(0, -2), y.flatten(), reduction="none")
+            losses = each.view(len(y), -1).sum(1)  # [B]
+            part = [_bytes(x), y, logits.softmax(-1), losses]
+            # It reads the images (as the network normalises them), no feature maps.
+            if seen and torch.equal(seen[0][0], scale(x) if scale else x):
+                shown = seen[0][1] * scale.sd + scale.mean if scale else seen[0][1]
+                steps = shown.unflatten(0, (len(x), -1))  # [B, steps, C, H, W]; mostly one step
+                part += [_bytes(steps.movedim(1, 3).flatten(3)), boxes(front)]
+            parts.append(part)
     inputs, truth, p, losses, *more = (
         torch.cat(each).cpu().numpy() for each in zip(*parts, strict=True)
     )
@@ -87,6 +85,16 @@ def look(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 250) -> 
 def front_of(model: nn.Module) -> nn.Module | None:
     """The first transformer of ``model``, the whole of it where it has parts; None without."""
     return next((m for m in model.modules() if isinstance(m, FRONTS)), None)
+
+
+def posing_front(model: nn.Module) -> nn.Module:
+    """`front_of` a model whose first transformer has a ``theta``; ValueError for another."""
+    front = front_of(model)
+    if front is None:
+        raise ValueError("model has no spatial transformer, so there is no theta to read")
+    if isinstance(front, ParallelTransformers):
+        raise ValueError("model has several transformers side by side; wanted one, with one theta")
+    return front
 
 
 def boxes(front: nn.Module) -> Tensor:

@@ -8,17 +8,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stn_course import geometry, sampler
-from stn_course.sequence_measure import sequence_loss
+from stn_course.blocks import evaluating
+from stn_course.sequence_measure import digit_accuracy, sequence_loss, word_accuracy
 
 Warp = Callable[[Tensor, float], Tensor]  # images [B,C,H,W], amount -> moved images
 
 
 def prepare(images: Tensor) -> Tensor:
-    """uint8 [0, 255] -> float32 [0, 1]: all the normalisation that the course uses."""
+    """uint8 [0, 255] -> float32 [0, 1]: all the normalisation that the course uses.
+
+    Raises TypeError for another type: what is in [0, 1] already needs no preparing.
+    """
+    if images.dtype != torch.uint8:
+        raise TypeError(f"images are {images.dtype}; wanted uint8, 0 to 255")
     return images.float().div_(255)
 
 
-@torch.no_grad()
 def evaluate(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 250) -> dict:
     """``{"correct", "total", "loss"}`` of ``model`` in eval mode and float32.
 
@@ -27,17 +32,17 @@ def evaluate(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 250)
     ``rows`` are right as a whole.  The batch is small enough for a CPU's cache: 1000 images at
     once take three times as long each.
     """
-    was_training = model.training
-    model.eval()
     correct, words, loss = 0, 0, 0.0
-    for x, y in zip(images.split(batch), labels.split(batch), strict=True):
-        x = prepare(x) if x.dtype == torch.uint8 else x
-        logits = model(x.to(memory_format=torch.channels_last))  # [B, classes]
-        right = logits.argmax(-1) == y  # [B], or [B, D] of rows
-        correct += int(right.sum())
-        words += int(right.flatten(1).all(1).sum()) if y.ndim == 2 else 0
-        loss += mean_loss(logits, y).item() * len(y)
-    model.train(was_training)
+    with evaluating(model):
+        for x, y in zip(images.split(batch), labels.split(batch), strict=True):
+            x = prepare(x) if x.dtype == torch.uint8 else x
+            logits = model(x.to(memory_format=torch.channels_last))  # [B, classes]
+            if y.ndim == 2:
+                correct += digit_accuracy(logits, y)[0]
+                words += word_accuracy(logits, y)[0]
+            else:
+                correct += int((logits.argmax(1) == y).sum())
+            loss += mean_loss(logits, y).item() * len(y)
     found = {"correct": correct, "total": labels.numel(), "loss": loss / max(1, len(labels))}
     return found | ({"words": words, "rows": len(labels)} if labels.ndim == 2 else {})
 

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from stn_course import geometry
-from stn_course.blocks import Normalise
+from stn_course.blocks import Normalise, evaluating
 from stn_course.classifiers import CLASSIFIERS
 from stn_course.config import INIT, stream
 from stn_course.data import Digits, frozen, mnist
 from stn_course.localisers import LOCALISERS
-from stn_course.looks import front_of
+from stn_course.looks import front_of, posing_front
 from stn_course.measure import prepare
 from stn_course.sampler import affine_grid
 from stn_course.short_run import Bypassed, ShortRun, short_run, symptoms
@@ -156,7 +156,6 @@ def visit(name: str, halls: Halls, seed: int = 0, steps: int = 300) -> ShortRun:
     return short_run(model, halls.train, halls.probes, steps, lr_localiser=rate, seed=seed)
 
 
-@torch.no_grad()
 def glimpses(model: nn.Module, device: torch.device, name: str) -> dict[str, dict]:
     """How far ``model`` zooms out on the test digits under the recipe ``name``.
 
@@ -165,13 +164,14 @@ def glimpses(model: nn.Module, device: torch.device, name: str) -> dict[str, dic
     """
     digits = mnist("test")
     made, _ = frozen(name, digits.images.to(device), digits.labels.to(device), seed=0)
-    front, sides, beyond = front_of(model), [], []
-    for images in made.images.split(250):
-        model.eval()(prepare(images))
-        theta = front.theta
-        grid = affine_grid(theta, (28, 28))
-        sides.append(theta[:, :, :2].det().abs().sqrt())
-        beyond.append((grid.abs() > 1).any(3).float().mean((1, 2)))
+    front, sides, beyond = posing_front(model), [], []
+    with evaluating(model):
+        for images in made.images.split(250):
+            model(prepare(images))
+            theta = front.theta
+            grid = affine_grid(theta, (28, 28))
+            sides.append(theta[:, :, :2].det().abs().sqrt())
+            beyond.append((grid.abs() > 1).any(3).float().mean((1, 2)))
     return {
         "glimpse": {
             "half_side": torch.cat(sides).mean().item(),

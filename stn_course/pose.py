@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from stn_course import geometry
+from stn_course.blocks import evaluating
 from stn_course.data import mnist, recipes
-from stn_course.looks import front_of
+from stn_course.looks import posing_front
 from stn_course.measure import prepare
 
 
@@ -50,28 +51,24 @@ def spread(angles: Tensor, centres: Tensor, zooms: Tensor, pixels: float) -> dic
     }
 
 
-@torch.no_grad()
 def measure_pose(
     model: nn.Module, name: str, device: torch.device, split: str = "test", seed: int = 0
 ) -> dict[str, dict]:
     """`spread` of ``split`` under the affine recipe ``name``: as drawn, and after ``model``.
 
-    Raises ValueError for a model without a transformer or a recipe without an affine truth.
+    Raises ValueError for a model without one transformer in front, or a recipe without an affine
+    truth.
     """
-    front = front_of(model)
-    if front is None:
-        raise ValueError("model has no spatial transformer, so nothing moves its digits")
+    front = posing_front(model)
     digits = mnist(split)
     made, _ = recipes.frozen(name, digits.images.to(device), digits.labels.to(device), seed)
     if made.theta.shape[1:] != (2, 3):
         raise ValueError(f"name={name!r} has no affine truth; wanted hr, r, rts, hard, mild, pose")
-    was_training = model.training
-    model.eval()
     found = []
-    for images in made.images.split(250):
-        model(prepare(images).to(memory_format=torch.channels_last))
-        found.append(front.theta)
-    model.train(was_training)
+    with evaluating(model):
+        for images in made.images.split(250):
+            model(prepare(images).to(memory_format=torch.channels_last))
+            found.append(front.theta)
     half = digits.images.shape[-1] / 2
     identity = geometry.affine().to(made.theta).expand_as(made.theta)
     return {

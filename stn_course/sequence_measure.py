@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from stn_course.blocks import evaluating
 from stn_course.data.scenes import glimpse_boxes, iou
 
 
@@ -69,7 +70,6 @@ def glimpse_iou(theta: Tensor, boxes: Tensor, canvas: int) -> Tensor:
     return found.unflatten(0, (len(theta), -1)) if len(theta) else found.view(0, steps)
 
 
-@torch.no_grad()
 def where_it_looks(model: nn.Module, images: Tensor, batch: int = 250) -> Tensor:
     """The transforms by which ``model``, in eval mode, looks at images.  # [N, steps, 2, 3]
 
@@ -78,12 +78,11 @@ def where_it_looks(model: nn.Module, images: Tensor, batch: int = 250) -> Tensor
     """
     if not len(images):
         raise ValueError("images is empty; wanted at least one")
-    was_training, found = model.training, []
-    model.eval()
-    for x in images.split(batch):
-        x = x.float() / 255 if x.dtype == torch.uint8 else x
-        model.check(x)
-        model.look(x.to(memory_format=torch.channels_last))
-        found.append(model.theta)
-    model.train(was_training)
+    found = []
+    with evaluating(model):
+        for x in images.split(batch):
+            x = x.float() / 255 if x.dtype == torch.uint8 else x
+            model.check(x)
+            model.look(x.to(memory_format=torch.channels_last))
+            found.append(model.theta)
     return torch.cat(found)

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from stn_course import geometry
 from stn_course.config import INIT, ORDER, stream
 from stn_course.data import Digits
-from stn_course.looks import Looks, front_of, look, outline
+from stn_course.looks import Looks, look, outline, posing_front
 from stn_course.measure import mean_loss, prepare
-from stn_course.transformers import localiser_parameters
+from stn_course.transformers import SpatialTransformer, localiser_parameters
 
 
 class Bypassed(nn.Module):
@@ -81,9 +81,9 @@ def short_run(
     """
     if (pose_loss is None) != (truth is None):
         raise ValueError("pose_loss and truth go together; wanted both or neither")
-    front = front_of(model)
-    if front is None:
-        raise ValueError("model has no spatial transformer, so it has no theta to note")
+    front = posing_front(model)
+    if pose_loss is not None and not isinstance(front, SpatialTransformer):
+        raise ValueError(f"pose_loss needs a SpatialTransformer, got {type(front).__name__}")
     front.keep_live = pose_loss is not None
     theirs = localiser_parameters(model)
     known = {id(p) for p in theirs}

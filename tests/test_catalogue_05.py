@@ -107,8 +107,12 @@ def test_what_a_network_found_is_asked_in_eval_mode_and_left_in_its_own():
     assert model.training and torch.equal(theta, torch.eye(3).expand(7, 3, 3))
     with pytest.raises(ValueError, match="no spatial transformer"):
         runs.found_transforms(models.build("small"), torch.zeros(1, 1, 28, 28))
+    with pytest.raises(ValueError, match="several transformers side by side"):
+        runs.found_transforms(models.build("stn-small", transformers=2), torch.zeros(1, 1, 28, 28))
     with pytest.raises(ValueError, match=r"theta is \[1, 16, 2\]"):
-        runs.found_transforms(models.build("stn-small", transform="tps"), torch.zeros(1, 1, 28, 28))
+        runs.found_transforms(
+            models.build("stn-small", transform="tps"), torch.zeros(1, 1, 28, 28).byte()
+        )
 
 
 @pytest.mark.parametrize("name", ["homography", "corners", "none"])

@@ -68,3 +68,20 @@ def test_convolution_commutes_pooling_at_its_stride_dense_layers_do_not():
     assert left["Linear"] > 0.1
     by_one = {r["layer"]: r["error"] for r in measure.equivariance_errors(model, images, 1)}
     assert by_one["Conv2d"] < 1e-5 and by_one["MaxPool2d"] > 0.05
+
+
+def test_only_bytes_are_prepared():
+    images = dots(3)
+    assert measure.prepare(images).max() == 1 and images.max() == 255
+    for wrong in (images.float(), images.float() / 255, images.long()):
+        with pytest.raises(TypeError, match="images are torch.*; wanted uint8"):
+            measure.prepare(wrong)
+    with pytest.raises(TypeError, match="wanted uint8"):
+        measure.robustness(MeanColumn(), images / 255, torch.full((4,), 5))
+
+
+def test_a_model_that_fails_keeps_its_mode():
+    model = MeanColumn().train()
+    with pytest.raises(RuntimeError, match="rank 4"):
+        measure.evaluate(model, torch.zeros(2, 1), torch.zeros(2))
+    assert model.training

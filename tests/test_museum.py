@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from stn_course import colocalise, data, geometry, museum, records
+from stn_course import colocalise, data, geometry, models, museum, records
 from stn_course.catalogue_03_museum import EXPERIMENTS
 
 
@@ -101,6 +101,11 @@ def test_wrong_use_is_told(halls):
         museum.visit("nothing", halls)
     with pytest.raises(ValueError, match="no spatial transformer"):
         museum.short_run(nn.Linear(2, 2), halls.train, halls.probes)
+    two = models.build("stn-small", transformers=2)
+    with pytest.raises(ValueError, match="several transformers side by side"):
+        museum.short_run(two, halls.train, halls.probes)
+    with pytest.raises(ValueError, match="several transformers side by side"):
+        museum.glimpses(two, torch.device("cpu"), "hr")
     with pytest.raises(ValueError, match="pose_loss and truth go together"):
         museum.short_run(museum.healthy(), halls.train, halls.probes, truth=halls.truth)
 

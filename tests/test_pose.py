@@ -50,6 +50,8 @@ def test_an_untrained_transformer_leaves_the_pose_as_it_was():
     assert found["before"]["angle_sd"] > 10 and found["before"]["centre_sd"] > 5
     with pytest.raises(ValueError, match="no spatial transformer"):
         pose.measure_pose(models.build("fc"), "r", CPU)
+    with pytest.raises(ValueError, match="several transformers side by side"):
+        pose.measure_pose(models.build("stn-small", transformers=2), "r", CPU)
     with pytest.raises(ValueError, match="no affine truth"):
         pose.measure_pose(models.build("stn-small"), "e", CPU, "valid")
 

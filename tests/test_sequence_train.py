@@ -143,3 +143,10 @@ def test_training_with_the_whole_set_at_hand_keeps_within_4_gb():
     assert found.returncode == 0, found.stderr
     gigabytes = float(found.stdout.split()[-1])
     assert 1 < gigabytes < 4, f"{gigabytes:.2f} GB"
+
+
+def test_a_look_that_fails_leaves_no_hook_and_the_mode():
+    model = models.build("stn-small").train()
+    with pytest.raises(IndexError, match="out of bounds"):
+        look(model, torch.rand(2, 1, 28, 28), torch.tensor([3, 10]))
+    assert model.training and not any(m._forward_hooks for m in model.modules())
