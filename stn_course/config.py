@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 from torch import nn
@@ -80,8 +81,9 @@ class Config:
                     f"{ours[0]} of {ours[1]}, as distort={self.distort!r} has"
                 )
         for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}; wanted at least 1")
+            value = getattr(self, name)
+            if not isinstance(value, Integral) or value < 1:
+                raise ValueError(f"{name}={value!r}; wanted a whole number, at least 1")
         if not 0 < self.lr < math.inf:
             raise ValueError(f"lr={self.lr}; wanted a positive rate")
         if not 0 <= self.momentum < 1:
@@ -104,7 +106,9 @@ class Config:
             )
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"limit={self.limit}; wanted at least 1 image, or None")
-        if self.pose_weight < 0 or (self.pose_weight and (self.frozen or not self.distort)):
+        if not 0 <= self.pose_weight < math.inf or (
+            self.pose_weight and (self.frozen or not self.distort)
+        ):
             raise ValueError(
                 f"pose_weight={self.pose_weight}; wanted 0, or more with a fresh distort: its "
                 "true motion is what the pose is compared with"

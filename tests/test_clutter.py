@@ -213,6 +213,14 @@ def test_numbers_of_a_recipe_are_whole(name, value):
         replace(PUBLISHED_100, **{name: value})
 
 
+def test_a_recipe_takes_lists_and_names_what_is_neither():
+    listed = replace(SMALL, sizes=list(SMALL.sizes), bank_splits=list(SMALL.bank_splits))
+    assert listed == SMALL and hash(listed) == hash(SMALL)
+    for splits in ("train", 5, (1,)):
+        with pytest.raises(TypeError, match="bank_splits = .*; wanted some of"):
+            replace(SMALL, bank_splits=splits)
+
+
 def test_recipes_at_their_limits_work():
     extremes = {"patches": 0, "patch_size": 27, "discarded": 0, "bank_size": 1, "sizes": (1, 1, 1)}
     sets = data.generate(replace(PUBLISHED_40, **extremes), allow_sample=True)

@@ -295,7 +295,8 @@ def test_bounded_corners_never_fold(size, bound):
     [
         lambda: g.Homography(0.5), lambda: g.Homography(None), lambda: g.Homography(0),
         lambda: g.Corners(0.5), lambda: g.Affine(-1), lambda: g.Translation("wide"),
-        lambda: g.ThinPlateSpline(bound=0), lambda: g.Attention(1.0), lambda: g.Similarity(None),
+        lambda: g.ThinPlateSpline(bound=0), lambda: g.Affine(math.inf), lambda: g.Attention(1.0),
+        lambda: g.Similarity(None),
         lambda: g.ThinPlateSpline((1, 4)),
     ],
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """The loop: same seed same bits, resumed runs, schedules, clear errors."""
 
 import dataclasses
+import math
 import random
 import re
 import signal
@@ -432,7 +433,7 @@ def test_a_checkpoint_from_a_gpu_goes_on_here(optimizer, tmp_path):
         ({"distort": "melt"}, "data .distort. or tests='melt' is unknown"),
         ({"tests": ["melt"]}, "data .distort. or tests='melt' is unknown"),
         ({"train_on": "test"}, "train_on='test' is unknown"),
-        ({"epochs": 0}, "epochs=0; wanted at least 1"),
+        ({"epochs": 0}, "epochs=0; wanted a whole number, at least 1"),
         ({"lr": 0.0}, "lr=0.0; wanted a positive rate"),
         ({"lr": float("nan")}, "lr=nan; wanted a positive rate"),
         ({"lr": float("inf")}, "lr=inf; wanted a positive rate"),
@@ -441,6 +442,11 @@ def test_a_checkpoint_from_a_gpu_goes_on_here(optimizer, tmp_path):
         ({"weight_decay": -1.0}, "weight_decay=-1.0; wanted 0 or more"),
         ({"options": {"classes": 3}}, r"options has \['classes'\], which the data decide"),
         ({"limit": 0}, "limit=0; wanted at least 1"),
+        ({"epochs": 2.5}, "epochs=2.5; wanted a whole number, at least 1"),
+        ({"epochs": "5"}, "epochs='5'; wanted a whole number"),
+        ({"batch_size": 0}, "batch_size=0; wanted a whole number, at least 1"),
+        ({"distort": "hr", "tests": ["hr"], "pose_weight": math.nan}, "pose_weight=nan; wanted 0"),
+        ({"distort": "hr", "tests": ["hr"], "pose_weight": math.inf}, "pose_weight=inf; wanted 0"),
         ({"clip": 0.0}, "clip=0.0; wanted a positive length, or None"),
         ({"clip": float("nan")}, "clip=nan; wanted a positive length"),
         ({"patience": 0}, "patience=0, train_on='train'; wanted None, or at least 1 epoch"),

@@ -63,9 +63,14 @@ class ClutterRecipe:
         for name, value in vars(self).items():
             if name not in ("bank_splits", "sizes") and not isinstance(value, Integral):
                 raise TypeError(f"{name} = {value!r}; wanted a whole number")
-        a_row = isinstance(self.sizes, tuple | list)
-        if not a_row or not all(isinstance(n, Integral) for n in self.sizes):
-            raise TypeError(f"sizes = {self.sizes!r}; wanted three whole numbers")
+        for name, kind, wanted in (
+            ("sizes", Integral, "three whole numbers"),
+            ("bank_splits", str, f"some of {SPLITS}"),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, tuple | list) or not all(isinstance(v, kind) for v in value):
+                raise TypeError(f"{name} = {value!r}; wanted {wanted}")
+            object.__setattr__(self, name, tuple(value))  # of a list, too: recipes are hashed
         right = self.x_start + self.x_jitter - 1 + SIDE * self.digits
         needs = {
             "canvas": self.canvas >= SIDE,

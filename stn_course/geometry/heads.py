@@ -1,7 +1,7 @@
 """A network head's raw numbers as a transform: one class a family, each with its bounds."""
 
 from dataclasses import dataclass
-from math import log
+from math import inf, log
 from numbers import Real
 
 import torch
@@ -17,10 +17,13 @@ def _bounded(raw: Tensor, bound: float | None) -> Tensor:
     return raw if bound is None else bound * torch.tanh(raw / bound)
 
 
-def _check_bound(bound, below: float = float("inf"), optional: bool = True) -> None:
-    if not (optional and bound is None) and not (isinstance(bound, Real) and 0 < bound <= below):
-        also = " or None" if optional else ""
-        raise ValueError(f"bound must be a number above 0 and at most {below}{also}, got {bound!r}")
+def _check_bound(bound, below: float = inf, optional: bool = True) -> None:
+    # An infinite bound would be inf * tanh(0) = NaN: None is what leaves raw alone.
+    good = isinstance(bound, Real) and 0 < bound < inf and bound <= below
+    if not good and not (optional and bound is None):
+        most = f"at most {below}" if below < inf else "finite"
+        also = ", or None" if optional else ""
+        raise ValueError(f"bound must be a number above 0 and {most}{also}, got {bound!r}")
 
 
 class Parametrisation:
