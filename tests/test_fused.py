@@ -325,7 +325,23 @@ def test_without_a_compiler_the_sampler_works(fresh, tmp_path, compiler):
     assert list(tmp_path.rglob("*.so")) == []
 
 
+def test_a_compiler_that_is_named_and_not_there_is_told(fresh, tmp_path):
+    fresh.setenv("STN_COURSE_CACHE", str(tmp_path))
+    fresh.setenv("CC", "no-such-cc --fast")
+    with pytest.raises(build.BuildError, match="CC='no-such-cc --fast' is not found"):
+        build.library()
+
+
 # ---------------------------------------------------------------- the library
+@COMPILER
+def test_a_compiler_may_be_a_command_of_several_words(fresh, tmp_path):
+    fresh.setenv("HOME", str(tmp_path))
+    fresh.setenv("STN_COURSE_CACHE", "~/kept")
+    fresh.setenv("CC", f"env {shutil.which('cc') or 'gcc'}")
+    build.library()
+    assert len(list(tmp_path.glob("kept/fused/*.so"))) == 1
+
+
 @COMPILER
 def test_the_library_is_built_once_and_for_this_source(fresh, tmp_path):
     fresh.setenv("STN_COURSE_CACHE", str(tmp_path))

@@ -93,3 +93,16 @@ def test_gradients_of_any_size_keep_their_digits():
         grad = (case.grad * factor).float()
         flags = (case.padding, case.align_corners, (True, False, False))
         near([gpu.backward(grad, *args, *flags)[0].double() / factor], [wanted])
+
+
+def test_a_large_output_has_larger_blocks(monkeypatch):
+    """CUDA's grid has a shortest axis; the blocks grow until they fit, and nothing else changes."""
+    images, theta = torch.rand(2, 1, 9, 9), 0.8 * torch.eye(2, 3).repeat(2, 1, 1)
+    grad, args = torch.rand(2, 1, 40, 50), (None, "zeros", False)
+    wanted = gpu.forward(images, theta, None, (40, 50), "zeros", False)
+    sums = gpu.backward(grad, images, theta, *args, (True, True, False))
+    monkeypatch.setattr(gpu, "MOST_BLOCKS", 3)
+    assert gpu._Call(images, theta, None, (40, 50), "zeros", False).blocks <= 3
+    assert torch.equal(gpu.forward(images, theta, None, (40, 50), "zeros", False), wanted)
+    again = gpu.backward(grad, images, theta, *args, (True, True, False))
+    near(again[:2], sums[:2])

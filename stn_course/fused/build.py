@@ -8,6 +8,7 @@ import ctypes
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -39,13 +40,15 @@ def library() -> ctypes.CDLL:
     """The compiled warp.c. Raises BuildError where it cannot be compiled or loaded."""
     if sys.platform == "win32":
         raise BuildError("Windows has no C compiler by default")
-    compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")
+    named, *more = shlex.split(os.environ.get("CC", "")) or [None]  # "ccache gcc" is two words
+    compiler = shutil.which(named) if named else shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
-        raise BuildError("there is no C compiler (cc) on this machine")
+        why = f"CC={os.environ['CC']!r} is not found" if named else "there is no C compiler (cc)"
+        raise BuildError(f"{why} on this machine")
     reasons = []
     for variant in VARIANTS:
         try:
-            return ctypes.CDLL(str(_compiled(compiler, variant)))
+            return ctypes.CDLL(str(_compiled([compiler, *more], variant)))
         except OSError as error:  # this variant does not load here: an unresolved symbol, say
             reasons.append(f"{' '.join(variant)}: {error}")
         except subprocess.SubprocessError as error:
@@ -54,10 +57,11 @@ def library() -> ctypes.CDLL:
     raise BuildError(f"{compiler} gave no library that loads\n" + "\n".join(reasons))
 
 
-def _compiled(compiler: str, variant: tuple[str, ...]) -> Path:
+def _compiled(compiler: list[str], variant: tuple[str, ...]) -> Path:
     """Where the library of these flags lies, compiled now unless it was."""
-    source, found = SOURCE.read_bytes(), Path(compiler).resolve().stat()
-    parts = [FLAGS, variant, str(Path(compiler).resolve()), found.st_size, found.st_mtime_ns]
+    source, program = SOURCE.read_bytes(), Path(compiler[0]).resolve()
+    found = program.stat()
+    parts = [FLAGS, variant, str(program), *compiler[1:], found.st_size, found.st_mtime_ns]
     key = hashlib.sha256(source + repr([*parts, _processor()]).encode()).hexdigest()[:20]
     path = _folder() / f"warp-{key}.so"
     if not path.exists():
@@ -66,7 +70,7 @@ def _compiled(compiler: str, variant: tuple[str, ...]) -> Path:
             steps = ([*FLAGS, *variant, "-c", str(SOURCE), "-o", str(half)],
                      ["-shared", str(half), "-o", str(whole)])  # fmt: skip
             for step in steps:
-                subprocess.run([compiler, *step], check=True, capture_output=True, timeout=SECONDS)
+                subprocess.run([*compiler, *step], check=True, capture_output=True, timeout=SECONDS)
             os.replace(whole, path)  # at once: another process sees all of it or nothing
     return path
 
@@ -85,7 +89,7 @@ def _folder() -> Path:
     """A folder to keep libraries in; one that only this process uses where none can be written."""
     named = os.environ.get("STN_COURSE_CACHE")
     user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stn-course"
-    folder = (Path(named) if named else user) / "fused"
+    folder = (Path(named).expanduser() if named else user) / "fused"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

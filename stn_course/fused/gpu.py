@@ -15,6 +15,7 @@ from stn_course.geometry import control_grid, tps_basis
 from stn_course.sampler import background_of
 
 PROGRAMS = 512  # enough to occupy a large GPU
+MOST_BLOCKS = 65_535  # along the second axis of CUDA's grid of programs
 
 
 def background(images: Tensor) -> Tensor:
@@ -44,6 +45,8 @@ class _Call:
         self.fill = images.new_zeros(shape, dtype=torch.float32) if fill is None else fill
         self.fill = self.fill.contiguous()
         self.block = 256 if self.H * self.W <= 2**20 else 1024
+        while self.blocks > MOST_BLOCKS:
+            self.block *= 2
         self.flags = {"KIND": kind, "ALIGN": align_corners, "BORDER": padding == "border"}
         self.uint8 = images.dtype == torch.uint8
 
