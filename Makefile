@@ -13,7 +13,7 @@ STAMP := .venv/.ready
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) \
-	  | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 18
+	  | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
 
 setup: $(STAMP) ## build .venv with the versions of constraints.txt
 
@@ -21,7 +21,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c '$(FITS)' 2>/dev/null || { \
 	  echo "The course needs Python 3.11, 3.12 or 3.13; found: $$($(or $(PYTHON),python3) -V 2>&1)." >&2; \
 	  echo "Install one, or name it: make $(or $(MAKECMDGOALS),setup) PYTHON=/path/to/python3.12" >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test "$$(uname -sm)" != "Darwin x86_64" || { \
+	  echo "PyTorch has no builds for Macs with Intel processors any more: the course needs Apple silicon." >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@echo "Setting up .venv: some minutes the first time, nothing to do the next."
 	$(BIN)/python -m pip install $(PIP_ARGS) -q -c constraints.txt -e '.[tf,book,cluster,gpu,test]'
 	@touch $@

@@ -56,7 +56,7 @@ def packages(lock: Path = CONSTRAINTS) -> Finding:
         else:
             wrong, count = against_ranges(requires("stn-course") or [])
             against = "the ranges that stn-course asks for"
-    except PackageNotFoundError:
+    except ModuleNotFoundError:  # it, or `packaging`, which comes with it
         return Finding("packages", False, f"stn-course is not installed: {INSTALL}")
     if not wrong:
         return Finding("packages", True, f"{count} have {against}")

@@ -8,7 +8,8 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+from stn_course.doctor import BROWSERS
+
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
@@ -27,7 +28,7 @@ GREY = """(canvas) => {
 
 
 def executable() -> str | None:
-    return next(filter(None, map(shutil.which, NAMES)), None)
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

@@ -151,6 +151,16 @@ def test_foreign_folder_is_not_deleted(tmp_path):
     assert (tmp_path / "html" / "letter.txt").read_text() == "keep me"
 
 
+def test_a_build_that_broke_off_does_not_block_the_next(tmp_path):
+    import book
+
+    folder = tmp_path / "html"
+    book._empty(folder)
+    (folder / "index.html").write_text("half a page")
+    book._empty(folder)
+    assert not (folder / "index.html").exists()
+
+
 def test_sample_is_announced_on_every_page(small_source, tmp_path):
     course = tmp_path / "course.json"
     run = {"01_small": {"seconds": 61.7, "peak_mb": 900.2}}

@@ -1,7 +1,9 @@
 """pyproject.toml, constraints.txt and environment.yml say the same, for every platform."""
 
+import os
 import re
 import subprocess
+import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError, version
 
@@ -130,3 +132,28 @@ def test_setup_refuses_an_unfit_python(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode != 0 and not (tmp_path / ".venv").exists()
     assert "needs Python 3.11, 3.12 or 3.13; found: Python 3.9.1" in done.stderr
+
+
+def test_setup_mends_a_half_made_venv(tmp_path):
+    """A python without pip is what is left where python3-venv is missing, or after Ctrl-C."""
+    (tmp_path / "Makefile").write_bytes((ROOT / "Makefile").read_bytes())
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'empty'\nversion = '1'\n")
+    (tmp_path / "constraints.txt").write_text("")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"], check=True)
+    command = ["make", "setup", f"PYTHON={sys.executable}"]
+    subprocess.run([*command, "PIP_ARGS=--no-index"], cwd=tmp_path, capture_output=True)
+    assert (tmp_path / ".venv/bin/pip").exists()
+
+
+def test_setup_refuses_a_mac_for_which_there_is_no_torch(tmp_path):
+    (tmp_path / "Makefile").write_bytes((ROOT / "Makefile").read_bytes())
+    for name in ("pyproject.toml", "constraints.txt"):
+        (tmp_path / name).write_text("")
+    uname = tmp_path / "uname"
+    uname.write_text("#!/bin/sh\necho Darwin x86_64\n")
+    uname.chmod(0o755)
+    command = ["make", "setup", f"PYTHON={sys.executable}"]
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode != 0 and "needs Apple silicon" in done.stderr
+    assert not (tmp_path / ".venv").exists()

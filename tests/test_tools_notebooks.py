@@ -225,3 +225,13 @@ def test_every_step_has_something_to_check():
     wanted = ["ruff check", "ruff format", "unit tests", "notebooks again", "nbval", "book"]
     assert names == [*wanted, "JavaScript"]
     assert all(node.returncode == 0 for node in [subprocess.run([*checks.node(), "--version"])])
+
+
+def test_a_cell_that_hangs_stops_the_course(tmp_path, monkeypatch):
+    import course
+
+    monkeypatch.setattr(course, "CELL_TIMEOUT", 2)
+    path = tmp_path / "01_tiny.ipynb"
+    nbformat.write(tiny("import time", "time.sleep(60)"), path)
+    with pytest.raises(notebooks.NotebookFailed, match=r"cell 4 \(time.sleep\(60\)\): it took too"):
+        course.run_one(path, tmp_path / "out.ipynb", "quick")

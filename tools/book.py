@@ -107,12 +107,13 @@ def _vendor_mathjax(folder: Path) -> None:
 
 def _empty(folder: Path) -> None:
     """Make ``folder`` new. Raises ValueError rather than delete what no build made."""
-    made_by_build = any((folder / name).exists() for name in (".buildinfo", "source"))
+    mark = folder / ".made-by-book"  # from the first moment on: a build can break off
     if folder.exists() and any(folder.iterdir()):
-        if not made_by_build:
+        if not any((folder / name).exists() for name in (mark.name, ".buildinfo", "source")):
             raise ValueError(f"{folder} holds files that no build made: name another folder")
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    mark.touch()
 
 
 def _sphinx(options: argparse.Namespace, settings: dict[str, str]) -> int:

@@ -21,6 +21,7 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from notebooks import (
+    CELL_TIMEOUT,
     NOTEBOOKS,
     QUIET_KERNEL,
     ROOT,
@@ -110,6 +111,7 @@ def run_one(path: Path, out: Path, profile: str) -> tuple[nbformat.NotebookNode,
                 extra_arguments=QUIET_KERNEL,
                 language="python",
                 progress_bar=False,
+                execution_timeout=CELL_TIMEOUT if profile == "quick" else None,
                 cwd=path.parent,
                 coalesce_streams=True,
             )
@@ -124,7 +126,8 @@ def run_one(path: Path, out: Path, profile: str) -> tuple[nbformat.NotebookNode,
             words = "the kernel died" if isinstance(error, DeadKernelError) else "it took too long"
             cells = nbformat.read(out, 4).cells
             # The last cell that papermill was done with, well or not, is the one it ended in.
-            index = max(k for k, cell in enumerate(cells) if cell.metadata.papermill.end_time)
+            done = [k for k, cell in enumerate(cells) if cell.metadata.papermill.end_time]
+            index = max(done, default=0)
             number = _original_number(out, index)
             raise NotebookFailed(path.name, number, cells[index].source, words, "") from None
     for cell in nb.cells:
