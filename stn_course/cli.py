@@ -1,7 +1,6 @@
 """The command line: ``stn-course``, also ``python -m stn_course``."""
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
@@ -170,8 +169,7 @@ def _run(arguments) -> int:
         return 0
 
     def to_file(record):
-        with open(arguments.out, "a") as file:
-            file.write(json.dumps(json.loads(records.dumps(record))) + "\n")
+        jsonl.append(arguments.out, record)
 
     if arguments.allow_sample and not arguments.out:
         raise ValueError("--allow-sample needs --out: committed records are of the full MNIST")
@@ -213,7 +211,9 @@ def _table(arguments) -> int:
     known = {r["row"] for r in table} | {r["command"].split()[-1] for r in table}
     for name in arguments.names:
         if name not in known:
-            raise ValueError(f"row {name!r} is unknown; wanted S1 ... S16 or an experiment's name")
+            raise ValueError(
+                f"row {name!r} is unknown; wanted S1 ... S16 or an experiment of theirs"
+            )
     if arguments.names:
         wanted = set(arguments.names)
         table = [r for r in table if r["row"] in wanted or r["command"].split()[-1] in wanted]

@@ -1,5 +1,6 @@
 """Records that another machine made, one a line, as ``stn-course run --out`` writes them."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,19 @@ def runs_in(path: Path, *checks: Check) -> set[tuple[str, int]]:
     if not Path(path).exists():
         return set()
     return {(r.experiment, r.seed) for _, r in _records_in(path, *checks)}
+
+
+def append(path: Path, record: RunRecord) -> None:
+    """Add ``record`` as a line; where the disk takes only a part of it, none of it stays."""
+    line = (json.dumps(json.loads(records.dumps(record))) + "\n").encode()
+    with open(path, "ab", buffering=0) as file:  # a buffer would be written once more at the end
+        end = file.tell()
+        try:
+            while line:
+                line = line[file.write(line) :]
+        except OSError:
+            file.truncate(end)
+            raise
 
 
 def check_full(record: RunRecord) -> None:

@@ -5,6 +5,7 @@ import functools
 import json
 import math
 import re
+import resource
 import subprocess
 
 import pytest
@@ -108,6 +109,22 @@ def test_jsonl_of_runs(tmp_path):
     lines = [json.dumps(json.loads(records.dumps(make(seed=s)))) for s in (0, 3)]
     path.write_text("\n".join(lines) + "\n")
     assert jsonl.runs_in(path) == {("toy", 0), ("toy", 3)}
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path):
+    path = tmp_path / "runs.jsonl"
+    jsonl.append(path, make(seed=0))
+    size = path.stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:  # the system takes ten bytes more and refuses the rest, as a full disk does
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, before[1]))
+        with pytest.raises(OSError):
+            jsonl.append(path, make(seed=1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.stat().st_size == size
+    jsonl.append(path, make(seed=2))
+    assert jsonl.runs_in(path) == {("toy", 0), ("toy", 2)}
 
 
 # ---------------------------------------------------------------- from another machine
