@@ -67,7 +67,7 @@ def test_ends_with_the_right_bytes_after_bad_mirrors(published, environment, cap
     assert train.labels.tolist() == list(range(12)) and test.images.shape == (4, 1, 28, 28)
     assert train.source == "full MNIST (70 000 digits) from a verified download"
     said = capsys.readouterr().err
-    for part in ("no answer", "broke off", "wrong SHA-256", first):
+    for part in ("HTTP 403", "no answer", "broke off", "wrong SHA-256", first):
         assert part in said
 
 

@@ -68,7 +68,7 @@ def locate(settings: Settings) -> dict[str, tuple[Path, str]] | None:
     else:
         return found
     lacking = list(found.values()).count(None)
-    network = "STN_COURSE_OFFLINE is set" if settings.offline else "no mirror answered"
+    network = "STN_COURSE_OFFLINE is set" if settings.offline else "no mirror gave them"
     say(
         f"{lacking} of {len(found)} MNIST files are missing and {network}: using the {SAMPLE}. "
         "Accuracies will be lower than the published ones. `stn-course data` fetches the files."

@@ -157,6 +157,8 @@ def _transfer(url: str, output_file: str, _pooch, *, timeout: float) -> None:
             headers={"Accept-Encoding": "identity"},
         )
         response.raise_for_status()
+    except requests.HTTPError as error:  # it may be a proxy that says so: no sign of a network
+        raise _MirrorFailed(f"HTTP {error.response.status_code}", answered=False) from error
     except requests.RequestException as error:
         raise _MirrorFailed(f"no answer ({type(error).__name__})", answered=False) from error
     start, received = time.monotonic(), 0
