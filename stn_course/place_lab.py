@@ -81,13 +81,15 @@ def fitted(head, images: Tensor, targets: Tensor, steps: int, lr: float = 0.02):
     raw = head.identity().repeat(len(images), 1).requires_grad_()
     optimiser = torch.optim.Adam([raw], lr)
     a, b = grid_lab.blur(images, 1.0), grid_lab.blur(targets, 1.0)
+
+    def left() -> Tensor:
+        return (fused.warp(a, head(raw), padding="zeros") - b).square().flatten(1).sum(1)  # [B]
+
     for _ in range(steps):
-        gap = fused.warp(a, head(raw), padding="zeros") - b
         optimiser.zero_grad()
-        gap.square().sum().backward()
+        left().sum().backward()
         optimiser.step()
-    left = gap.detach().square().flatten(1).sum(1)
-    return head(raw).detach(), left
+    return head(raw).detach(), left().detach()
 
 
 def square_cell(task: str, network: str, split: str) -> str:

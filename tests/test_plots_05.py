@@ -129,6 +129,8 @@ def test_a_fit_comes_nearer_and_a_family_that_holds_the_motion_arrives():
     theta, left = place_lab.fitted(geometry.Affine(), two, moved, 150)
     assert (some < start).all() and (left < 0.01 * start).all()
     assert torch.allclose(theta[:, :, 2], torch.tensor([0.2, -0.1]), atol=0.02)
+    theta, left = place_lab.fitted(geometry.Affine(), two, moved, 0)
+    assert torch.allclose(left, start) and torch.equal(theta, geometry.identity(2))
 
 
 def test_every_row_of_the_table_is_an_experiment_on_its_set():
