@@ -16,6 +16,8 @@ import types
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import torch
+
 from stn_course.answers import difference, entries_that_differ, other_kind, shape_of
 
 
@@ -25,6 +27,12 @@ class WrongAnswer(AssertionError):
     def _render_traceback_(self) -> list[str]:
         """What IPython prints: the message alone, the way to it helps nobody."""
         return [f"WrongAnswer: {self}"]
+
+
+def uniform(seed: int, *shape: int) -> torch.Tensor:
+    """Numbers in [0, 1), the same on every machine.  # float64 [*shape]"""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(*shape, generator=generator, dtype=torch.float64)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 
 from stn_course import geometry, sampler
-from stn_course.exercises import Exercise
-from stn_course.exercises_02_sampling import thetas, uniform
+from stn_course.exercises import Exercise, uniform
+from stn_course.exercises_02_sampling import thetas
 
 
 def coordinate_gradients(image, theta, upstream):

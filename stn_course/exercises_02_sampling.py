@@ -3,13 +3,7 @@
 import torch
 
 from stn_course import geometry, sampler
-from stn_course.exercises import Exercise
-
-
-def uniform(seed: int, *shape: int) -> torch.Tensor:
-    """Numbers in [0, 1), the same on every machine.  # float64 [*shape]"""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(*shape, generator=generator, dtype=torch.float64)
+from stn_course.exercises import Exercise, uniform
 
 
 def thetas(seed: int, n: int) -> torch.Tensor:

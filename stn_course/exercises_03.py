@@ -162,7 +162,7 @@ def _with_a_transformer(inputs, classes=10):
     return lambda width: _dense(inputs, classes)(width) + _dense(inputs, 4)(width)
 
 
-def _cases_34():
+def _cases_33():
     yield _dense(784), 101_700
     yield _dense(784), 105_038
     yield _with_a_transformer(784), 46_054
@@ -230,7 +230,7 @@ EXERCISES = {
     **exercises_03_pose.DIAGNOSIS,
     "3.3": Exercise(
         matched_width,
-        _cases_34,
+        _cases_33,
         {
             "this is the largest width that stays below the target; the next one can be nearer": (
                 _from_below

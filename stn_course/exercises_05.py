@@ -9,13 +9,7 @@ from stn_course import (
     geometry,
     sampler,
 )
-from stn_course.exercises import Exercise
-
-
-def _uniform(seed: int, *shape: int) -> torch.Tensor:
-    """Numbers in [0, 1), the same on every machine.  # float64 [*shape]"""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(*shape, generator=generator, dtype=torch.float64)
+from stn_course.exercises import Exercise, uniform
 
 
 # ---------------------------------------------------------------- 5.1 add_coords
@@ -30,8 +24,8 @@ def add_coords(images):
 
 
 def _cases_51():
-    yield (_uniform(1, 2, 1, 3, 5),)
-    yield (_uniform(2, 3, 2, 6, 4),)
+    yield (uniform(1, 2, 1, 3, 5),)
+    yield (uniform(2, 3, 2, 6, 4),)
 
 
 def _with(images, x, y):
@@ -95,7 +89,7 @@ def homography_grid(H, size):
 
 
 def _tilted(seed: int, n: int) -> torch.Tensor:
-    h = torch.eye(3, dtype=torch.float64) + 0.4 * (_uniform(seed, n, 3, 3) - 0.5)
+    h = torch.eye(3, dtype=torch.float64) + 0.4 * (uniform(seed, n, 3, 3) - 0.5)
     return h / h[:, 2:, 2:]
 
 
