@@ -19,14 +19,16 @@ def residual(true: Tensor, found: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     true [B, 2, 3]: the transform behind each distorted image; found [B, 2, 3]: what the
     transformer read it by.  Their composition takes the output back to the digit as it was
     written; the identity is upright and centred.  The angle is that of the nearest rotation
-    (counter-clockwise on the screen), the centre is where the middle of the output lies on the
-    digit's canvas in normalised units, the zoom the root of the determinant (negative where
-    the digit is mirrored).
+    (counter-clockwise on the screen; where the digit is mirrored, once the output is mirrored
+    back, left for right), the centre is where the middle of the output lies on the digit's
+    canvas in normalised units, the zoom the root of the determinant (negative where the digit
+    is mirrored).
     """
     both = geometry.compose(true, found)  # output -> digit
     a, b, c, d = both[:, 0, 0], both[:, 0, 1], both[:, 1, 0], both[:, 1, 1]
-    angle = torch.rad2deg(torch.atan2(c - b, a + d))
     det = a * d - b * c
+    side = torch.where(det < 0, -1, 1)  # no rotation is nearest to a mirror: undo it first
+    angle = torch.rad2deg(torch.atan2(side * c - b, side * a + d))
     return angle, both[:, :, 2], det.sign() * det.abs().sqrt()
 
 

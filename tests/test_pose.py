@@ -34,6 +34,23 @@ def test_a_fixed_pose_of_the_transformer_is_a_mean_without_a_spread():
     assert found["centre_offset"] == pytest.approx(14 * 0.25, abs=1e-3)
 
 
+@pytest.mark.parametrize("shear", [0.0, 0.3])
+def test_a_mirror_does_not_hide_the_angles(shear):
+    """A fixed mirror turns every digit by one angle, as a fixed rotation does."""
+    true = drawn()
+    mirror = torch.tensor([[[-1.0, shear, 0.0], [0.0, 1.0, 0.0]]]).expand_as(true)
+    for angle in (0.0, 40.0):
+        fixed = geometry.compose(geometry.affine(angle=angle).expand_as(true), mirror)
+        undone = geometry.compose(geometry.invert(true), fixed)
+        found = pose.spread(*pose.residual(true, undone), 14.0)
+        assert found["mirrored"] == 1 and found["angle_sd"] < 0.01
+        lean = math.degrees(math.atan2(shear, 2))
+        assert abs(found["angle_mean"]) == pytest.approx(abs(angle - lean), abs=1e-3)
+        as_drawn = pose.spread(*pose.residual(true, fixed), 14.0)["angle_sd"]
+        came = pose.spread(*pose.residual(true, geometry.affine().expand_as(true)), 14.0)
+        assert as_drawn == pytest.approx(came["angle_sd"], abs=2)
+
+
 def test_the_spread_of_angles_goes_round_the_circle():
     angles = torch.tensor([170.0, -170.0]).repeat(100)
     found = pose.spread(angles, torch.zeros(200, 2), -torch.ones(200), 14.0)
