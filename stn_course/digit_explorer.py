@@ -21,13 +21,17 @@ def moved(image: Tensor, rotate: float, scale: float, shift: float) -> Tensor:
 
 
 def bars_html(name: str, probabilities: list[float]) -> str:
-    """One network's belief as ten labelled bars; the largest is dark."""
+    """One network's belief as ten labelled bars; the largest is green.
+
+    Of colours that stand out on light and on dark pages alike.
+    """
     best = max(range(len(probabilities)), key=probabilities.__getitem__)
     rows = "".join(
         f'<div style="display:flex;align-items:center;height:17px">'
         f'<span style="width:16px">{digit}</span>'
         f'<span style="width:{130 * p:.0f}px;height:11px;'
-        f'background:{"#28666e" if digit == best else "#9ca3af"}"></span>'
+        f'{"background:#2a9d8f" if digit == best else "background:currentColor;opacity:.3"}">'
+        "</span>"
         f'<span style="font-size:11px;margin-left:4px">{100 * p:.0f} %</span></div>'
         for digit, p in enumerate(probabilities)
     )

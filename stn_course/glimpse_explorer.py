@@ -75,7 +75,7 @@ class ClutterExplorer(ipw.VBox):
 
     images [B, 1, 28, 28] in [0, 1] and labels [B]: the digits; the first `shown` rows are drawn.
     With a `net` (in eval mode, made for the recipe's canvas and digits) it says what it reads:
-    green where right, red where wrong, and the share of digits right of all B rows.
+    bold and crossed where wrong, and the share of digits right of all B rows.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ def _reading(said: Tensor | None, labels: Tensor, k: int) -> str:
     if said is None:
         return ""
     marked = [
-        f'<span style="color:{"#15803d" if torch.equal(a, b) else "#b91c1c"}">{int(a)}</span>'
+        f"{int(a)}" if torch.equal(a, b) else f"<b>✗{int(a)}</b>"
         for a, b in zip(said[k], labels[k], strict=True)
     ]
     return f"<br>it says {''.join(marked)}"

@@ -70,26 +70,45 @@ def neighbours_html(image, theta, row: int, column: int) -> str:
     )
 
 
+def parts_of(theta) -> tuple[list[float], float] | None:
+    """([angle, scale, shear, shift x, shift y], aspect) of what the picture does; None without one.
+
+    The inverse of `geometry.affine`. aspect: how much more it grows along y than along x, negative
+    when mirrored; the scale is that of areas' square root.
+    """
+    (a, b, x), (d, e, y) = np.reshape(theta, (2, 3))
+    if abs(a * e - b * d) < 1e-9:
+        return None
+    (a, b, x), (d, e, y) = geometry.invert(torch.tensor([[[a, b, x], [d, e, y]]]))[0].tolist()
+    det, wide = a * e - b * d, np.hypot(a, d)
+    angle, shear = np.degrees(np.arctan2(-d, a)), np.degrees(np.arctan((a * b + d * e) / det))
+    return [float(v) for v in (angle, np.sqrt(abs(det)), shear, x, y)], float(det / wide**2)
+
+
 class ThetaExplorer(ipw.VBox):
     """Sliders for theta, and for what the picture does, over `warp_html`; one output pixel's
     neighbours below it. `theta` is the list of six numbers that is shown.
 
     image: [h, w] in [0, 1]; angle, scale, shear, shift: where the sliders start, as in
-    `geometry.affine`; by default the picture is left as it is.
+    `geometry.affine`; by default the picture is left as it is. A slider reaches further where a
+    value asks for it. What theta has and no slider, an aspect or a mirror, stays as it is.
     """
 
     def __init__(self, image, angle=0, scale=1, shear=0, shift=(0, 0)):
-        self.image, self._held = image, False
+        self.image, self._held, self._aspect = image, False, 1.0
         wide = {"layout": ipw.Layout(width="300px"), "style": {"description_width": "95px"}}
         self.parts = {
-            name: ipw.FloatSlider(value, min=low, max=high, step=step, description=name, **wide)
+            name: ipw.FloatSlider(
+                value, min=min(low, value), max=max(high, value), step=step, description=name,
+                **wide,
+            )
             for name, value, low, high, step in (
                 ("rotate", angle, -180, 180, 1), ("scale", scale, 0.5, 2, 0.01),
                 ("shear", shear, -45, 45, 1),
                 ("shift x", shift[0], -0.5, 0.5, 0.01), ("shift y", shift[1], -0.5, 0.5, 0.01),
             )
         }  # fmt: skip
-        # Not continuous: a page rounds what it is told and would send that back as a move.
+        # Not continuous, for the same reason as in `_from_numbers`.
         six = {"min": -3, "max": 3, "step": 0.01, "continuous_update": False, **wide}
         self.numbers = [
             ipw.FloatSlider(v, description=f"θ{k // 3 + 1}{k % 3 + 1}", **six)
@@ -103,7 +122,9 @@ class ThetaExplorer(ipw.VBox):
         self.warp, self.neighbours = ipw.HTML(), ipw.HTML()
         for slider in self.parts.values():
             slider.observe(self._from_parts, "value")
-        for slider in (*self.numbers, *self.pixel):
+        for slider in self.numbers:
+            slider.observe(self._from_numbers, "value")
+        for slider in self.pixel:
             slider.observe(self._draw, "value")
         columns = ipw.HBox([ipw.VBox(list(self.parts.values())), ipw.VBox(self.numbers)])
         below = ipw.HBox(self.pixel)
@@ -115,13 +136,35 @@ class ThetaExplorer(ipw.VBox):
         return [slider.value for slider in self.numbers]
 
     def _from_parts(self, _change=None):
+        if self._held:
+            return
         angle, scale, shear, x, y = (slider.value for slider in self.parts.values())
-        theta = geometry.affine(angle, scale, shear, (x, y)).flatten().tolist()
+        q = abs(self._aspect) ** 0.5
+        both = scale / q, scale * q * np.sign(self._aspect)
+        theta = geometry.affine(angle, both, shear, (x, y)).flatten().tolist()
+        self._set(self.numbers, theta)
+        self._draw()
+
+    def _from_numbers(self, _change=None):
+        if self._held:
+            return
+        if found := parts_of(self.theta):  # a line or a point has no parts: they stay behind
+            values, self._aspect = found
+            # In steps: a page rounds what it is told and would send that back as a move.
+            sliders = self.parts.values()
+            pairs = zip(sliders, values, strict=True)
+            self._set(sliders, [round(s.step * round(v / s.step), 6) for s, v in pairs])
+        self._draw()
+
+    def _set(self, sliders, values) -> None:
+        """Move ``sliders`` without a redraw for each."""
         self._held = True
-        for slider, value in zip(self.numbers, theta, strict=True):
+        for slider, value in zip(sliders, values, strict=True):
+            low, high = np.floor(value / slider.step), np.ceil(value / slider.step)
+            slider.min = min(slider.min, round(low * slider.step, 6))
+            slider.max = max(slider.max, round(high * slider.step, 6))
             slider.value = value
         self._held = False
-        self._draw()
 
     def _draw(self, _change=None):
         if self._held:

@@ -67,7 +67,8 @@ def picture_html(image, label: str, shapes: str = "", margin: int = 0, scale: in
     return (
         f'<svg role="img" aria-label="{label}" viewBox="{-margin} {-margin} {across} {down}" '
         f'width="{across * scale}" height="{down * scale}" fill="none" stroke-width=".3" '
-        f'style="background:#fff;border:1px solid #999;margin-right:12px;max-width:100%">'
+        f'style="background:#fff;border:1px solid #999;margin-right:12px;max-width:100%;'
+        f'height:auto">'
         f'<image href="data:image/png;base64,{png_base64(image)}" width="{width}" '
         f'height="{height}" style="image-rendering:pixelated;filter:invert(1)"/>{shapes}</svg>'
     )

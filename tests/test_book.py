@@ -146,6 +146,7 @@ def test_warning_stops_the_build(tmp_path):
 def test_foreign_folder_is_not_deleted(tmp_path):
     (tmp_path / "html").mkdir()
     (tmp_path / "html" / "letter.txt").write_text("keep me")
+    (tmp_path / "html" / "source").mkdir()  # as documents of other projects have it
     done = build(tmp_path)
     assert done.returncode == 1 and "no build made" in done.stderr
     assert (tmp_path / "html" / "letter.txt").read_text() == "keep me"

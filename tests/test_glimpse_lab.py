@@ -220,6 +220,7 @@ def test_the_clutter_sliders_redraw_the_same_digits():
     assert explorer.rows().images.mean() > first.images.mean()
     assert explorer.pictures.value.count("<svg") == 3
     assert explorer.says.value.startswith("digits right, of 16: ")
+    assert "<b>✗" in explorer.pictures.value  # untrained: wrong somewhere, and not by colour alone
     assert repr(explorer) == "ClutterExplorer(patches=12, patch_size=15, slope=1)"
 
 

@@ -131,6 +131,42 @@ def test_theta_explorer_redraws_what_its_sliders_say():
     assert explorer.warp.value == theta_explorer.warp_html(blob(), explorer.theta)
 
 
+def test_theta_set_by_hand_moves_the_parts_and_survives_their_next_move():
+    explorer = theta_explorer.ThetaExplorer(blob(), angle=-20, scale=1.3)
+    explorer.numbers[1].value += 0.3
+    by_hand = explorer.theta
+    (angle, scale, shear, *_), _ = theta_explorer.parts_of(by_hand)
+    shown = {name: s.value for name, s in explorer.parts.items()}
+    assert (shown["rotate"], shown["shear"]) == (round(angle), round(shear)) and shear != 0
+    assert shown["scale"] == pytest.approx(scale, abs=0.005)
+    explorer.parts["shift x"].value = 0.2
+    # A degree of rounding, and the shift: what was set by hand is still there.
+    assert explorer.theta[:2] == pytest.approx(by_hand[:2], abs=0.03)
+    assert explorer.theta[2] != by_hand[2]
+
+
+@pytest.mark.parametrize("theta", [[0.7, 0.2, 0.3, -0.4, 1.1, -0.2], [-1, 0.3, 0, 0.1, 0.5, 0]])
+def test_parts_are_those_of_the_page(theta):
+    source = base64.b64encode((widgets.STATIC / "warp_playground.js").read_bytes()).decode()
+    code = f"import('data:text/javascript;base64,{source}')"
+    code += f".then((m) => console.log(JSON.stringify(m.partsFromTheta({theta}))))"
+    there = json.loads(subprocess.check_output([*checks.node(), "-e", code]))
+    values, aspect = theta_explorer.parts_of(theta)
+    keys = ("rotate", "scale", "shear", "shiftX", "shiftY")
+    assert values == pytest.approx([there[k] for k in keys], abs=1e-4)
+    assert aspect == pytest.approx(there["aspect"], abs=1e-4)
+    assert theta_explorer.parts_of([1, 2, 0, 2, 4, 0]) is None
+
+
+def test_sliders_reach_as_far_as_what_they_are_given():
+    explorer = theta_explorer.ThetaExplorer(blob(), scale=3, shift=(0.8, 0))
+    assert explorer.parts["scale"].value == 3 and explorer.parts["shift x"].value == 0.8
+    explorer.parts["scale"].value = 0.5
+    explorer.parts["scale"].min = 0.2
+    explorer.parts["scale"].value = 0.2
+    assert explorer.theta[0] == pytest.approx(5)
+
+
 # ---------------------------------------------------------------- traits
 def test_playground_state_is_text_and_lists_and_the_same_every_time():
     def state():

@@ -109,8 +109,10 @@ def _empty(folder: Path) -> None:
     """Make ``folder`` new. Raises ValueError rather than delete what no build made."""
     mark = folder / ".made-by-book"  # from the first moment on: a build can break off
     if folder.exists() and any(folder.iterdir()):
-        if not any((folder / name).exists() for name in (mark.name, ".buildinfo", "source")):
-            raise ValueError(f"{folder} holds files that no build made: name another folder")
+        if not mark.exists():
+            raise ValueError(
+                f"{folder} holds files that no build made: empty it or name another folder"
+            )
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     mark.touch()

@@ -36,13 +36,13 @@ export function measures(corners) {
  * The corners when number k of their H moves towards `value`, as far as it may: w stays above 0,
  * the quadrangle convex, and no corner leaves `limit` (x, y).
  */
-export function withNumber(corners, k, value, limit, margin = 0.01) {
-  const H = homographyFromCorners(corners);
+export function withNumber(corners, k, value, limit, wanted = 0.01) {
+  const H = homographyFromCorners(corners), margin = marginNow(corners, wanted);
   const part = (t) => {
     const moved = H.map((v, i) => (i === k ? v + t * (value - v) : v));
     if (Math.min(...wAtCorners(moved)) <= 0) return null;
     const places = Array.from(applyHomography(moved, CORNERS));
-    const inside = places.every((v, i) => Math.abs(v) <= limit[i & 1] + 1e-9);
+    const inside = places.every((v, i) => Math.abs(v) <= Math.max(limit[i & 1], Math.abs(corners[i])) + 1e-9);
     return inside && isConvex(places, margin) ? places : null;
   };
   const whole = part(1);
@@ -71,7 +71,6 @@ const FAR = [5, 5]; // by the sliders a corner may leave the picture, up to here
 const LINES = 8, MARGIN = 0.01; // lines each way; how near a line three corners may come
 const neat = (v) => Math.round(v * 1e6) / 1e6 || 0; // no 0.30000000000000004, no -0
 const digits = (v, n) => neat(v.toFixed(n)).toFixed(n).replace("-", "−");
-let labs = 0;
 
 function make(tag, attributes = {}, ...children) {
   const svg = tag === "svg" || tag === "path";
@@ -107,9 +106,9 @@ export function mount(el, given, onChange = () => {}) {
   const result = make("div", { class: "wp-well wp-result", style: `aspect-ratio:${w}/${h}` }, output);
   const figure = (content, text) => make("figure", {}, content, make("figcaption", {}, text));
   const matrix = make("div", { class: "wp-matrix", role: "img" });
-  const id = `corner-lab-${++labs}`;
+  const id = `corner-lab-${Math.random().toString(36).slice(2)}`;
   const meter = make("meter", { min: 0, max: 1, low: 0.2, high: 0.4, optimum: 1, "aria-labelledby": id });
-  const least = make("output", { class: "cl-w" }), condition = make("output", { class: "cl-condition" });
+  const least = make("output", { class: "cl-w" }), condition = make("span", { class: "cl-condition" });
   const facts = make("dl", { class: "cl-facts" },
     make("dt", { id }, "smallest w"), make("dd", {}, least, meter),
     make("dt", {}, "condition number"), make("dd", {}, condition));
@@ -122,13 +121,14 @@ export function mount(el, given, onChange = () => {}) {
     return b;
   });
   const sliders = EIGHT.map(([name, min, max], k) => {
-    const input = make("input", { type: "range", min, max, step: 0.01, "aria-label": name }), value = make("output");
+    const input = make("input", { type: "range", min, max, step: 0.01, "aria-label": name }), value = make("span", { class: "wp-value" });
     input.addEventListener("input", () => {
       const { corners, stopped } = withNumber(state.corners, k, +input.value, FAR, MARGIN);
       move(corners.map(neat));
       say.textContent = stopped ? "Stopped: beyond this a corner is read from too far away, and soon w is 0 or less there." : "";
     });
     const set = (v) => {
+      [input.min, input.max] = reach(v, min, max, 0.01);
       input.value = v;
       value.textContent = digits(v, 2);
       input.setAttribute("aria-valuetext", value.textContent);
@@ -144,6 +144,7 @@ export function mount(el, given, onChange = () => {}) {
     draw();
     onChange({ picture: state.picture });
   });
+  el.style.minWidth = "min(320px, 100%)"; // beside another widget it would be given no room
   const root = make("div", { class: "warp-playground corner-lab", "data-lm-suppress-shortcuts": "true" },
     make("div", { class: "wp-bar", role: "group", "aria-label": "Corners to start from" }, ...buttons, pictures),
     make("div", { class: "wp-stage", style: `--wp-in:${W}fr;--wp-out:${w}fr` },
@@ -156,14 +157,16 @@ export function mount(el, given, onChange = () => {}) {
   function moveTo(k, x, y) {
     const to = [x, y].map((v, i) => neat(Math.round(Math.min(Math.max(v, -limit[i]), limit[i]) * 100) / 100));
     const aim = state.corners.map((v, i) => (i >> 1 === k ? to[i & 1] : v));
+    const margin = marginNow(state.corners, MARGIN);
     move(towards(state.corners, k, to, MARGIN)); // a fast pointer jumps: go as far as it may
-    say.textContent = isConvex(aim, MARGIN) ? "" : "Stopped: beyond this, w is 0 or less in the opposite corner.";
+    say.textContent = isConvex(aim, margin) ? "" : "Stopped: beyond this, w is 0 or less in the opposite corner.";
   }
   const handles = [0, 1, 2, 3].map((k) => {
     const b = make("button", { type: "button", class: "wp-handle" });
     let grab = null;
     const at = (e, r) => [(e.clientX / r.width) * 2 * limit[0], (e.clientY / r.height) * 2 * limit[1]];
     b.addEventListener("pointerdown", (e) => {
+      if (e.button || e.ctrlKey) return; // that opens a menu
       const r = well.getBoundingClientRect(), [x, y] = at(e, r);
       grab = { id: e.pointerId, r, dx: state.corners[2 * k] - x, dy: state.corners[2 * k + 1] - y };
       b.setPointerCapture(e.pointerId);
@@ -175,7 +178,7 @@ export function mount(el, given, onChange = () => {}) {
       const [x, y] = at(e, grab.r);
       moveTo(k, grab.dx + x, grab.dy + y);
     });
-    for (const end of ["pointerup", "pointercancel"]) b.addEventListener(end, () => { grab = null; });
+    for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) b.addEventListener(end, () => { grab = null; });
     b.addEventListener("keydown", (e) => {
       const step = e.shiftKey ? 0.01 : 0.05, [x, y] = state.corners.slice(2 * k, 2 * k + 2);
       const d = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] }[e.key];

@@ -75,17 +75,24 @@ export function solve(A, B) {
 export const CORNERS = [-1, -1, 1, -1, 1, 1, -1, 1]; // clockwise from the top left
 const CORNER_NAMES = ["top left", "top right", "bottom right", "bottom left"];
 
-/** True when four corners, clockwise from the top left, make a convex quadrilateral. */
-export function isConvex(corners, margin = 0.02) {
+/** How far four corners, clockwise from the top left, turn to the right: the least of them. */
+export function leastTurn(corners) {
   const p = (i) => [corners[2 * (i % 4)], corners[2 * (i % 4) + 1]];
-  return [0, 1, 2, 3].every((i) => {
+  return Math.min(...[0, 1, 2, 3].map((i) => {
     const [a, b, c] = [p(i), p(i + 1), p(i + 2)];
-    return (b[0] - a[0]) * (c[1] - b[1]) - (b[1] - a[1]) * (c[0] - b[0]) > margin;
-  });
+    return (b[0] - a[0]) * (c[1] - b[1]) - (b[1] - a[1]) * (c[0] - b[0]);
+  }));
 }
 
+/** True when four corners, clockwise from the top left, make a convex quadrilateral. */
+export const isConvex = (corners, margin = 0.02) => leastTurn(corners) > margin;
+
+/** `margin`, or less where `corners` keep less already: they must not be stuck for that. */
+export const marginNow = (corners, margin) => Math.min(margin, leastTurn(corners) - 1e-9);
+
 /** `corners` with corner k moved towards `to`, in hundredths, as far as they stay convex. */
-export function towards(corners, k, to, margin = 0.02) {
+export function towards(corners, k, to, wanted = 0.02) {
+  const margin = marginNow(corners, wanted);
   const part = (t) => corners.map((v, i) => (i >> 1 === k ? Math.round(100 * (v + t * (to[i & 1] - v))) / 100 || 0 : v));
   if (isConvex(part(1), margin)) return part(1);
   let [low, high] = [0, 1];
@@ -214,6 +221,12 @@ export function partsFromTheta(theta) {
   return { rotate, scale: Math.sqrt(Math.abs(det)), shear, shiftX, shiftY, aspect: sy / sx };
 }
 
+/** How far a slider goes: from `min` to `max`, further where a value set elsewhere lies beyond. */
+export function reach(value, min, max, step) {
+  const round = (v) => Number((v * step).toFixed(6));
+  return [Math.min(min, round(Math.floor(value / step + 1e-9))), Math.max(max, round(Math.ceil(value / step - 1e-9)))];
+}
+
 // ---------------------------------------------------------------- the figure
 
 const MODES = { affine: "affine", homography: "homography", tps: "thin-plate spline" };
@@ -225,7 +238,6 @@ const PARTS = [ // key, label, min, max, step, unit
 ];
 const KEYS = ["mode", "padding", "picture", "pictures", "names", "size", "theta", "corners", "shape", "offsets"];
 const LINES = 8, STEPS = 16; // the drawn grid: lines each way, pieces a line
-let mounted = 0;
 
 const identity = (shape) => ({ theta: [1, 0, 0, 0, 1, 0], corners: [...CORNERS], offsets: new Array(2 * shape[0] * shape[1]).fill(0) });
 const tidy = (v) => Math.round(v * 1e6) / 1e6 || 0; // no 0.30000000000000004, no -0
@@ -241,9 +253,10 @@ function node(tag, attributes = {}, ...children) {
 
 function slider(label, min, max, step, unit, onInput) {
   const input = node("input", { type: "range", min, max, step, "aria-label": label });
-  const value = node("output");
+  const value = node("span", { class: "wp-value" });
   input.addEventListener("input", () => onInput(+input.value));
   const set = (v) => {
+    [input.min, input.max] = reach(v, min, max, step);
     input.value = v;
     value.textContent = show(v, step < 1 ? 2 : 0) + unit;
     input.setAttribute("aria-valuetext", value.textContent);
@@ -252,7 +265,8 @@ function slider(label, min, max, step, unit, onInput) {
 }
 
 function choice(legend, options, onPick) {
-  const name = `wp-${++mounted}`, radios = {};
+  // Not a count: in JupyterLab each widget has this module anew, and one document has them all.
+  const name = `wp-${Math.random().toString(36).slice(2)}`, radios = {};
   const parts = Object.entries(options).map(([key, text]) => {
     radios[key] = node("input", { type: "radio", name, value: key });
     radios[key].addEventListener("change", () => onPick(key));
@@ -333,6 +347,7 @@ export function mount(el, given, onChange = () => {}) {
   const group = (text, list) => node("div", { role: "group", "aria-label": text }, node("div", { class: "wp-title" }, text), ...list.map((s) => s.element));
   const sliders = node("div", { class: "wp-sliders" }, group("What the picture does", partSliders), group("The six numbers of θ", thetaSliders));
   const figure = (content, text) => node("figure", {}, content, node("figcaption", {}, text));
+  el.style.minWidth = "min(320px, 100%)"; // beside another widget it would be given no room
   const root = node("div", { class: "warp-playground", "data-lm-suppress-shortcuts": "true" },
     node("div", { class: "wp-bar" }, mode.element, picture.element, padding.element),
     node("div", { class: "wp-stage", style: `--wp-in:${W}fr;--wp-out:${w}fr` },
@@ -353,13 +368,15 @@ export function mount(el, given, onChange = () => {}) {
     const to = [x, y].map((v, i) => tidy(Math.round(Math.min(Math.max(v, -limit[i]), limit[i]) * 100) / 100));
     const home = homes(), aim = Array.from(places(), (v, i) => (i >> 1 === k ? to[i & 1] : v));
     if (state.mode !== "homography") return change({ offsets: aim.map((v, i) => tidy(v - home[i])) });
+    const margin = marginNow(state.corners, 0.02);
     change({ corners: towards(state.corners, k, to) }); // a fast pointer jumps: go as far as it may
-    say.textContent = isConvex(aim) ? "" : "Stopped: the four corners must stay convex.";
+    say.textContent = isConvex(aim, margin) ? "" : "Stopped: the four corners must stay convex.";
   }
   function addHandle(k) {
     const b = node("button", { type: "button", class: "wp-handle" });
     let grab = null;
     b.addEventListener("pointerdown", (e) => {
+      if (e.button || e.ctrlKey) return; // that opens a menu
       const r = well.getBoundingClientRect(), [x, y] = places().slice(2 * k, 2 * k + 2);
       grab = { id: e.pointerId, dx: x - (e.clientX / r.width) * 2 * limit[0], dy: y - (e.clientY / r.height) * 2 * limit[1], r };
       b.setPointerCapture(e.pointerId);
@@ -370,7 +387,7 @@ export function mount(el, given, onChange = () => {}) {
       if (grab?.id !== e.pointerId) return;
       moveTo(k, grab.dx + (e.clientX / grab.r.width) * 2 * limit[0], grab.dy + (e.clientY / grab.r.height) * 2 * limit[1]);
     });
-    for (const end of ["pointerup", "pointercancel"]) b.addEventListener(end, () => { grab = null; });
+    for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) b.addEventListener(end, () => { grab = null; });
     b.addEventListener("keydown", (e) => {
       const step = e.shiftKey ? 0.01 : 0.05, [x, y] = places().slice(2 * k, 2 * k + 2);
       const d = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] }[e.key];
@@ -397,7 +414,7 @@ export function mount(el, given, onChange = () => {}) {
       const view = lattice([H, W]).map((v, k) => v * limit[k & 1]);
       paint(input, bilinearSample(image, [h, w], view, look), [H, W]);
     });
-    paint(output, bilinearSample(image, [h, w], warp(centres, "centres"), look), [h, w]);
+    paint(output, bilinearSample(image, [h, w], warp(centres, `centres ${h},${w}`), look), [h, w]);
 
     const p = warp(linePoints, "lines"), stride = state.mode === "tps" ? 1 : STEPS; // straight lines stay straight
     const line = (i) => "M" + Array.from({ length: STEPS / stride + 1 }, (_, s) => {
@@ -418,8 +435,9 @@ export function mount(el, given, onChange = () => {}) {
     const at = places();
     handles.forEach((b, k) => {
       const [x, y] = [at[2 * k], at[2 * k + 1]];
-      b.style.left = `${50 + (50 * x) / limit[0]}%`;
-      b.style.top = `${50 + (50 * y) / limit[1]}%`;
+      const inView = (v, i) => Math.min(Math.max(v, -limit[i]), limit[i]); // Python may set any
+      b.style.left = `${50 + (50 * inView(x, 0)) / limit[0]}%`;
+      b.style.top = `${50 + (50 * inView(y, 1)) / limit[1]}%`;
       b.setAttribute("aria-label", `${handleName(k)}, x ${show(x)}, y ${show(y)}`);
     });
 

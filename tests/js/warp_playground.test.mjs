@@ -114,6 +114,8 @@ test("a corner goes towards its aim as far as the four stay convex", () => {
   assert.ok(wp.isConvex(stopped) && stopped[4] > 0 && stopped[4] < 0.05 && stopped[4] === stopped[5]);
   assert.deepEqual([...stopped.slice(0, 4), ...stopped.slice(6)], [-1, -1, 1, -1, -1, 1]);
   assert.deepEqual(wp.towards(stopped, 2, [-3, -3]), stopped);
+  const small = [-0.06, -0.06, 0.06, -0.06, 0.06, 0.06, -0.06, 0.06]; // closer than the margin: not stuck
+  assert.deepEqual(wp.towards(small, 0, [-0.5, -0.5]).slice(0, 2), [-0.5, -0.5]);
 });
 
 test("a spline takes control points where they were put and keeps affine maps", () => {
@@ -145,4 +147,11 @@ test("bad input is named", () => {
 test("one self-contained module, with render and nothing imported", () => {
   assert.equal(typeof wp.default.render, "function");
   assert.doesNotMatch(source, /^\s*import\s|\bimport\(|\brequire\(/m);
+});
+
+test("a slider reaches as far as its value, in whole steps", () => {
+  assert.deepEqual(wp.reach(0.5, -1, 1, 0.01), [-1, 1]);
+  assert.deepEqual(wp.reach(-1.204, -1, 1, 0.01), [-1.21, 1]);
+  assert.deepEqual(wp.reach(-1.2, -1, 1, 0.01), [-1.2, 1]);
+  assert.deepEqual(wp.reach(200.5, -180, 180, 1), [-180, 201]);
 });
