@@ -26,7 +26,7 @@ def museum() -> Iterator[tuple[str, Experiment]]:
         epochs=20,
         batch_size=100,
     )
-    about = "museum: HR's net as published, tanh on theta and no identity start"
+    about = "museum: HR's net, unpadded, tanh on theta and no identity start"
     yield "museum-hr-start", Experiment(short, about, seeds=20, minutes=0.6, probe=pose_probe("hr"))
     # The same classifier; the identity is out of reach of HR's tanh, so the localiser is ours.
     options = {"localiser": "paper-fc", "classifier": "hr-cnn"}

@@ -56,7 +56,9 @@ def xq() -> Iterator[tuple[str, Experiment]]:
 def hr() -> Iterator[tuple[str, Experiment]]:
     config = Config(model="hr", distort="hr", frozen=True, tests=("hr",), epochs=20, batch_size=500)
     config = replace(config, precision="float32")
-    yield "keras-hr", experiment(config, "HR's network and budget", 6)
+    yield "keras-hr", experiment(config, "HR's budget, its network unpadded", 6)
+    source = replace(config, model="hr-padded")
+    yield "keras-hr-source", experiment(source, "HR's network and budget", 8)
 
 
 def lj() -> Iterator[tuple[str, Experiment]]:

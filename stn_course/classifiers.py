@@ -6,7 +6,7 @@ from functools import partial
 
 from torch import nn
 
-from stn_course.blocks import Size, Subsample, dense, glorot_, pooled, width_of
+from stn_course.blocks import Size, Subsample, dense, glorot_, normal_, pooled, width_of
 from stn_course.coordconv import CoordConv2d
 
 PAPER = 400_000  # parameters of every network of the STN paper, "about"
@@ -87,23 +87,36 @@ def tutorial(
     classes: int = 10,
     channels: int = 1,
     conv: type[nn.Conv2d] = nn.Conv2d,
+    start: float | None = None,
 ) -> nn.Sequential:
     """The PyTorch tutorial's (HY, SE): conv10 5x5, pool, conv20 5x5, dropout, pool, Dense 50.
 
-    With ``conv=CoordConv2d`` both convolutions are told where they are, as in SE's.
+    With ``conv=CoordConv2d`` both convolutions are told where they are, as in SE's.  ``start``
+    is the deviation of its first weights, with zero biases (HY: .02); None leaves torch's own.
     """
     body = [
         *pooled(channels, 10, 5, conv),
         *(conv(10, 20, 5), nn.Dropout2d(0.5), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten()),
     ]
     wide = dense(width_of(body, size, channels), 50, drop=0.5)
-    return nn.Sequential(*body, *wide, nn.Linear(50, classes))
+    net = nn.Sequential(*body, *wide, nn.Linear(50, classes))
+    return net if start is None else normal_(net, start)
 
 
-def hr(size: Size = (40, 40), classes: int = 10, channels: int = 1) -> nn.Sequential:
-    """HR's: two conv16 5x5 of stride 2, Dense 1024.  No padding and ReLU are our reading."""
-    body = [nn.Conv2d(channels, 16, 5, stride=2), nn.ReLU()]
-    body += [nn.Conv2d(16, 16, 5, stride=2), nn.ReLU(), nn.Flatten()]
+def hr(
+    size: Size = (40, 40), classes: int = 10, channels: int = 1, padded: bool = False
+) -> nn.Sequential:
+    """HR's: two conv16 5x5 of stride 2, Dense 1024.
+
+    ``padded``: as in its code, 40x40 becomes 20x20 and 10x10; without, as in this course's first
+    runs, 18x18 and 7x7, with half the parameters.
+    """
+    body = []
+    for inputs in (channels, 16):
+        # What TensorFlow calls "same", of an even size: one more after than before.
+        body += [nn.ZeroPad2d((1, 2, 1, 2))] if padded else []
+        body += [nn.Conv2d(inputs, 16, 5, stride=2), nn.ReLU()]
+    body.append(nn.Flatten())
     wide = dense(width_of(body, size, channels), 1024)
     return glorot_(nn.Sequential(*body, *wide, nn.Linear(1024, classes)))
 
@@ -174,7 +187,9 @@ CLASSIFIERS: dict[str, Callable[..., nn.Sequential]] = {
     "cnn-blog": cnn_blog,
     "tutorial-cnn": tutorial,
     "tutorial-cnn-coord": partial(tutorial, conv=CoordConv2d),
+    "tutorial-cnn-narrow": partial(tutorial, start=0.02),
     "hr-cnn": hr,
+    "hr-cnn-padded": partial(hr, padded=True),
     "paper-fcn": paper_fcn,
     "paper-cnn": paper_cnn,
     "small": small,

@@ -39,7 +39,8 @@ def add_train(add) -> None:
     train.add_argument("--lr-localiser", type=float, help="of transformers (default: as --lr)")
     train.add_argument("--optimizer", help="adam, sgd or rmsprop (default: adam)")
     train.add_argument("--momentum", type=float, help="of sgd and rmsprop (default: 0)")
-    train.add_argument("--weight-decay", type=float, help="(default: 0)")
+    train.add_argument("--weight-decay", type=float, help="of weights, not of biases (default: 0)")
+    train.add_argument("--epsilon", type=float, help="of adam and rmsprop (default: 1e-8)")
     train.add_argument("--schedule", help="constant, onecycle, ...; any other word lists them")
     train.add_argument("--precision", help="float32, bf16 or auto (default: auto)")
     train.add_argument(

@@ -8,7 +8,7 @@ _PLACES = {  # CoordConv, where: (the run without, the run with it)
     "the transformer itself": ("03", "01"),
 }
 _SETTINGS = {  # of SE's runs, the end of their names: (what it is called, the set)
-    "": ("as published", "clean"),
+    "": ("SE's recipe", "clean"),
     "-well": ("trained well", "clean"),
     "-rts": ("SE's recipe, RTS", "rts"),
     "-well-rts": ("trained well, RTS", "rts"),

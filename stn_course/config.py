@@ -49,7 +49,8 @@ class Config:
     lr_localiser: float | None = None
     optimizer: str = "adam"
     momentum: float = 0.0
-    weight_decay: float = 0.0
+    weight_decay: float = 0.0  # of weights; biases and norms have none
+    epsilon: float | None = None  # added to the root by which Adam and RMSprop divide
     schedule: str = "constant"
     precision: str = "auto"
     pose_weight: float = 0.0  # of `pose.pose_error` in the loss: the true motion is known
@@ -95,6 +96,13 @@ class Config:
             )
         if not 0 <= self.weight_decay < math.inf:
             raise ValueError(f"weight_decay={self.weight_decay}; wanted 0 or more")
+        if self.epsilon is not None and not (
+            0 < self.epsilon < math.inf and self.optimizer != "sgd"
+        ):
+            raise ValueError(
+                f"epsilon={self.epsilon}, optimizer={self.optimizer!r}; wanted None, or a number "
+                "above 0 for adam or rmsprop"
+            )
         if self.lr_localiser is not None and not 0 <= self.lr_localiser < float("inf"):
             raise ValueError(f"lr_localiser={self.lr_localiser}; wanted a rate, 0 or None")
         if self.clip is not None and not self.clip > 0:

@@ -137,7 +137,10 @@ MODELS: dict[str, Callable[..., nn.Module]] = CLASSIFIERS | {
     "tutorial-coord-both": partial(
         stn, localiser="tutorial-coord", classifier="tutorial-cnn-coord"
     ),
+    # HY's, whose classifier starts with narrow weights.
+    "tutorial-narrow": partial(stn, localiser="tutorial", classifier="tutorial-cnn-narrow"),
     "hr": partial(stn, localiser="hr", classifier="hr-cnn", identity_start=False),
+    "hr-padded": partial(stn, localiser="hr", classifier="hr-cnn-padded", identity_start=False),
     "paper-st-fcn": partial(stn, localiser="paper-fc", classifier="paper-fcn", parameters=PAPER),
     "paper-st-cnn": partial(stn, localiser="paper-cnn", classifier="paper-cnn", parameters=PAPER),
     # This course's: about 150 000 parameters whatever the canvas, for it reads 28x28 of it.

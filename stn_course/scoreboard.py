@@ -56,7 +56,7 @@ def rows(kind: str | None = None, folder: Path | None = None) -> list[dict]:
 
 
 def _percent(published: str) -> str:
-    return published if published == "none" else f"{published} %"
+    return published if published == "none" or "%" in published else f"{published} %"
 
 
 def mean_sd_text(values: list[float], unit: str = " %") -> str:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stn_course import fused, geometry, sampler
-from stn_course.blocks import Size, dense, width_of
+from stn_course.blocks import Size, dense, normal_, width_of
 from stn_course.sequence_designs import DESIGNS, Down, glimpse_size, strips
 from stn_course.transformers import SpatialTransformer, in_type, without_calls
 
@@ -231,6 +231,8 @@ class RNNSPN(SequenceNet):
             *(body, width, plan.state, self.digits, geometry.Affine(bound)),
             *(self.glimpse, self.padding, detach_state),
         )
+        if plan.state_start is not None:
+            normal_(self.transformer.cell, plan.state_start)
         if first_look not in ("image", "strips"):
             raise ValueError(f"first_look={first_look!r}; wanted 'image' or 'strips'")
         if first_look == "strips":

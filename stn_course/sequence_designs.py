@@ -102,6 +102,7 @@ class Design:
     step_reader: Callable[[Size, int, int], nn.Sequential]  # the same, for one digit
     glimpses: dict[str, Size] = field(default_factory=dict)  # kind: its size, where it is fixed
     start: Callable[[nn.Module], nn.Module] = as_made  # gives the first weights
+    state_start: float | None = None  # deviation of the GRU's, with zero biases; None: torch's own
 
 
 _LJ_READER = partial(published_reader, width=96, padding=1, drop=0.25)
@@ -111,6 +112,7 @@ DESIGNS = {
         *(partial(three_convolutions, padding=0), 200, 0.0, 256),
         *(partial(_SK_READER, width=96), partial(_SK_READER, width=32)),
         start=glorot_,
+        state_start=0.1,
     ),
     "lj": Design(
         *(partial(three_convolutions, padding=1), 200, 0.25, 256, _LJ_READER, _LJ_READER),

@@ -31,9 +31,10 @@ from stn_course.transformers import localiser_parameters
 def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
     """The optimiser of ``config``; with ``lr_localiser`` in two groups, each with its ``scale``.
 
-    Raises ValueError for an ``lr_localiser`` where there is no spatial transformer.
+    ``weight_decay`` makes two groups of each, for what has one axis (biases, norms) does not
+    decay.  Raises ValueError for an ``lr_localiser`` where there is no spatial transformer.
     """
-    p, decay = model.parameters(), config.weight_decay
+    p, decay = list(model.parameters()), config.weight_decay
     if config.lr_localiser is not None:
         theirs = localiser_parameters(model)
         if not theirs:
@@ -44,13 +45,22 @@ def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
         ours = [each for each in p if id(each) not in known]
         scale = config.lr_localiser / config.lr
         p = [{"params": ours, "scale": 1.0}, {"params": theirs, "scale": scale}]
+    if decay:
+        groups = p if isinstance(p[0], dict) else [{"params": p}]
+        p = []
+        for group in groups:
+            kernels = [each for each in group["params"] if each.ndim > 1]
+            others = [each for each in group["params"] if each.ndim < 2]
+            p += [{**group, "params": kernels}, {**group, "params": others, "weight_decay": 0.0}]
+    own = {} if config.epsilon is None else {"eps": config.epsilon}
     if config.optimizer == "sgd":
         fused = next(model.parameters()).is_cuda  # a graph needs it; the CPU's bits stay
         return torch.optim.SGD(p, config.lr, config.momentum, weight_decay=decay, fused=fused)
     if config.optimizer == "rmsprop":
         # Lasagne, with which SK trained, and Keras forget a tenth a step; torch's own is .99.
-        return torch.optim.RMSprop(p, config.lr, 0.9, weight_decay=decay, momentum=config.momentum)
-    return torch.optim.Adam(p, config.lr, weight_decay=decay, fused=True)
+        own |= {"momentum": config.momentum}
+        return torch.optim.RMSprop(p, config.lr, 0.9, weight_decay=decay, **own)
+    return torch.optim.Adam(p, config.lr, weight_decay=decay, fused=True, **own)
 
 
 def batches(n: int, size: int, seed: int, epoch: int, device: torch.device) -> Iterator[Tensor]:

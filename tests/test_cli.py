@@ -92,6 +92,7 @@ CASES = {  # a flag: the flags beside it, with which the same run is made withou
     "--optimizer sgd": "",
     "--momentum 0.9": SGD,
     "--weight-decay 0.1": "",
+    "--epsilon 1e-6": "",
     "--schedule linear": "",
     "--schedule step": "",
     "--schedule cosine": "",

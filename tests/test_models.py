@@ -56,6 +56,21 @@ def test_hr_has_its_own_canvas():
     ours = models.count_parameters(models.build("hr", size=(40, 40)))
     localiser = 1600 * 20 + 20 + 20 * 6 + 6
     assert ours == localiser + 416 + 16 * 400 + 16 + 7 * 7 * 16 * 1024 + 1024 + 10_250
+    padded = models.build("hr-padded", size=(40, 40))  # as in its code: 20x20, then 10x10
+    wide = localiser + 416 + 16 * 400 + 16 + 10 * 10 * 16 * 1024 + 1024 + 10_250
+    assert models.count_parameters(padded) == wide == 1_688_652
+
+
+def test_hys_classifier_starts_from_narrow_weights_and_its_transformer_does_not():
+    torch.manual_seed(0)
+    front, classifier = models.build("tutorial-narrow")
+    for layer in classifier.modules():
+        if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
+            assert layer.weight.std().item() == pytest.approx(0.02, rel=0.15)
+            assert not layer.bias.any()
+    assert front.body[0].bias.any()
+    sizes = [models.count_parameters(models.build(n)) for n in ("tutorial", "tutorial-narrow")]
+    assert sizes == [27_360, 27_360]
 
 
 @pytest.mark.parametrize("name", ["paper-fcn", "paper-cnn", "paper-st-fcn", "paper-st-cnn"])

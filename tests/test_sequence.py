@@ -475,3 +475,10 @@ def test_images_and_counts_are_checked():
 def test_a_set_without_boxes_has_no_overlap():
     with pytest.raises(ValueError, match="boxes is None"):
         glimpse_iou(torch.eye(2, 3).expand(4, 1, 2, 3), None, 40)
+
+
+def test_sks_state_starts_from_narrow_weights():
+    torch.manual_seed(0)
+    cell = RNNSPN((100, 100), design="sk").transformer.cell
+    assert cell.weight_hh.std().item() == pytest.approx(0.1, rel=0.02)
+    assert not cell.bias_ih.any() and not cell.bias_hh.any()

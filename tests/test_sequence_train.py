@@ -56,6 +56,7 @@ def test_the_published_budgets_are_those_published():
     for name in ("sk-ffn", "sk-rnn"):
         sk = catalogue_04.EXPERIMENTS[name].config
         assert (sk.optimizer, sk.lr, sk.clip) == ("rmsprop", 5e-4, 3 * 5.0)
+        assert (sk.epsilon, sk.precision) == (3e-3, "float32")
         assert (sk.epochs, sk.patience, sk.batch_size) == (300, 50, 100)
 
 

@@ -361,6 +361,26 @@ def test_the_localiser_has_a_rate_of_its_own(optimizer, rate, few_digits):
     assert not torch.equal(fit(base)[0][0].head[0].bias, trained[0].head[0].bias)
 
 
+@pytest.mark.parametrize("rate", [None, 1e-4])
+def test_biases_and_norms_do_not_decay(rate, few_digits):
+    change = {"model": "stn-small", "weight_decay": 0.1, "lr_localiser": rate, "limit": 100}
+    model = config.build(dataclasses.replace(TINY, **change))
+    made = train.make_optimizer(dataclasses.replace(TINY, **change), model)
+    decays = {id(p): g["weight_decay"] for g in made.param_groups for p in g["params"]}
+    assert len(decays) == len(list(model.parameters()))
+    for name, p in model.named_parameters():
+        assert decays[id(p)] == (0.1 if p.ndim > 1 else 0.0), name
+    fit(dataclasses.replace(TINY, **change, epochs=1))
+
+
+@pytest.mark.parametrize(("optimizer", "usual"), [("adam", 1e-8), ("rmsprop", 1e-8)])
+def test_epsilon_reaches_the_optimiser(optimizer, usual):
+    for epsilon in (None, 3e-3):
+        changed = dataclasses.replace(TINY, optimizer=optimizer, epsilon=epsilon)
+        made = train.make_optimizer(changed, config.build(changed))
+        assert made.defaults["eps"] == (epsilon or usual)
+
+
 def test_a_run_with_two_rates_resumes_with_the_same_bits(tmp_path, few_digits):
     two = dataclasses.replace(TINY, model="stn-small", distort="rts", lr_localiser=1e-4, limit=100)
     _, whole = fit(dataclasses.replace(two, epochs=2))
@@ -442,6 +462,8 @@ def test_a_checkpoint_from_a_gpu_goes_on_here(optimizer, tmp_path):
         ({"weight_decay": -1.0}, "weight_decay=-1.0; wanted 0 or more"),
         ({"options": {"classes": 3}}, r"options has \['classes'\], which the data decide"),
         ({"limit": 0}, "limit=0; wanted at least 1"),
+        ({"epsilon": 0.0}, "epsilon=0.0, optimizer='adam'; wanted None, or a number above 0"),
+        ({"epsilon": 1e-8, "optimizer": "sgd"}, "epsilon=1e-08, optimizer='sgd'; wanted None"),
         ({"epochs": 2.5}, "epochs=2.5; wanted a whole number, at least 1"),
         ({"epochs": "5"}, "epochs='5'; wanted a whole number"),
         ({"batch_size": 0}, "batch_size=0; wanted a whole number, at least 1"),

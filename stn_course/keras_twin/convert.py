@@ -116,6 +116,12 @@ def _(module: nn.MaxPool2d, shape: Shape) -> list:
 
 
 @twin_of.register
+def _(module: nn.ZeroPad2d, shape: Shape) -> list:
+    left, right, top, bottom = module.padding
+    return [kl.ZeroPadding2D(((top, bottom), (left, right)))]
+
+
+@twin_of.register
 def _(module: nn.AdaptiveAvgPool2d, shape: Shape) -> list:
     return [kl.AdaptiveAveragePooling2D(module.output_size)]
 

@@ -23,7 +23,10 @@ from stn_course.records import RunRecord, current_commit
 from stn_course.sets import framed, test_set, training_set
 
 CPU = torch.device("cpu")
-UNUSED = {"pose_weight": 0.0, **dict.fromkeys(("clip", "lr_localiser", "patience", "augment"))}
+UNUSED = {
+    "pose_weight": 0.0,
+    **dict.fromkeys(("clip", "lr_localiser", "patience", "augment", "epsilon")),
+}
 
 
 class Rates(keras.optimizers.schedules.LearningRateSchedule):
