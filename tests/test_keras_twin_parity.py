@@ -35,6 +35,7 @@ NETWORKS = {
     "stn-cnn": ("stn-cnn", (1, 40, 40), {}),
     "tutorial": ("tutorial", (1, 28, 28), {"normalise": MNIST, "padding": "zeros"}),
     "hr": ("hr", (1, 40, 40), {}),
+    "hr-cnn, padded": ("hr-cnn-padded", (1, 40, 40), {}),
     "hr, padded": ("hr-padded", (1, 40, 40), {}),
     "tutorial, narrow": ("tutorial-narrow", (1, 28, 28), {}),
     "tutorial-cnn, narrow": ("tutorial-cnn-narrow", (1, 28, 28), {}),

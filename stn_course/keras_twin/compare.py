@@ -45,6 +45,8 @@ def torch_steps(module: nn.Module, x: Tensor, steps: Steps) -> Tensor:
         x = module.read(x, theta)
     elif isinstance(module, ours.ParallelTransformers):
         x = torch.cat([torch_steps(each, x, steps) for each in module.transformers], 1)
+    elif isinstance(module, nn.ZeroPad2d):
+        return module(x)  # a helper of the convolution after it, as in Keras
     elif isinstance(module, FFNSPN):
         x = torch_steps(module.reader, torch_steps(module.transformer, x, steps), steps)
         x = x.reshape(-1, module.digits, module.classes)
