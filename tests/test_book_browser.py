@@ -26,7 +26,7 @@ def looks(page):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("name", ["index", "scoreboard", "status", "glossary"])
+@pytest.mark.parametrize("name", ["index", "scoreboard", "defects", "status", "glossary"])
 def test_pages_fit(visit, address, name):
     page = visit(f"{address}/{name}.html")
     for look in looks(page):
