@@ -14,8 +14,9 @@ from stn_course.records import RunRecord
 
 @dataclass(frozen=True)
 class Experiment:
-    """A configuration with the number of seeds that the protocol asks for.
+    """A configuration with the number of seeds that are made unless another is asked for.
 
+    Five where a run takes a minute or two, three where it takes longer or belongs to a long table.
     ``minutes``: expected minutes for one seed on one CPU core.  ``probe`` measures more than
     accuracy, once, after training, and ``each_epoch`` after each epoch: they join the record's
     probes and curves.  An experiment that is no training run of `train.fit` has
