@@ -28,8 +28,12 @@ def measure_run(
     images: bool = False,
     limit: int | None = None,
     device: str | None = None,
+    into: Path | None = None,
 ) -> Iterator[str]:
-    """Measure a run on its ``tests``; each set's files go to ``folder/<split>-<set>/``.
+    """Measure a run on its ``tests``; each set's files go to ``into``/<split>-<set>/.
+
+    ``into`` is the run's folder unless another is named; those of a ``checkpoint`` of its own
+    have its name behind the set's.
 
     They are confusion.csv and .png (rows are the truth), by_class.png and the gallery
     index.html; with ``images`` a PNG of every input and output too.  Yields lines to print.
@@ -48,7 +52,8 @@ def measure_run(
         held = test_set(split, name, where, config.shape)
         seen = look(model, held.images[:limit], held.labels[:limit])
         matrix = seen.confusion()
-        out = Path(folder) / f"{split}-{name}"
+        of = f"-{Path(checkpoint).stem}" if checkpoint is not None else ""
+        out = Path(into or folder) / f"{split}-{name}{of}"
         write_atomically(out / "confusion.csv", confusion_csv(matrix).encode())
         title = f"{Path(folder).name}: {split}/{name}"
         plots_run.save(plots_run.confusion(matrix, title), out / "confusion.png")
@@ -68,9 +73,15 @@ def measure_run(
 
 
 def all_checkpoints(
-    folder: Path, limit: int | None = None, device: str | None = None
+    folder: Path,
+    limit: int | None = None,
+    device: str | None = None,
+    also_test: bool = False,
+    into: Path | None = None,
 ) -> Iterator[str]:
     """Measure every kept checkpoint on train and valid; draw learning.png beside learning.csv.
+
+    With ``also_test`` on test as well: nothing may be chosen by what it says.
 
     Training images are those trained on where they are frozen, else a drawing of their own.
     Validation is left out where it was trained on.  Raises LookupError where none was kept.
@@ -91,6 +102,9 @@ def all_checkpoints(
         sets["valid"] = (held.images, held.labels)
     else:
         yield "validation digits were trained on: left out"
+    if also_test:
+        held = test_set("test", config.distort or CLEAN, where)
+        sets["test"] = (held.images, held.labels)
     rows = []
     for path in paths:
         model, epoch = load(config, path, where)
@@ -99,9 +113,10 @@ def all_checkpoints(
             rows.append({"epoch": epoch, "split": split} | result)
             yield f"epoch {epoch:>4}  {split:<6} {counts(result)}"
     lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
-    write_atomically(Path(folder) / "learning.csv", ("\n".join(lines) + "\n").encode())
-    plots_run.save(plots_run.learning_chart(rows), Path(folder) / "learning.png")
-    yield str(Path(folder) / "learning.png")
+    out = Path(into or folder)
+    write_atomically(out / "learning.csv", ("\n".join(lines) + "\n").encode())
+    plots_run.save(plots_run.learning_chart(rows), out / "learning.png")
+    yield str(out / "learning.png")
 
 
 def load(config: Config, where: Path, device: torch.device):

@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-DEVICE = "cpu or cuda (default: cuda if there is one)"
+DEVICE = "cpu, cuda, or cuda:1 of several (default: cuda if there is one)"
 
 
 def add_train(add) -> None:
@@ -18,7 +18,11 @@ def add_train(add) -> None:
         help="begin with its settings (`stn-course run --list`); with no other the record is its",
     )
     train.add_argument("--model", help="fc, cnn, stn-small, ...; any other word lists them all")
-    train.add_argument("--options", type=_json, help="of the model, as JSON: '{\"width\": 2}'")
+    train.add_argument(
+        "--options",
+        type=_json,
+        help="of the model, as JSON: '{\"down\": 2}'; any other key lists them",
+    )
     train.add_argument(
         *("--data", "--distort"),
         dest="distort",
@@ -41,7 +45,11 @@ def add_train(add) -> None:
     train.add_argument("--momentum", type=float, help="of sgd and rmsprop (default: 0)")
     train.add_argument("--weight-decay", type=float, help="of weights, not of biases (default: 0)")
     train.add_argument("--epsilon", type=float, help="of adam and rmsprop (default: 1e-8)")
-    train.add_argument("--schedule", help="constant, onecycle, ...; any other word lists them")
+    train.add_argument(
+        "--schedule",
+        help="constant (default), linear, step, cosine, onecycle, late-decay, or two-phase: the "
+        "last quarter at a tenth of the rate",
+    )
     train.add_argument("--precision", help="float32, bf16 or auto (default: auto)")
     train.add_argument(
         "--pose-weight", type=float, help="weight of the true pose in the loss (default: 0)"
@@ -66,13 +74,17 @@ def add_train(add) -> None:
         "--keep-every", type=positive, default=0, metavar="EPOCHS", help="keep their checkpoints"
     )
     train.add_argument(
-        "--log-every", type=positive, default=0, metavar="STEPS", help="loss and rate: steps.csv"
+        "--log-every",
+        type=positive,
+        default=0,
+        metavar="STEPS",
+        help="loss and rate: steps.csv, TensorBoard",
     )
     train.add_argument(
         "--tensorboard",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="event files as well (default: where the package tensorboard is installed)",
+        help="event files in DIR/tensorboard (default: where the package is installed)",
     )
     train.add_argument("--quiet", action="store_true", help="no progress bar")
 
@@ -81,10 +93,14 @@ def add_test(add) -> None:
     test = add("test", _test, "measure a trained run: counts, confusion matrix, a gallery")
     test.add_argument("dir", type=Path, help="a folder that `stn-course train --out` wrote")
     test.add_argument("--split", choices=("train", "valid", "test"), help="(default: test)")
+    test.add_argument("--out", type=Path, help="folder for what is written (default: that of DIR)")
     which = test.add_mutually_exclusive_group()
     which.add_argument("--checkpoint", type=Path, metavar="FILE", help="(default: the latest)")
     which.add_argument(
-        "--all-checkpoints", action="store_true", help="learning chart of those --keep-every kept"
+        "--all-checkpoints",
+        action="store_true",
+        help="learning chart of those --keep-every kept, "
+        "on train and valid; with --split test on test too",
     )
     test.add_argument("--images", action="store_true", help="input and output PNG of every image")
     test.add_argument("--limit", type=positive, help="only the first so many images")
@@ -201,12 +217,13 @@ def _test(arguments) -> int:
     if not arguments.all_checkpoints:
         split = arguments.split or "test"
         lines = assess.measure_run(
-            arguments.dir, split, arguments.checkpoint, arguments.images, *last
+            arguments.dir, split, arguments.checkpoint, arguments.images, *last, arguments.out
         )
-    elif arguments.split or arguments.images:
-        raise ValueError("--all-checkpoints is about train and valid: no --split, no --images")
+    elif arguments.images or arguments.split not in (None, "test"):
+        raise ValueError("--all-checkpoints is about train and valid, or --split test: no --images")
     else:
-        lines = assess.all_checkpoints(arguments.dir, *last)
+        also_test = arguments.split == "test"
+        lines = assess.all_checkpoints(arguments.dir, *last, also_test, arguments.out)
     for line in lines:
         print(line, flush=True)
     return 0

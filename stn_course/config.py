@@ -171,7 +171,8 @@ def build(config: Config) -> nn.Module:
         return models.build(config.model, **made_for | config.options)
     except TypeError as error:  # an option that it does not have, or of a wrong kind
         raise ValueError(
-            f"options={config.options!r} do not fit model={config.model!r}: {error}"
+            f"options={config.options!r} do not fit model={config.model!r}: {error}; it takes "
+            + ", ".join(models.options_of(config.model))
         ) from error
 
 

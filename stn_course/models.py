@@ -5,6 +5,7 @@ the two commute, and the ReLU then has a quarter of the work.  And ``build`` kee
 weights channels-last, for which torch pools several times as fast.
 """
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 
@@ -165,6 +166,20 @@ def build(name: str, normalise: tuple[float, float] | None = None, **options) ->
     if normalise is not None:
         net = nn.Sequential(Normalise(*normalise), net)
     return net.to(memory_format=torch.channels_last)
+
+
+def options_of(name: str) -> list[str]:
+    """The options that `build` takes for the network called ``name``."""
+    builder = MODELS[name]
+    asked = [builder]
+    if isinstance(builder, type):
+        asked = [each for each in builder.__mro__ if "__init__" in vars(each)]
+        asked = asked[: asked.index(nn.Module)]
+    elif getattr(builder, "func", builder) is stn:
+        asked += [transformer, SpatialTransformer]
+    found = {key for each in asked for key in inspect.signature(each).parameters}
+    decided = {"size", "classes", "channels", "conv", "args", "options"}  # by data and name
+    return sorted((found | {"normalise"}) - decided)
 
 
 def count_parameters(model: nn.Module) -> int:

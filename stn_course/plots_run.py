@@ -34,7 +34,9 @@ def history(curves: dict[str, list], title: str = "") -> Figure:
 def learning_chart(rows: list[dict]) -> Figure:
     """Accuracy and loss of each checkpoint: ``rows`` hold epoch, split, correct, total, loss."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3))
-    for split, style in (("train", {"color": GREY, "marker": "s"}), ("valid", {"color": BLUE})):
+    styles = {"train": {"color": GREY, "marker": "s"}, "valid": {"color": BLUE}}
+    styles["test"] = {"color": "#c8553d", "marker": "^"}
+    for split, style in styles.items():
         mine = [r for r in rows if r["split"] == split]
         if not mine:
             continue

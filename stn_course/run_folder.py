@@ -76,15 +76,17 @@ def train(
 def chosen_device(name: str | None = None) -> torch.device:
     """The device called ``name``; None: ``cuda`` if there is one, else ``cpu``.
 
-    Raises ValueError for another name, and for ``cuda`` where there is none.
+    Raises ValueError for another name, and for a GPU that is not there.
     """
     if name is None:
         return models.device()
-    kind = name.partition(":")[0]
-    if kind not in ("cpu", "cuda") or (kind == "cpu" and name != kind):
-        raise ValueError(f"device={name!r} is unknown; wanted cpu or cuda")
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device={name!r} was asked for and this machine has none; wanted cpu")
+    kind, _, number = name.partition(":")
+    known = name in ("cpu", "cuda") or (kind == "cuda" and number.isdecimal())
+    if not known:
+        raise ValueError(f"device={name!r} is unknown; wanted cpu, cuda, or cuda:1 and so on")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count() or "none"
+        raise ValueError(f"device={name!r} was asked for and this machine has {count}; wanted cpu")
     return torch.device(name)
 
 
@@ -160,8 +162,14 @@ class FolderWatch(Watch):
                 file.close()
 
 
+OUTLINES = ("#ef4444", "#0d9488", "#d97706", "#7c3aed", "#64748b")  # first, second, third, ...
+
+
 def with_boxes(seen, zoom: int = 4):
-    """Each input, ``zoom`` times as large, with the outline of what was read in red."""
+    """Each input, ``zoom`` times as large, with the outline of what was read.
+
+    Red; of several the second is teal, the third amber, as in the gallery.
+    """
     from PIL import Image, ImageDraw
 
     for image, polygons in zip(seen.inputs, seen.boxes, strict=True):
@@ -170,9 +178,10 @@ def with_boxes(seen, zoom: int = 4):
         draw = ImageDraw.Draw(picture)
         for channel in range(seen.channels):
             wide = w / seen.channels
-            for polygon in polygons:
+            for nth, polygon in enumerate(polygons):
                 places = (polygon + 1) / 2 * (wide, h) + (channel * wide, 0)
-                draw.polygon([tuple(p) for p in places.tolist()], outline=(239, 68, 68), width=2)
+                colour = OUTLINES[nth % len(OUTLINES)]
+                draw.polygon([tuple(p) for p in places.tolist()], outline=colour, width=2)
         yield np.asarray(picture)
 
 

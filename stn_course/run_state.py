@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+OWN_CURVES = ("train_loss", "valid_accuracy", "valid_loss")
+
 
 class Watch:
     """What a run tells; this one listens to nothing.  It must leave model and seeds alone.
@@ -24,7 +26,7 @@ class RunState:
     loss_sum: float = 0.0
     seconds: float = 0.0
     first_batch: str = ""
-    curves: dict = field(default_factory=lambda: {"train_loss": [], "valid_accuracy": []})
+    curves: dict = field(default_factory=lambda: {name: [] for name in OWN_CURVES})
     best: dict[str, Tensor] | None = None  # weights of the best epoch, where there is patience
     digits: str = ""  # the source of what it learns from; of an old checkpoint unknown
 
@@ -39,7 +41,7 @@ class RunState:
         if self.step > total:
             wrong = f"it has made {self.step} steps and these epochs are {total}"
         made = [name for name, values in self.curves.items() if values]
-        made = [name for name in made if name not in ("train_loss", "valid_accuracy")]
+        made = [name for name in made if name not in OWN_CURVES]
         if self.curves["train_loss"] and bool(made) != measures:
             wrong = f"after each epoch it measured {made or 'nothing'}; each_epoch must do the same"
         if wrong:

@@ -147,9 +147,12 @@ class Step:
         self.index = index.clone()
         self.drawn = tuple(None if t is None else t.clone() for t in drawn)
         self.optimizer.zero_grad(set_to_none=True)
-        graph = torch.cuda.CUDAGraph()
+        graph, device = torch.cuda.CUDAGraph(), self.images.device
         graph.register_generator_state(self.dice)
-        with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
+        stream = torch.cuda.current_stream(device)  # one of many, where runs take turns
+        if stream == torch.cuda.default_stream(device):  # on which nothing can be recorded
+            stream = torch.cuda.Stream(device)
+        with torch.cuda.device(device), torch.cuda.graph(graph, stream=stream):
             self.loss = self._learn(*(self.drawn or self._draw(self.index)))
         self.static, self.graph = self.batch, graph
 

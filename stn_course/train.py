@@ -154,6 +154,8 @@ def steps(
             if valid is not None:
                 measured = evaluate(model, valid.images, valid.labels)
                 state.curves["valid_accuracy"].append(100 * measured["correct"] / measured["total"])
+                if "valid_loss" in state.curves:  # a checkpoint from before has none
+                    state.curves["valid_loss"].append(measured["loss"])
                 bar.set_postfix(valid=f"{state.curves['valid_accuracy'][-1]:.2f} %")
             for curve, value in (each_epoch(model, device) if each_epoch else {}).items():
                 state.curves.setdefault(curve, []).append(value)

@@ -355,11 +355,13 @@ def test_the_device_is_the_one_named(tmp_path, monkeypatch, capsys):
     assert train(tmp_path, "--device", "cpu").device == "cpu"
     folder = tmp_path / "run"
     assert run("test", folder, "--device", "cpu") == 0
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     for words in (["train", *FAST, "--out", tmp_path / "x"], ["test", folder]):
         for name, message in [
-            ("abacus", "device='abacus' is unknown; wanted cpu or cuda"),
+            ("abacus", "device='abacus' is unknown; wanted cpu, cuda, or cuda:1"),
             ("cuda", "device='cuda' was asked for and this machine has none; wanted cpu"),
+            ("cuda:7", "device='cuda:7' was asked for and this machine has none"),
+            ("cuda:x", "device='cuda:x' is unknown; wanted cpu, cuda"),
         ]:
             code, _, err = run(*words, "--device", name, capsys=capsys)
             assert code == 2 and message in err and len(err.splitlines()) == 1

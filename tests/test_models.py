@@ -82,6 +82,18 @@ def test_every_net_of_the_paper_has_about_400_000(name, size):
         assert models.count_parameters(model) == pytest.approx(400_000, rel=0.02)
 
 
+def test_every_option_of_a_model_is_listed():
+    assert {"down", "glimpse", "transform", "transformers", "pool", "width", "normalise"} <= set(
+        models.options_of("stn-small")
+    )
+    assert models.options_of("rnn-spn") == sorted(
+        "bound design detach_state digits down first_look glimpse normalise padding".split()
+    )
+    assert models.options_of("cnn") == ["normalise", "pool", "width"]
+    for name in models.MODELS:
+        assert not {"size", "classes", "channels"} & set(models.options_of(name))
+
+
 def test_stn_small_is_as_large_on_every_canvas():
     sizes = {models.count_parameters(models.build("stn-small", size=(n, n))) for n in (28, 42, 84)}
     assert len(sizes) == 1 and sizes.pop() == pytest.approx(150_000, rel=0.04)

@@ -211,8 +211,16 @@ def test_an_earlier_checkpoint_can_be_measured(tmp_path, capsys):
     first = command(*words, "--checkpoint", tmp_path / "epoch_0001.pt", capsys=capsys)[1]
     last = command(*words, "--checkpoint", tmp_path / "epoch_0002.pt", capsys=capsys)[1]
     assert "checkpoint: 1 of 2 epochs are complete" in first and "complete" not in last
-    assert command(*words, capsys=capsys)[1] == last
-    assert first.splitlines()[1] != last.splitlines()[0]
+    whole = command(*words, capsys=capsys)[1]
+
+    def said(text):  # the numbers, without the page's name
+        return [line.rsplit("   ", 1)[0] for line in text.splitlines()]
+
+    assert said(whole) == said(last) and said(first)[1] != said(last)[0]
+    kept = sorted(p.name for p in tmp_path.glob("valid-*"))  # none replaced another
+    assert kept == ["valid-clean", "valid-clean-epoch_0001", "valid-clean-epoch_0002"]
+    command(*words, "--out", tmp_path / "elsewhere", capsys=capsys)
+    assert (tmp_path / "elsewhere" / "valid-clean" / "confusion.csv").exists()
 
 
 def test_all_checkpoints_draw_the_learning_chart(tmp_path, capsys):
@@ -228,6 +236,10 @@ def test_all_checkpoints_draw_the_learning_chart(tmp_path, capsys):
     ]
     valid = [100 * int(r["correct"]) / 300 for r in rows if r["split"] == "valid"]
     assert valid == record.curves["valid_accuracy"]
+    losses = [float(r["loss"]) for r in rows if r["split"] == "valid"]
+    assert losses == pytest.approx(record.curves["valid_loss"])
+    command("test", tmp_path, "--all-checkpoints", "--split", "test", capsys=capsys)
+    assert [r["split"] for r in table(tmp_path / "learning.csv")] == ["train", "valid", "test"] * 2
     command("test", tmp_path, "--all-checkpoints", "--limit", 50, capsys=capsys)
     assert {r["total"] for r in table(tmp_path / "learning.csv")} == {"50"}
 
@@ -268,8 +280,8 @@ def test_wrong_folders_and_checkpoints_get_one_line(tmp_path, capsys):
         ([run, "--checkpoint", tmp_path / "other" / "checkpoint.pt"], "is of model='stn-small'"),
         ([run, "--checkpoint", tmp_path / "wide" / "checkpoint.pt"], "does not fit this model"),
         ([run, "--all-checkpoints"], "train with --keep-every N"),
-        ([run, "--all-checkpoints", "--images"], "no --split, no --images"),
-        ([run, "--device", "abacus"], "device='abacus' is unknown; wanted cpu or cuda"),
+        ([run, "--all-checkpoints", "--images"], "or --split test: no --images"),
+        ([run, "--device", "abacus"], "device='abacus' is unknown; wanted cpu, cuda, or"),
         ([run, "--all-checkpoints", "--device", "abacus"], "device='abacus' is unknown"),
     ]:
         code, _, err = command("test", *words, capsys=capsys)

@@ -2,7 +2,8 @@
 
 import dataclasses
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -119,6 +120,24 @@ def test_dropout_by_its_own_dice(layer):
     assert torch.equal(net(x), out), "the global stream has no say"
     assert torch.equal(net.eval()(x), x)
     assert models.count_parameters(net) == 0
+
+
+@pytest.mark.parametrize("turns", [False, True])
+def test_a_graph_is_never_recorded_on_the_default_stream(turns, monkeypatch):
+    """CUDA refuses it. Simulated: what torch is asked for, not what a GPU does."""
+    asked, cuda = [], torch.cuda
+    monkeypatch.setattr(cuda, "CUDAGraph", lambda: SimpleNamespace(register_generator_state=print))
+    monkeypatch.setattr(cuda, "default_stream", lambda device: "the default")
+    monkeypatch.setattr(cuda, "current_stream", lambda device: "a turn" if turns else "the default")
+    monkeypatch.setattr(cuda, "Stream", lambda device: "another")
+    monkeypatch.setattr(cuda, "device", lambda device: nullcontext())
+    monkeypatch.setattr(cuda, "graph", lambda graph, stream: asked.append(stream) or nullcontext())
+    config = Config(model="fc", precision="float32")
+    model, images = build(config), torch.zeros(64, 1, 28, 28, dtype=torch.uint8)
+    labels = torch.zeros(64, dtype=torch.int64)
+    one = step.Step(config, 0, model, train.make_optimizer(config, model), images, labels)
+    one._record(torch.arange(64), ())
+    assert asked == ["a turn" if turns else "another"] and one.graph is not None
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

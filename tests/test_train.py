@@ -496,7 +496,7 @@ def test_bad_configurations_are_named(change, message):
     [
         (
             {"model": "cnn", "options": {"nope": 2}},
-            r"options=\{'nope': 2\} do not fit model='cnn': .*nope",
+            r"options=\{'nope': 2\} do not fit model='cnn': .*nope.*; it takes normal",
         ),
         ({"model": "small", "options": {"width": "x"}}, "do not fit model='small'"),
         ({"model": "small", "options": {"width": 0}}, "width=0; wanted a number above 0"),
