@@ -24,6 +24,8 @@ def published_by_xq() -> Iterator[tuple[str, Experiment]]:
             about = f"as published, trained on 60 000 {recipe} + 60 000 clean digits"
             yield f"xq-{model}-{recipe}", Experiment(mixed, about, minutes=minutes)
     # With a transformer: the script's in front of the FC net, the notebook's of the blog's CNN.
+    clean = replace(base, model="stn-fc", tests=tests)
+    yield "xq-stn-fc-clean", Experiment(clean, "XQ's FC net with its transformer, clean", minutes=2)
     for model, recipe in (("stn-fc", "hard"), ("stn-cnn", "mild")):
         mixed = replace(
             base, model=model, tests=tests, distort=recipe, frozen=True, with_clean=True

@@ -70,7 +70,7 @@ def xq() -> Iterator[tuple[str, Experiment]]:
     mild = replace(mild, options={"width": 2.0})
     yield "mild-stn", Experiment(mild, "ours on the mild mixture", 5, 28)
     base = Config(distort="cluttered", frozen=True, tests=("cluttered",), batch_size=32, epochs=20)
-    for name, model in (("fc", "fc"), ("stn-fc", "stn-fc"), ("stn-cnn", "stn-cnn")):
+    for name, model in (("fc", "fc"), ("cnn", "cnn"), ("stn-fc", "stn-fc"), ("stn-cnn", "stn-cnn")):
         config = replace(base, model=model, precision="float32")
         about = "XQ's network on the published 40x40 clutter, from scratch, 20 epochs"
         yield f"xq-{name}-cluttered", Experiment(config, about, 3, 2)

@@ -62,7 +62,13 @@ def build_parser() -> argparse.ArgumentParser:
         return sub
 
     add("doctor", _doctor, "check this machine: one line for each thing that a reader needs")
-    add("data", _data, "fetch and verify every data set, and print what was found")
+    fetch = add("data", _data, "fetch and verify every data set, and print what was found")
+    fetch.add_argument(
+        "--draw", metavar="NAME", help="instead draw hard, mild, ... once, into a file"
+    )
+    fetch.add_argument("--split", choices=("train", "valid", "test"), help="of it (default: train)")
+    fetch.add_argument("--seed", type=int, help="of its draws (default: 0)")
+    fetch.add_argument("--out", type=Path, metavar="FILE.npz", help="where it is written")
     add_train(add)
     add_test(add)
     run = add("run", _run, "make the records of named experiments that are missing")
@@ -131,6 +137,16 @@ def _doctor(arguments) -> int:
 def _data(arguments) -> int:
     from stn_course import data
 
+    asked = {"split": arguments.split, "seed": arguments.seed}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    if arguments.draw and arguments.out:
+        shapes = data.write_set(arguments.draw, arguments.out, **asked)
+        for name, shape in shapes.items():
+            print(f"{name:<8} {' x '.join(map(str, shape))}")
+        print(f"digits: {data.source()}")
+        return 0
+    if arguments.draw or arguments.out or asked:
+        raise ValueError("--draw, --split, --seed and --out go together; wanted --draw and --out")
     rows = data.fetch_all()
     print(f"{'file':<52} {'SHA-256':<16}      source")
     for row in rows:

@@ -1,11 +1,35 @@
 """Three sliders move a digit; bars show what each network believes (notebook 01)."""
 
 import ipywidgets as ipw
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from stn_course import geometry, sampler
 from stn_course.widgets import picture_html
+
+
+def from_picture(path) -> Tensor:
+    """A digit of one's own from an image file, laid out as MNIST's are.  # [1, 28, 28] in [0, 1]
+
+    Grey, ink bright on dark (a light picture is inverted), its ink 20 pixels on the longer side
+    and its centre of mass on pixel 14, 14.  Raises ValueError for a picture of one colour.
+    """
+    grey = np.asarray(Image.open(path).convert("L"), np.float32) / 255
+    paper = np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]]))
+    ink = (grey - paper) * (1 if paper < 0.5 else -1)
+    rows, columns = (np.flatnonzero((ink > 0.3).any(axis)) for axis in (1, 0))
+    if not len(rows):
+        raise ValueError(f"{path} has no ink on its paper; wanted a dark digit on light, or so")
+    cut = np.clip(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 0, 1)
+    size = [max(1, round(20 * n / max(cut.shape))) for n in cut.shape[::-1]]  # width, height
+    small = Image.fromarray(np.uint8(255 * cut / cut.max())).resize(size, Image.Resampling.BOX)
+    sheet = np.zeros((28, 28), np.float32)
+    sheet[: size[1], : size[0]] = np.asarray(small, np.float32) / 255
+    centre = [(sheet.sum(1 - k) * np.arange(28)).sum() / sheet.sum() for k in (0, 1)]
+    down, right = (min(round(14 - c), 28 - n) for c, n in zip(centre, size[::-1], strict=True))
+    return torch.from_numpy(np.roll(sheet, (max(0, down), max(0, right)), (0, 1)))[None]
 
 
 @torch.no_grad()

@@ -148,6 +148,8 @@ ROWS: tuple[Row, ...] = (
     Row("S5", _MILD, "CNN (blog) + STN", "96.46", "xq-stn-cnn-mild", "test/mild"),
     _ours("S5", _MILD, "CNN + STN", "96.46", "mild-stn", "mild", "at least 99.4"),
     *_xq("S6", "trained on clean digits, clean test", "FC", "97.83", "fc-clean", "clean"),
+    *_xq("S6", "trained on clean digits, clean test", "CNN (script)", "none", "cnn-clean", "clean"),
+    *_xq("S6", "trained on clean digits, clean test", "FC + STN", "none", "stn-fc-clean", "clean"),
     *_xq("S6", _CLEAN_HARD, "FC", "97.67", "fc-hard", "clean"),
     *_xq("S6", _CLEAN_HARD, "FC + STN", "98.67", "stn-fc-hard", "clean"),
     Row("S6", _CLEAN, "CNN (blog)", "98.74", "xq-cnn-mild", "test/clean"),
@@ -157,6 +159,7 @@ ROWS: tuple[Row, ...] = (
         Row("S7", _CLUTTER, f"{net} (XQ, at 28x28)", published, f"xq-{short}-cluttered", *_C40)
         for net, short, published in (
             ("FC", "fc", "75.20"),
+            ("CNN (script)", "cnn", "none"),
             ("FC + STN", "stn-fc", "91.40"),
             ("CNN + STN", "stn-cnn", "97.10"),
         )

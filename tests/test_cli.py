@@ -441,6 +441,8 @@ def test_every_field_of_config_has_its_flag():
         (["run"], "no experiment named"),
         (["run", "invariance-fc", "--allow-sample"], "--allow-sample needs --out"),
         (["table", "S99"], "row 'S99' is unknown"),
+        (["data", "--draw", "hard"], "--draw, --split, --seed and --out go together"),
+        (["data", "--draw", "hard", "--out", "{}"], "wanted a name that ends in .npz"),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else "",
 )

@@ -3,11 +3,14 @@
 import statistics
 import time
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
-from stn_course import measure, models
+from stn_course import digit_explorer, measure, models
+from stn_course.data import mnist
 from stn_course.digit_explorer import DigitExplorer, bars_html, beliefs, moved
 
 
@@ -63,3 +66,31 @@ def test_a_broken_model_raises_at_construction():
         DigitExplorer(digit(), {"broken": nn.Linear(3, 3)})
     with pytest.raises(ValueError, match=r"image has shape \(28, 28\); wanted \[1, H, W\]"):
         DigitExplorer(torch.zeros(28, 28), nets())
+
+
+@pytest.mark.parametrize("light", [False, True])
+@pytest.mark.parametrize("size", [(90, 60), (33, 200)])
+def test_a_digit_of_ones_own_is_laid_out_as_mnists(light, size, tmp_path):
+    paper = np.full((size[0] + 80, size[1] + 30), 250 if light else 5, np.uint8)
+    paper[10 : 10 + size[0], 25 : 25 + size[1]] = 20 if light else 240  # a block, off the middle
+    Image.fromarray(paper).save(tmp_path / "own.png")
+    image = digit_explorer.from_picture(tmp_path / "own.png")
+    assert image.shape == (1, 28, 28) and image.max() == 1 and image.min() == 0
+    rows, columns = ((image[0] > 0.5).any(k).nonzero().flatten() for k in (1, 0))
+    sides = [len(rows), len(columns)]
+    assert max(sides) == 20 and sides[0] / sides[1] == pytest.approx(size[0] / size[1], rel=0.2)
+    for found in (rows, columns):
+        assert abs(found.float().mean().item() - 13.5) <= 1
+    Image.new("L", (30, 30), 200).save(tmp_path / "blank.png")
+    with pytest.raises(ValueError, match="blank.png has no ink"):
+        digit_explorer.from_picture(tmp_path / "blank.png")
+
+
+def test_a_picture_of_a_real_digit_stays_itself(tmp_path):
+    """Drawn large, dark on light, and read back: the digit that it was."""
+    digit = mnist("test").images[0, 0].numpy()
+    Image.fromarray(255 - digit).resize((280, 280), Image.Resampling.NEAREST).save(
+        tmp_path / "seven.png"
+    )
+    back = digit_explorer.from_picture(tmp_path / "seven.png")[0].numpy()
+    assert np.corrcoef(back.ravel(), digit.ravel())[0, 1] > 0.9

@@ -11,7 +11,7 @@ from support import ROOT
 
 PACKAGE = ROOT / "stn_course"
 PATHS = sorted(PACKAGE.rglob("*.py"))
-DATA = {f"data.{n}" for n in "clutter clutter_set digits distort files published".split()}
+DATA = {f"data.{n}" for n in "clutter clutter_set digits distort files made published".split()}
 DATA |= {"data.augment", "data.scenes", "data.rows", "data.recipes"}
 GEOMETRY = {f"geometry.{n}" for n in "checks corners heads matrices pixels splines".split()}
 
@@ -48,6 +48,7 @@ BUILT_ON = {
     "data.rows": {"data.scenes", "data.clutter"},
     "data.recipes": {"data.augment", "data.rows", "sampler"},
     "data.published": {"data.clutter"},
+    "data.made": {"data.digits", "data.recipes"},
     "data": DATA,
     "transformers": {"geometry", "sampler", "fused"},
     "coordconv": {"geometry"},

@@ -1,5 +1,7 @@
 """The recipes of notebook 03 against SciPy, and their draws against what is stated of them."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from scipy.ndimage import map_coordinates
 from support import uniform
 
 from stn_course import data, fused, geometry
-from stn_course.data import distort, recipes
+from stn_course.data import distort, made, recipes
 
 CORNERS = np.array([[-1.0, -1], [1, -1], [1, 1], [-1, 1]])
 SIDE = 28
@@ -247,3 +249,20 @@ def test_the_closed_form_is_the_motion_of_geometry(ranges):
 def test_an_order_that_is_not_drawn_is_refused():
     with pytest.raises(ValueError, match="order='ZTRS'; wanted 'TRSZ' or 'RTSZ'"):
         distort.draw_affine(distort.Ranges(order="ZTRS"), 2, seeded())
+
+
+def test_a_set_is_written_as_it_is_frozen(tmp_path, monkeypatch):
+    few = data.mnist("valid")
+    few = dataclasses.replace(few, images=few.images[:7], labels=few.labels[:7])
+    monkeypatch.setattr(made, "mnist", lambda split: few)
+    shapes = data.write_set("hard", tmp_path / "hard.npz", "valid", seed=3)
+    kept = np.load(tmp_path / "hard.npz")
+    wanted, labels = data.frozen("hard", few.images, few.labels, 3)
+    assert np.array_equal(kept["images"], wanted.images.numpy())
+    assert np.array_equal(kept["theta"], wanted.theta.numpy())
+    assert kept["labels"].tolist() == labels.tolist() and "digits" in str(kept["digits"])
+    assert shapes["images"] == (7, 1, 28, 28) and len(list(tmp_path.iterdir())) == 1
+    with pytest.raises(ValueError, match="wanted a name that ends in .npz"):
+        data.write_set("hard", tmp_path / "hard")
+    with pytest.raises(ValueError, match="'none'"):
+        data.write_set("none", tmp_path / "none.npz")

@@ -18,6 +18,7 @@ from stn_course.data.digits import (
 )
 from stn_course.data.distort import Distorted
 from stn_course.data.files import CorruptFileError, DownloadError
+from stn_course.data.made import write_set
 from stn_course.data.published import PUBLISHED_SHA256, Row, fetch_all
 from stn_course.data.recipes import DISTORTIONS, TASKS, frozen, kinds
 from stn_course.data.rows import Rows, published_rows
@@ -54,4 +55,5 @@ __all__ = [
     "published_rows",
     "sequences",
     "source",
+    "write_set",
 ]
