@@ -121,10 +121,15 @@ def test_make_alone_lists_what_there_is():
     assert listed == wanted
 
 
-def test_setup_refuses_an_unfit_python(tmp_path):
-    (tmp_path / "Makefile").write_bytes((ROOT / "Makefile").read_bytes())
+def only_the_makefile(folder):
+    """A checkout of which nothing but the Makefile counts."""
+    (folder / "Makefile").write_bytes((ROOT / "Makefile").read_bytes())
     for name in ("pyproject.toml", "constraints.txt"):
-        (tmp_path / name).write_text("")
+        (folder / name).write_text("")
+
+
+def test_setup_refuses_an_unfit_python(tmp_path):
+    only_the_makefile(tmp_path)
     old = tmp_path / "python3.9"
     old.write_text('#!/bin/sh\n[ "$1" = -V ] && echo Python 3.9.1 && exit 0\nexit 1\n')
     old.chmod(0o755)
@@ -136,9 +141,8 @@ def test_setup_refuses_an_unfit_python(tmp_path):
 
 def test_setup_mends_a_half_made_venv(tmp_path):
     """A python without pip is what is left where python3-venv is missing, or after Ctrl-C."""
-    (tmp_path / "Makefile").write_bytes((ROOT / "Makefile").read_bytes())
+    only_the_makefile(tmp_path)
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'empty'\nversion = '1'\n")
-    (tmp_path / "constraints.txt").write_text("")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"], check=True)
     command = ["make", "setup", f"PYTHON={sys.executable}"]
     subprocess.run([*command, "PIP_ARGS=--no-index"], cwd=tmp_path, capture_output=True)
@@ -146,9 +150,7 @@ def test_setup_mends_a_half_made_venv(tmp_path):
 
 
 def test_setup_refuses_a_mac_for_which_there_is_no_torch(tmp_path):
-    (tmp_path / "Makefile").write_bytes((ROOT / "Makefile").read_bytes())
-    for name in ("pyproject.toml", "constraints.txt"):
-        (tmp_path / name).write_text("")
+    only_the_makefile(tmp_path)
     uname = tmp_path / "uname"
     uname.write_text("#!/bin/sh\necho Darwin x86_64\n")
     uname.chmod(0o755)
