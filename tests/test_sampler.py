@@ -433,3 +433,24 @@ def test_images_with_more_pixels_than_float32_can_count():
     grid = torch.stack([x, y]).view(1, 1, 1, 2)
     out = s.bilinear_sample(images, grid, padding="border")
     assert out.item() == pytest.approx(1, abs=1e-2)  # float32 coordinates: 2e-4 px here
+
+
+@pytest.mark.parametrize("padding", s.PADDINGS)
+def test_onnx_reads_the_same(padding, tmp_path):
+    for name in ("onnxruntime", "onnxscript"):
+        pytest.importorskip(name, reason=f"{name.upper()} IS NOT INSTALLED: no export was made")
+    import onnxruntime
+
+    class Module(torch.nn.Module):
+        def forward(self, images, theta):
+            fill = torch.full((3, 2), 0.25) if padding == "background" else None
+            return s.warp(images, theta, (20, 24), padding, fill)
+
+    theta = g.affine(25.0, 0.8, 7.0, (0.2, -0.1), batch=3)
+    inputs = torch.rand(3, 2, 17, 19), theta
+    path = tmp_path / "warp.onnx"
+    torch.onnx.export(Module().eval(), inputs, dynamo=True, verbose=False).save(path)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    given = {i.name: v.numpy() for i, v in zip(session.get_inputs(), inputs, strict=True)}
+    (found,) = session.run(None, given)
+    near(torch.from_numpy(found), Module()(*inputs), 1e-6)
