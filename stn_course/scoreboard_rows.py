@@ -24,7 +24,7 @@ class Row:
 
 _HARD = "hard distortion, distorted test"
 _MILD = "mild distortion, distorted test"
-_CLEAN, _CLEAN_HARD = (f"trained on the {name} mixture, clean test" for name in ("mild", "hard"))
+_CLEAN, _CLEAN_HARD = (f"clean test, trained on the {name} mixture" for name in ("mild", "hard"))
 _SEQ = "three digits in clutter 100x100, per digit"
 _ALONE_OR_FRESH = (("", ""), (", fresh sequences", "-fresh"))  # the set alone, or new rows
 _ROWS, _DOWN = "test/sequences", "sequences against downsampling"
@@ -147,9 +147,9 @@ ROWS: tuple[Row, ...] = (
     Row("S5", _MILD, "CNN (blog)", "94.34", "xq-cnn-mild", "test/mild"),
     Row("S5", _MILD, "CNN (blog) + STN", "96.46", "xq-stn-cnn-mild", "test/mild"),
     _ours("S5", _MILD, "CNN + STN", "96.46", "mild-stn", "mild", "at least 99.4"),
-    *_xq("S6", "trained on clean digits, clean test", "FC", "97.83", "fc-clean", "clean"),
-    *_xq("S6", "trained on clean digits, clean test", "CNN (script)", "none", "cnn-clean", "clean"),
-    *_xq("S6", "trained on clean digits, clean test", "FC + STN", "none", "stn-fc-clean", "clean"),
+    *_xq("S6", "clean test, trained on clean digits", "FC", "97.83", "fc-clean", "clean"),
+    *_xq("S6", "clean test, trained on clean digits", "CNN (script)", "none", "cnn-clean", "clean"),
+    *_xq("S6", "clean test, trained on clean digits", "FC + STN", "none", "stn-fc-clean", "clean"),
     *_xq("S6", _CLEAN_HARD, "FC", "97.67", "fc-hard", "clean"),
     *_xq("S6", _CLEAN_HARD, "FC + STN", "98.67", "stn-fc-hard", "clean"),
     Row("S6", _CLEAN, "CNN (blog)", "98.74", "xq-cnn-mild", "test/clean"),
