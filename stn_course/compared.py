@@ -23,7 +23,7 @@ PAIRS = {
         "a transformer before the CNN": ("xq-cnn-mild", "xq-stn-cnn-mild", "test/mild"),
     },
     "S8": {"asking for the pose": ("hr-stn", "hr-upright", "test/hr")},
-    "S9": {"a transformer before HY's CNN": ("hy-cnn", "hy-stn", "test/clean")},
+    "S9": {"a transformer before HY's CNN": ("hy-cnn-source", "hy-stn-source", "test/clean")},
     "S10": {
         f"{where}: {said}": (f"se-{a}{end}", f"se-{b}{end}", f"test/{on}")
         for end, (said, on) in _SETTINGS.items()
