@@ -128,15 +128,22 @@ def only_the_makefile(folder):
         (folder / name).write_text("")
 
 
+def refusal(folder, python, **environment):
+    """What ``make setup`` says when it refuses, before it has made anything."""
+    command = ["make", "setup", f"PYTHON={python}"]
+    environment = os.environ | environment
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode != 0 and not (folder / ".venv").exists()
+    return done.stderr
+
+
 def test_setup_refuses_an_unfit_python(tmp_path):
     only_the_makefile(tmp_path)
     old = tmp_path / "python3.9"
     old.write_text('#!/bin/sh\n[ "$1" = -V ] && echo Python 3.9.1 && exit 0\nexit 1\n')
     old.chmod(0o755)
-    command = ["make", "setup", f"PYTHON={old}"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode != 0 and not (tmp_path / ".venv").exists()
-    assert "needs Python 3.11, 3.12 or 3.13; found: Python 3.9.1" in done.stderr
+    said = refusal(tmp_path, old)
+    assert "needs Python 3.11, 3.12 or 3.13; found: Python 3.9.1" in said
 
 
 def test_setup_mends_a_half_made_venv(tmp_path):
@@ -154,8 +161,5 @@ def test_setup_refuses_a_mac_for_which_there_is_no_torch(tmp_path):
     uname = tmp_path / "uname"
     uname.write_text("#!/bin/sh\necho Darwin x86_64\n")
     uname.chmod(0o755)
-    command = ["make", "setup", f"PYTHON={sys.executable}"]
-    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode != 0 and "needs Apple silicon" in done.stderr
-    assert not (tmp_path / ".venv").exists()
+    said = refusal(tmp_path, sys.executable, PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert "needs Apple silicon" in said
