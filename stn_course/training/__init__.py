@@ -1,0 +1,1 @@
+"""From a configuration and a seed to weights and a record."""

@@ -1,0 +1,155 @@
+"""Checkpoints: written atomically, complete enough to go on bit for bit, checked on reading."""
+
+import dataclasses
+import io
+import json
+import pickle
+import zipfile
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from stn_course.extras import needs
+from stn_course.training.record import write_atomically
+
+FILE = "checkpoint.pt"
+# What torch.load says of files that are cut short or damaged.
+BROKEN = (
+    *(RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError),
+    *(AssertionError, pickle.UnpicklingError, zipfile.BadZipFile),
+)
+
+
+def save_checkpoint(folder, config, seed: int, model: nn.Module, optimizer, state: dict) -> Path:
+    """Write `folder/checkpoint.pt`: the old file stays whole until the new one is."""
+    path = Path(folder) / FILE
+    buffer = io.BytesIO()
+    torch.save(
+        {
+            "config": dataclasses.asdict(config),
+            "seed": seed,
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "state": state,
+        },
+        buffer,
+    )
+    write_atomically(path, buffer.getvalue())
+    return path
+
+
+def has_checkpoint(folder) -> bool:
+    """Whether a run's `folder` holds a checkpoint to go on from."""
+    return (Path(folder) / FILE).exists()
+
+
+def keep_checkpoint(folder, epoch: int) -> None:
+    """Copy the checkpoint of `epoch` to `epoch_0001.pt`, ...: later ones leave it alone."""
+    path = Path(folder)
+    write_atomically(path / f"epoch_{epoch:04d}.pt", (path / FILE).read_bytes())
+
+
+def kept_checkpoints(folder) -> list[Path]:
+    """What `keep_checkpoint` kept in `folder`, by epoch."""
+    return sorted(Path(folder).glob("epoch_*.pt"))
+
+
+def checkpoint_path(where) -> Path:
+    """`where` itself, or the latest checkpoint if it is a run's folder."""
+    where = Path(where)
+    return where / FILE if where.is_dir() or not where.suffix else where
+
+
+def read_checkpoint(where) -> dict:
+    """The checkpoint `where` (a file, or a run's folder) on the CPU.
+
+    Raises FileNotFoundError where there is none, ValueError where it cannot be read.
+    """
+    path = checkpoint_path(where)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: nothing was trained there")
+    data = path.read_bytes()  # an OSError from here on is about the content
+    try:
+        found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except BROKEN as error:
+        raise ValueError(
+            f"{path} is not a whole checkpoint ({type(error).__name__}); delete it and train again"
+        ) from None
+    wanted = {"config", "seed", "model", "optimizer", "state"}
+    if not isinstance(found, dict) or set(found) != wanted:
+        raise ValueError(f"{path} is not a checkpoint of this course; wanted the keys {wanted}")
+    return found
+
+
+def load_checkpoint(folder, config, seed: int, model: nn.Module, optimizer) -> dict:
+    """Put weights and optimiser back in place; return the run's state.
+
+    Raises ValueError if the checkpoint is of another configuration or seed.
+    """
+    found = read_checkpoint(folder)
+    ours = dataclasses.asdict(config) | {"seed": seed}
+    refuse_another(Path(folder) / FILE, found["config"] | {"seed": found["seed"]}, ours)
+    load_weights(model, found, folder)
+    optimizer.load_state_dict(found["optimizer"])
+    if not next(model.parameters()).is_cuda:  # a checkpoint from a GPU has what its graph needs
+        for group in optimizer.param_groups:
+            group["lr"] = float(group["lr"])
+            if "capturable" in group:
+                group["capturable"] = False
+    return found["state"]
+
+
+def refuse_another(where: Path, theirs: dict, ours: dict) -> None:
+    """ValueError unless `ours`, settings and seed, are those of the run that wrote `where`."""
+    differ = [k for k in ours if plain(ours[k]) != plain(theirs.get(k))]
+    # epochs may differ: a finished run can be made longer where the rate is constant
+    if differ == ["epochs"] and theirs["schedule"] == "constant":
+        return
+    if differ:
+        what = ", ".join(f"{k}={theirs.get(k)!r} there and {ours[k]!r} here" for k in differ)
+        raise ValueError(f"cannot resume from {where}: {what}")
+
+
+def load_weights(model: nn.Module, found: dict, where) -> None:
+    """Put the checkpoint's weights into `model`; ValueError if they do not fit it."""
+    try:
+        model.load_state_dict(found["model"])
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise ValueError(f"{checkpoint_path(where)} does not fit this model: {first}") from None
+
+
+def save_weights(path, model: nn.Module) -> None:
+    """Write the weights alone, as safetensors."""
+    with needs("course"):
+        from safetensors.torch import save  # not on every machine that trains
+
+    # Channels-last weights are stored in the usual order: the format knows no other.
+    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    write_atomically(Path(path), save(weights))
+
+
+def read_weights(path, model: nn.Module) -> nn.Module:
+    """`model` with the weights that `save_weights` wrote to `path`.
+
+    Raises FileNotFoundError without the file, ValueError where it is damaged or of another net.
+    """
+    with needs("course"):
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+    path = Path(path)
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise FileNotFoundError(f"{path} {what}: no weights were kept there")
+    try:
+        model.load_state_dict(load(path.read_bytes()))
+    except (SafetensorError, RuntimeError) as error:
+        raise ValueError(f"{path} does not fit this network: {error}") from None
+    return model
+
+
+def plain(value):
+    """As config.json has it: tuples, also those inside options, are lists."""
+    return json.loads(json.dumps(value))

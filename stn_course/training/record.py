@@ -1,0 +1,170 @@
+"""The record of one run: what it was and what came out of it, as JSON.
+
+Also what every stored file needs: to be written whole or not at all, and the commit it is of.
+"""
+
+import json
+import os
+import re
+import subprocess
+from dataclasses import asdict, dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import get_origin
+
+PACKAGE = Path(__file__).resolve().parents[1]
+NAME = r"[\w.+-]+"  # of an experiment, and so of a folder
+# What depends on the machine and the moment, not on the configuration and the seed.
+MACHINE_FIELDS = ("commit", "versions", "device", "threads", "seconds")
+
+
+@dataclass
+class RunRecord:
+    """What one run was and what came out of it.
+
+    `results` maps `"split/set"` (`"test/clean"`, `"valid/hard"`, ...) to
+    `{"correct": int, "total": int, "loss": float}`; `curves` holds one value an
+    epoch: a number, or lists of them (where each glimpse was); `probes` holds
+    measurements beside accuracy (accuracy against angle, ...).
+    """
+
+    experiment: str
+    seed: int
+    config: dict
+    digits: str
+    parameters: int
+    curves: dict[str, list]
+    results: dict[str, dict]
+    hashes: dict[str, str]  # SHA-256 of the first batch and of the final weights
+    probes: dict[str, dict] = field(default_factory=dict)
+    commit: str = "unknown"
+    versions: dict[str, str] = field(default_factory=dict)
+    device: str = "unknown"
+    threads: int = 0
+    seconds: float = 0.0
+
+    def repeatable(self) -> dict:
+        """The part that the same seed must give again, bit for bit, on one machine."""
+        return {k: v for k, v in asdict(self).items() if k not in MACHINE_FIELDS}
+
+    def accuracy(self, which: str) -> float:
+        """Accuracy in percent on `which`, e.g. `"test/clean"`."""
+        if which not in self.results:
+            raise KeyError(
+                f"which={which!r} is not in the record of {self.experiment}; "
+                f"it has {sorted(self.results)}"
+            )
+        result = self.results[which]
+        return 100.0 * result["correct"] / result["total"]
+
+
+# What each field of a record may be.
+KINDS = {
+    f.name: (int, float) if (kind := get_origin(f.type) or f.type) is float else kind
+    for f in fields(RunRecord)
+}
+
+
+def dumps(record: RunRecord) -> str:
+    return json.dumps(asdict(record), indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def loads(text: str, source: str = "text") -> RunRecord:
+    """Read one record; a missing or unknown field, or one of a wrong kind, is a ValueError."""
+    try:
+        data = json.loads(text, parse_constant=_no_number)
+    except ValueError as error:
+        raise ValueError(f"{source} is not a record: {error}") from None
+    names = {f.name for f in fields(RunRecord)}
+    if not isinstance(data, dict) or set(data) != names:
+        found = set(data) if isinstance(data, dict) else set()
+        raise ValueError(
+            f"{source} is not a record: missing {sorted(names - found)}, "
+            f"unknown {sorted(found - names)}"
+        )
+    for name, kind in KINDS.items():
+        if not isinstance(data[name], kind) or isinstance(data[name], bool):
+            wanted = kind.__name__ if isinstance(kind, type) else "a number"
+            raise ValueError(f"{source}: {name}={data[name]!r}; wanted {wanted}")
+    if not re.fullmatch(NAME, data["experiment"]) or data["seed"] < 0:
+        raise ValueError(
+            f"{source}: experiment={data['experiment']!r}, seed={data['seed']}; wanted a name of "
+            "letters, digits, dots and dashes, and 0 or more"
+        )
+    for which, result in data["results"].items():
+        if not isinstance(result, dict) or not {"correct", "total"} <= set(result):
+            raise ValueError(
+                f"{source}: results[{which!r}] is {result!r}; wanted correct and total"
+            )
+        counts = result["correct"], result["total"]
+        if any(type(n) is not int for n in counts):
+            raise ValueError(f"{source}: results[{which!r}] counts {counts}; wanted whole numbers")
+        if not 0 <= result["correct"] <= result["total"] or not result["total"]:
+            raise ValueError(
+                f"{source}: results[{which!r}] has {result['correct']} correct of "
+                f"{result['total']}; wanted some, and no more correct than there are"
+            )
+    for curve, values in data["curves"].items():
+        if not isinstance(values, list):
+            raise ValueError(f"{source}: curves[{curve!r}] is {values!r}; wanted a list")
+    return RunRecord(**data)
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no number of JSON")
+
+
+def numbers_of(curves: dict[str, list]) -> dict[str, list[float]]:
+    """Those of a record's curves that have values and are one number an epoch."""
+    return {k: v for k, v in curves.items() if v and not isinstance(v[0], list)}
+
+
+def history_csv(record: RunRecord) -> str:
+    """The curves of numbers as CSV, one line an epoch."""
+    curves = numbers_of(record.curves)
+    lines = [",".join(["epoch", *curves])]
+    for epoch, values in enumerate(zip(*curves.values(), strict=True), 1):
+        lines.append(",".join([str(epoch), *(f"{v:.6g}" for v in values)]))
+    return "\n".join(lines) + "\n"
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """The file at `path` is the old one or the new one, never half of either."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with open(partial, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@cache
+def current_commit() -> str:
+    """The checkout's commit, with `-dirty` if the package differs from it; else `unknown`.
+
+    Read once in a process, before it trains: what is in memory does not follow a checkout that
+    changes meanwhile. A package that only lies inside another repository has no commit. Where
+    git knows none, STN_COURSE_COMMIT says of which commit the files are a copy. Raises
+    ValueError if that is no full hash.
+    """
+
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(PACKAGE.parent), *words], capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", "stn_course/training/record.py")
+        dirty = git("status", "--porcelain", "--", "stn_course")
+        return git("rev-parse", "HEAD") + ("-dirty" if dirty else "")
+    except (OSError, subprocess.CalledProcessError):
+        told = os.environ.get("STN_COURSE_COMMIT", "")  # installed from a wheel, or no git here
+        if told and not re.fullmatch("[0-9a-f]{40}", told):
+            raise ValueError(f"STN_COURSE_COMMIT={told!r}; wanted 40 hexadecimal digits") from None
+        return told or "unknown"

@@ -1,0 +1,149 @@
+"""Measuring a trained run: counts, confusion matrix, galleries, the learning chart."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from stn_course.analysis import gallery
+from stn_course.analysis.accuracy import evaluate
+from stn_course.analysis.predictions import predict
+from stn_course.extras import needs
+from stn_course.training.checkpoints import (
+    checkpoint_path,
+    kept_checkpoints,
+    load_weights,
+    read_checkpoint,
+)
+from stn_course.training.config import CLEAN, Config, build
+from stn_course.training.datasets import test_set, training_set
+from stn_course.training.record import write_atomically
+from stn_course.training.run_folder import chosen_device, counts, read_config
+
+
+def measure_run(
+    folder: Path,
+    split: str = "test",
+    checkpoint: Path | None = None,
+    images: bool = False,
+    limit: int | None = None,
+    device: str | None = None,
+    into: Path | None = None,
+) -> Iterator[str]:
+    """Measure a run on its `tests`; each set's files go to `into`/<split>-<set>/.
+
+    `into` is the run's folder unless another is named; those of a `checkpoint` of its own
+    have its name behind the set's.
+
+    They are confusion.csv and .png (rows are the truth), by_class.png and the gallery
+    index.html; with `images` a PNG of every input and output too. Yields lines to print.
+    Raises FileNotFoundError or ValueError for a wrong path, checkpoint or device.
+    """
+    with needs("course"):
+        from stn_course.analysis import run_plots
+
+    config, _ = read_config(folder)
+    where = chosen_device(device)
+    model, epoch = load(config, checkpoint or folder, where)
+    if config.patience and checkpoint is None:
+        yield f"checkpoint: the best of {epoch} epochs"
+    elif epoch < config.epochs:
+        yield f"checkpoint: {epoch} of {config.epochs} epochs are complete"
+    for name in config.tests:
+        held = test_set(split, name, where, config.shape)
+        seen = predict(model, held.images[:limit], held.labels[:limit])
+        matrix = seen.confusion()
+        of = f"-{Path(checkpoint).stem}" if checkpoint is not None else ""
+        out = Path(into or folder) / f"{split}-{name}{of}"
+        write_atomically(out / "confusion.csv", confusion_csv(matrix).encode())
+        title = f"{Path(folder).name}: {split}/{name}"
+        run_plots.save(run_plots.confusion(matrix, title), out / "confusion.png")
+        truth, read = seen.labels, seen.read
+        result = {"correct": int(matrix.trace()), "total": int(matrix.sum())}
+        if truth.ndim == 2:  # rows of digits: by their first, and read as none if any is wrong
+            whole = (truth == read).all(1)
+            result |= {"words": int(whole.sum()), "rows": len(whole)}
+            truth, read = truth[:, 0], np.where(whole, truth[:, 0], -1)
+        digits = run_plots.by_class(seen.inputs, seen.outputs, truth, read)
+        run_plots.save(digits, out / "by_class.png")
+        page = gallery.write(out, seen, title)
+        if images:
+            gallery.write_images(out, seen)
+        yield f"{split}/{name:<9} {counts(result)}   {page}"
+    yield f"digits: {held.source}"
+
+
+def all_checkpoints(
+    folder: Path,
+    limit: int | None = None,
+    device: str | None = None,
+    also_test: bool = False,
+    into: Path | None = None,
+) -> Iterator[str]:
+    """Measure every kept checkpoint on train and valid; draw learning.png beside learning.csv.
+
+    With `also_test` on test as well: nothing may be chosen by what it says.
+
+    Training images are those trained on where they are frozen, else a drawing of their own.
+    Validation is left out where it was trained on. Raises LookupError where none was kept.
+    """
+    with needs("course"):
+        from stn_course.analysis import run_plots
+
+    config, seed = read_config(folder)
+    paths, where = kept_checkpoints(folder), chosen_device(device)
+    if not paths:
+        raise LookupError(f"{folder} holds no epoch_*.pt; train with --keep-every N to keep some")
+    if config.frozen:
+        sets = {"train": training_set(config, seed, where)[:2]}
+    else:
+        held = test_set("train", config.distort or CLEAN, where)
+        sets = {"train": (held.images[: config.limit], held.labels[: config.limit])}
+    if "valid" not in config.train_on:
+        held = test_set("valid", config.distort or CLEAN, where)
+        sets["valid"] = (held.images, held.labels)
+    else:
+        yield "validation digits were trained on: left out"
+    if also_test:
+        held = test_set("test", config.distort or CLEAN, where)
+        sets["test"] = (held.images, held.labels)
+    rows = []
+    for path in paths:
+        model, epoch = load(config, path, where)
+        for split, (x, y) in sets.items():
+            result = evaluate(model, x[:limit], y[:limit])
+            rows.append({"epoch": epoch, "split": split} | result)
+            yield f"epoch {epoch:>4}  {split:<6} {counts(result)}"
+    lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
+    out = Path(into or folder)
+    write_atomically(out / "learning.csv", ("\n".join(lines) + "\n").encode())
+    run_plots.save(run_plots.learning_chart(rows), out / "learning.png")
+    yield str(out / "learning.png")
+
+
+def load(config: Config, where: Path, device: torch.device):
+    """The network of `config` with the weights of a checkpoint, and its complete epochs.
+
+    Of a run's folder the weights that its record is about: of a run with patience its best.
+    Raises ValueError where the checkpoint is broken or of another network.
+    """
+    found = read_checkpoint(where)
+    theirs = found["config"].get("model")
+    if theirs != config.model:
+        raise ValueError(
+            f"{checkpoint_path(where)} is of model={theirs!r}; this run has {config.model!r}"
+        )
+    model = build(config).to(device)
+    best = found["state"].get("best")
+    if best is not None and Path(where).is_dir():
+        found = found | {"model": best}
+    load_weights(model, found, where)
+    return model.eval(), len(found["state"]["curves"]["train_loss"])
+
+
+def confusion_csv(matrix) -> str:
+    """Rows are the truth, columns what was read."""
+    lines = [",".join(["truth", *map(str, range(len(matrix)))])]
+    lines += [",".join(map(str, [truth, *row])) for truth, row in enumerate(matrix.tolist())]
+    return "\n".join(lines) + "\n"

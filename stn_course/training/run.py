@@ -1,0 +1,194 @@
+"""Where a training run stands: its data, its network, what it has seen and what came of it."""
+
+import dataclasses
+import hashlib
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stn_course import models
+from stn_course.analysis.accuracy import evaluate
+from stn_course.data.seeding import INIT, ORDER, stream
+from stn_course.training.checkpoints import has_checkpoint, load_checkpoint
+from stn_course.training.config import CLEAN, Config, build
+from stn_course.training.cuda_graph import make_step
+from stn_course.training.datasets import test_set, training_set
+from stn_course.training.optimisation import make_optimizer, rate
+from stn_course.training.record import RunRecord, current_commit
+
+OWN_CURVES = ("train_loss", "valid_accuracy", "valid_loss")
+
+
+@dataclass
+class State:
+    """What a checkpoint keeps of a run beside weights and optimiser."""
+
+    step: int = 0
+    loss_sum: float = 0.0  # of this epoch so far
+    seconds: float = 0.0
+    first_batch: str = ""
+    curves: dict = field(default_factory=lambda: {name: [] for name in OWN_CURVES})
+    best: dict[str, Tensor] | None = None  # weights of the best epoch, where there is patience
+    digits: str = ""  # the source of what it learns from; of an old checkpoint unknown
+
+
+class Run:
+    """One run: `state` says where it stands, `loss` and `rate` are those of the last step.
+
+    `loss` is a tensor [] on the device, good until the next step: reading it waits.
+    """
+
+    def __init__(self, config: Config, seed: int, device=None, name: str = "unnamed"):
+        self.config, self.seed, self.name = config, seed, name
+        self.commit = current_commit()  # of what is in memory now, not of what lies there later
+        self.device = device or models.device()
+        self.images, self.labels, self.digits = training_set(config, seed, self.device)
+        self.valid = None
+        if "valid" not in config.train_on:
+            self.valid = test_set("valid", config.distort or CLEAN, self.device)
+        self.steps_an_epoch = -(-len(self.images) // config.batch_size)
+        self.total = config.epochs * self.steps_an_epoch
+        self.state, self.stopped, self.probes = State(), False, {}
+
+    @contextmanager
+    def own_randomness(self) -> Iterator[None]:
+        """Torch's global random numbers are this run's within, and as they were afterwards."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(stream(INIT, self.seed))
+            yield
+
+    def begin(self, resume=None, listeners=()) -> None:
+        """Make network and optimiser, and go on from the checkpoint in `resume` if there is one.
+
+        ValueError where that run was another one, or if its curves are not those of `listeners`.
+        """
+        config = self.config
+        self.model = build(config).to(self.device)
+        self.optimizer = make_optimizer(config, self.model)
+        if resume and has_checkpoint(resume):
+            found = load_checkpoint(resume, config, self.seed, self.model, self.optimizer)
+            self.state = State(**found)
+            self._check_state(resume, any(each.makes_curves for each in listeners))
+        self.state.digits = self.digits
+        learns = config, self.seed, self.model, self.optimizer, self.images, self.labels
+        self.step = make_step(*learns)
+        self.loss_sum = torch.full((), self.state.loss_sum, dtype=torch.float64, device=self.device)
+        self.started = time.perf_counter() - self.state.seconds
+
+    def _check_state(self, where, makes_curves: bool) -> None:
+        state, wrong = self.state, ""
+        if state.digits and ("full MNIST" in state.digits) != ("full MNIST" in self.digits):
+            wrong = f"it learned from the {state.digits} and here is the {self.digits}"
+        if state.step > self.total:
+            wrong = f"it has made {state.step} steps and these epochs are {self.total}"
+        made = [name for name, values in state.curves.items() if values]
+        made = [name for name in made if name not in OWN_CURVES]
+        if state.curves["train_loss"] and bool(made) != makes_curves:
+            wrong = f"after each epoch it measured {made or 'nothing'}; each_epoch must do the same"
+        if wrong:
+            raise ValueError(f"cannot resume from {where}: {wrong}")
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs are complete."""
+        return self.state.step // self.steps_an_epoch
+
+    @property
+    def epoch_ends(self) -> bool:
+        """Whether the last step was the last of an epoch."""
+        return self.state.step % self.steps_an_epoch == 0
+
+    @property
+    def curves(self) -> dict[str, list]:
+        return self.state.curves
+
+    def batches(self) -> list[Tensor]:
+        """What is left of this epoch: indices, shuffled by seed and epoch; the last may be few."""
+        epoch, done = divmod(self.state.step, self.steps_an_epoch)
+        self.model.train()
+        generator = torch.Generator().manual_seed(stream(ORDER, self.seed, epoch))
+        order = torch.randperm(len(self.images), generator=generator).to(self.device)
+        return list(order.split(self.config.batch_size))[done:]
+
+    def learn(self, index: Tensor) -> None:
+        """Make one step, of the images at `index`."""
+        self.rate = rate(self.config, self.state.step / self.total)
+        self.loss = self.step(index, self.state.step, self.rate)
+        self.state.first_batch = self.state.first_batch or sha256(self.step.batch)
+        self.state.step += 1
+        self.loss_sum += self.loss.double() * len(index)
+
+    def validate(self) -> None:
+        """Close an epoch: its mean training loss, and what the validation images say.
+
+        FloatingPointError where the loss is no number: nothing that follows could be trusted.
+        """
+        mean = self.loss_sum.item() / len(self.images)
+        if not math.isfinite(mean):
+            raise FloatingPointError(
+                f"the training loss of epoch {self.epoch} is {mean}: the run diverged at "
+                f"lr={self.config.lr:g}; a smaller lr or a clip may keep it"
+            )
+        self.curves["train_loss"].append(mean)
+        self.loss_sum.zero_()
+        if self.valid is not None:
+            measured = evaluate(self.model, self.valid.images, self.valid.labels)
+            self.curves["valid_accuracy"].append(100 * measured["correct"] / measured["total"])
+            if "valid_loss" in self.curves:  # a checkpoint from before has none
+                self.curves["valid_loss"].append(measured["loss"])
+
+    def snapshot(self) -> dict:
+        """The state as it is now, for a checkpoint."""
+        self.state.seconds = time.perf_counter() - self.started
+        self.state.loss_sum = self.loss_sum.item()
+        return vars(self.state)
+
+    def record(self) -> RunRecord:
+        """What the run was and what came of it, measured on every set that the config names."""
+        seconds = time.perf_counter() - self.started
+        return RunRecord(
+            experiment=self.name,
+            seed=self.seed,
+            config=dataclasses.asdict(self.config) | {"bf16": self.step.bf16},
+            digits=self.digits,
+            parameters=models.count_parameters(self.model),
+            curves=self.curves,
+            results=self._results(),
+            probes=self.probes,
+            hashes={
+                "first_batch": self.state.first_batch,
+                "weights": weights_sha256(self.model),
+            },
+            commit=self.commit,
+            versions={"torch": torch.__version__, "numpy": np.__version__},
+            device=torch.cuda.get_device_name(self.device) if self.images.is_cuda else "cpu",
+            threads=torch.get_num_threads(),
+            seconds=round(seconds, 3),
+        )
+
+    def _results(self) -> dict[str, dict]:
+        results = {}
+        for split in ("valid", "test") if self.valid is not None else ("test",):
+            for name in self.config.tests:
+                held = test_set(split, name, self.device, self.config.shape)
+                results[f"{split}/{name}"] = evaluate(self.model, held.images, held.labels)
+        return results
+
+
+def sha256(*tensors: Tensor) -> str:
+    """SHA-256 of the tensors' bytes, one after the other."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def weights_sha256(model: nn.Module) -> str:
+    return sha256(*model.state_dict().values())

@@ -1,0 +1,165 @@
+"""A run's folder: what training leaves in it, and how it is read again."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from stn_course import models
+from stn_course.extras import needs
+from stn_course.training.checkpoints import (
+    has_checkpoint,
+    kept_checkpoints,
+    refuse_another,
+    save_weights,
+)
+from stn_course.training.config import Config, build
+from stn_course.training.listeners import Checkpoints, Listener, StepsCsv
+from stn_course.training.loop import fit
+from stn_course.training.record import (
+    NAME,
+    RunRecord,
+    dumps,
+    history_csv,
+    numbers_of,
+    write_atomically,
+)
+from stn_course.training.tensorboard import TensorBoard
+
+CONFIG = "config.json"
+
+
+def train(
+    config: Config,
+    seed: int,
+    folder: Path,
+    listeners: Sequence[Listener] = (),
+    *,
+    name: str | None = None,
+    device: str | None = None,
+    resume: bool = False,
+    save_every: int = 0,
+    keep_every: int = 0,
+    log_every: int = 0,
+    tensorboard: bool | None = False,
+) -> RunRecord:
+    """Train into `folder`: config.json, checkpoints, weights, record.json, history.csv and .png.
+
+    `save_every` steps and after each epoch a checkpoint is written; that of every `keep_every`-th
+    epoch is kept. `log_every` steps a line goes to `steps.csv`; with `tensorboard` scalars and
+    images go to `tensorboard/` (None: where that package is installed; else a line on stderr says
+    that there are none). `name` is the record's experiment (default: the folder's name). Raises
+    FileExistsError where there is a run already and `resume` is not asked for, ValueError for a
+    device that is not here.
+    """
+    with needs("course"):
+        from stn_course.analysis import run_plots
+
+    folder = Path(folder)
+    if (has_checkpoint(folder) or kept_checkpoints(folder)) and not resume:
+        raise FileExistsError(f"{folder} holds a run; add --resume to go on, or name another --out")
+    called = name or folder.resolve().name
+    if not re.fullmatch(NAME, called):
+        given = f"name={name!r}" if name else f"folder {folder} names the run {called!r}"
+        raise ValueError(f"{given}; wanted letters, digits, dots and dashes, as records have them")
+    where = chosen_device(device)
+    build(config)  # what it refuses is refused before anything is written
+    told = [*listeners, ConfigJson(folder, name)]
+    if log_every:
+        told.append(StepsCsv(folder, log_every))
+    if tensorboard is not False:
+        told.append(TensorBoard(folder, log_every, wanted=bool(tensorboard)))
+    told.append(Checkpoints(folder, save_every, keep_every))
+    model, record = fit(
+        config, seed, told, device=where, resume=folder if resume else None, name=called
+    )
+    save_weights(folder / "weights.safetensors", model)
+    write_atomically(folder / "record.json", dumps(record).encode())
+    write_atomically(folder / "history.csv", history_csv(record).encode())
+    run_plots.save(
+        run_plots.history(numbers_of(record.curves), folder.name), folder / "history.png"
+    )
+    return record
+
+
+class ConfigJson(Listener):
+    """Writes down what is trained, once it is sure that it can begin."""
+
+    def __init__(self, folder: Path, name: str | None):
+        self.folder, self.name = folder, name
+
+    def start(self, run) -> None:
+        asked = dataclasses.asdict(run.config) | {"seed": run.seed, "experiment": self.name}
+        write_atomically(self.folder / CONFIG, json.dumps(asked, indent=1).encode())
+
+
+def chosen_device(name: str | None = None) -> torch.device:
+    """The device called `name`; None: `cuda` if there is one, else `cpu`.
+
+    Raises ValueError for another name, and for a GPU that is not there.
+    """
+    if name is None:
+        return models.device()
+    kind, _, number = name.partition(":")
+    known = name in ("cpu", "cuda") or (kind == "cuda" and number.isdecimal())
+    if not known:
+        raise ValueError(f"device={name!r} is unknown; wanted cpu, cuda, or cuda:1 and so on")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count() or "none"
+        raise ValueError(f"device={name!r} was asked for and this machine has {count}; wanted cpu")
+    return torch.device(name)
+
+
+def resumed(folder: Path, given: dict, seed: int | None) -> tuple[Config, int]:
+    """Configuration and seed with which the run in `folder` goes on.
+
+    They are the folder's. `given` fields and `seed` must be too, apart from `epochs`
+    where the rate is constant: ValueError.
+    """
+    config, its_seed = read_config(folder)
+    theirs = dataclasses.asdict(config) | {"seed": its_seed}
+    refuse_another(Path(folder) / CONFIG, theirs, given | ({} if seed is None else {"seed": seed}))
+    return dataclasses.replace(config, **given), its_seed
+
+
+def counts(result: dict) -> str:
+    """What `accuracy.evaluate` counted, for a line: of rows, digits and whole rows."""
+    if "words" not in result:
+        return f"{result['correct']} / {result['total']}"
+    words = 100 * result["words"] / result["rows"]
+    return (
+        f"{result['correct']} / {result['total']} digits, "
+        f"{result['words']} / {result['rows']} words ({words:.2f} %)"
+    )
+
+
+def experiment_of(folder: Path) -> str | None:
+    """The experiment as which the run in `folder` began; None for a run of its own.
+
+    Raises as `read_config`.
+    """
+    return _read(folder)[2]
+
+
+def read_config(folder: Path) -> tuple[Config, int]:
+    """Configuration and seed of the run in `folder`.
+
+    Raises FileNotFoundError where nothing was trained, ValueError for a damaged file.
+    """
+    return _read(folder)[:2]
+
+
+def _read(folder: Path) -> tuple[Config, int, str | None]:
+    """Configuration, seed and experiment, as `ConfigJson` wrote them."""
+    path = Path(folder) / CONFIG
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: nothing was trained there")
+    try:
+        settings = json.loads(path.read_text())
+        seed, experiment = settings.pop("seed"), settings.pop("experiment", None)
+        return Config(**settings), seed, experiment
+    except (json.JSONDecodeError, UnicodeDecodeError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{path} is not the configuration of a run: {error}") from None
