@@ -1,7 +1,7 @@
-"""``python -m stn_course``: the command line."""
+"""`python -m stn_course`: the command line."""
 
 import sys
 
-from stn_course.cli import main
+from stn_course.cli.main import main
 
 sys.exit(main())

@@ -1,6 +1,9 @@
-"""The door to all data: digits, cluttered sets and distortions."""
+"""Digits and what is done to them: verified, seeded, with the truth returned."""
 
-from stn_course.data.clutter import (
+from stn_course.data.checksums import PUBLISHED_SHA256, Row, fetch_all
+from stn_course.data.clutter.dataset import ClutterSet
+from stn_course.data.clutter.fresh import Rows, draw_rows, published_rows
+from stn_course.data.clutter.published import (
     PUBLISHED_40,
     PUBLISHED_100,
     ClutterRecipe,
@@ -8,52 +11,54 @@ from stn_course.data.clutter import (
     generate,
     sequences,
 )
-from stn_course.data.clutter_set import ClutterSet
 from stn_course.data.digits import (
     Digits,
     FullMnistNeededError,
+    from_picture,
     is_sample,
     mnist,
     source,
+    to_float,
 )
-from stn_course.data.distort import Distorted
-from stn_course.data.files import CorruptFileError, DownloadError
-from stn_course.data.made import write_set
-from stn_course.data.published import PUBLISHED_SHA256, Row, fetch_all
-from stn_course.data.recipes import DISTORTIONS, TASKS, frozen, kinds
-from stn_course.data.rows import Rows, published_rows
-from stn_course.data.scenes import Placed, Sums, addition, colocalisation, glimpse_boxes, iou
+from stn_course.data.distortions import Distorted
+from stn_course.data.download import CorruptFileError, DownloadError
+from stn_course.data.not_so_clevr import Squares, squares
+from stn_course.data.recipes import DISTORTIONS, TASKS, freeze, kinds, write_npz
+from stn_course.data.scenes import Placed, Sums, addition, colocalisation
 
 __all__ = [
-    "PUBLISHED_40",
-    "PUBLISHED_100",
-    "PUBLISHED_SHA256",
-    "DISTORTIONS",
     "ClutterRecipe",
     "ClutterSet",
     "CorruptFileError",
+    "DISTORTIONS",
     "Digits",
     "Distorted",
     "DownloadError",
     "FullMnistNeededError",
+    "PUBLISHED_100",
+    "PUBLISHED_40",
+    "PUBLISHED_SHA256",
     "Placed",
     "Row",
     "Rows",
+    "Squares",
     "Sums",
     "TASKS",
     "addition",
     "cluttered",
     "colocalisation",
+    "draw_rows",
     "fetch_all",
-    "frozen",
+    "freeze",
+    "from_picture",
     "generate",
-    "glimpse_boxes",
-    "iou",
     "is_sample",
     "kinds",
     "mnist",
     "published_rows",
     "sequences",
     "source",
-    "write_set",
+    "squares",
+    "to_float",
+    "write_npz",
 ]

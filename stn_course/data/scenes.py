@@ -1,6 +1,6 @@
 """Scenes made of several digits: clutter, pairs to add, and a digit to be found.
 
-Seeded, on any device, with the truth returned, as in `data.distort`.  The recipes are those
+Seeded, on any device, with the truth returned, as in `data.distort`. The recipes are those
 of the STN paper (Jaderberg et al. 2015, arXiv 1506.02025) and, for what it leaves open about
 scraps of other digits, of the published cluttered sets (`data.clutter`).
 """
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from stn_course.data.distort import Distorted, rts
-from stn_course.geometry import refuse
+from stn_course.data.distortions import Distorted, rts
+from stn_course.geometry import box_to_theta
 
 
 @dataclass(frozen=True)
 class Placed(Distorted):
-    """A digit somewhere on a canvas; ``boxes`` int64 [B, 4] are x0, y0, x1, y1 of its cell.
+    """A digit somewhere on a canvas; `boxes` int64 [B, 4] are x0, y0, x1, y1 of its cell.
 
-    In pixels and half-open, as in `data.ClutterSet`: the cell is ``image[y0:y1, x0:x1]``.
+    In pixels and half-open, as in `data.ClutterSet`: the cell is `image[y0:y1, x0:x1]`.
     """
 
     boxes: Tensor
@@ -26,9 +26,9 @@ class Placed(Distorted):
 
 @dataclass(frozen=True)
 class Sums:
-    """Pairs to add: ``images`` [B, 2, 42, 42], one digit a channel, ``labels`` [B] in 0 ... 18.
+    """Pairs to add: `images` [B, 2, 42, 42], one digit a channel, `labels` [B] in 0 ... 18.
 
-    ``digits`` [B, 2] are the two summands and ``theta`` [B, 2, 2, 3] the pose of each.
+    `digits` [B, 2] are the two summands and `theta` [B, 2, 2, 3] the pose of each.
     """
 
     images: Tensor
@@ -45,8 +45,8 @@ def tc(images: Tensor, generator: Generator) -> Placed:
 def colocalisation(images: Tensor, generator: Generator, patches: int = 16) -> Placed:
     """STN's co-localisation: a 28x28 digit anywhere on 84x84, among 6x6 patches of others.
 
-    ``patches=0`` is its translated set.  How many its cluttered one has is not stated in
-    any text that could be checked.  A box counts as found if its `iou` with ``boxes`` is > .5.
+    `patches=0` is its translated set. How many its cluttered one has is not stated in
+    any text that could be checked. A box counts as found if its `iou` with `boxes` is > .5.
     """
     return place(images, generator, canvas=84, patches=patches)
 
@@ -60,7 +60,7 @@ def check_floating(images: Tensor) -> None:
 def place(
     images: Tensor, generator: Generator, canvas: int, patches: int, patch_size: int = 6
 ) -> Placed:
-    """``images`` [B, 1, h, w], each at a whole pixel of a square canvas, among ``patches``.
+    """`images` [B, 1, h, w], each at a whole pixel of a square canvas, among `patches`.
 
     The patches are cut anywhere from other digits of the batch (from the digit itself only
     if it is alone), pasted on an empty canvas, the later one on top; then the digit is
@@ -97,7 +97,7 @@ def place(
 
 
 def paste(canvas: Tensor, parts: Tensor, x: Tensor, y: Tensor) -> None:
-    """Write ``parts`` [B, h, w] into ``canvas`` [B, H, W] with their corners at x, y [B]."""
+    """Write `parts` [B, h, w] into `canvas` [B, H, W] with their corners at x, y [B]."""
     h, w = parts.shape[1:]
     rows = y[:, None, None] + torch.arange(h, device=y.device)[:, None]
     columns = x[:, None, None] + torch.arange(w, device=x.device)
@@ -105,38 +105,10 @@ def paste(canvas: Tensor, parts: Tensor, x: Tensor, y: Tensor) -> None:
     canvas.flatten(1).scatter_(1, index.flatten(1), parts.flatten(1))
 
 
-def box_to_theta(boxes: Tensor, canvas: int) -> Tensor:
-    """theta [B, 2, 3] from a square canvas to what stands in ``boxes`` [B, 4] (pixels).
-
-    Raises ValueError for a box without width or height.
-    """
-    low, high = (boxes.float() * 2 / canvas - 1).split(2, dim=1)  # [B, 2] each, normalised
-    half, centre = (high - low) / 2, (high + low) / 2
-    refuse(half <= 0, "boxes must have x0 < x1 and y0 < y1")
-    return torch.cat([torch.diag_embed(1 / half), (-centre / half)[:, :, None]], 2)
-
-
-def glimpse_boxes(theta: Tensor, canvas: int) -> Tensor:
-    """The boxes [B, 4] (pixels) around what a network's theta [B, 2, 3] reads of the canvas.
-
-    Of a turned glimpse, the upright box around its four corners.
-    """
-    half = theta[:, :, :2].abs().sum(2)  # [B, 2]
-    low, high = theta[:, :, 2] - half, theta[:, :, 2] + half
-    return (torch.cat([low, high], 1) + 1) * canvas / 2
-
-
-def iou(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union of boxes [B, 4] and [B, 4], pair by pair.  # [B]"""
-    low, high = torch.maximum(a[:, :2], b[:, :2]), torch.minimum(a[:, 2:], b[:, 2:])
-    both = (high - low).clamp(min=0).prod(1)
-    return both / ((a[:, 2:] - a[:, :2]).prod(1) + (b[:, 2:] - b[:, :2]).prod(1) - both)
-
-
 def addition(images: Tensor, labels: Tensor, generator: Generator) -> Sums:
     """STN's MNIST addition: each digit beside a second one, both as in RTS, 19 classes.
 
-    The second is drawn from the same ``images`` [B, 1, 28, 28] with ``labels`` [B].
+    The second is drawn from the same `images` [B, 1, 28, 28] with `labels` [B].
     """
     n, device = len(images), generator.device
     second = torch.randint(max(n, 1), (n,), generator=generator, device=device)

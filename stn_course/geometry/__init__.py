@@ -12,16 +12,20 @@ Conventions, here and in every module that builds on this one:
   transforms, compilation and CUDA graph capture only shapes and types are.
 """
 
+from stn_course.geometry.boxes import box_to_theta, glimpse_boxes, iou
+from stn_course.geometry.caching import cached_by_shape
 from stn_course.geometry.checks import (
     as_float,
     as_matrix,
     check_size,
-    divided,
-    readable,
-    refuse,
+    one_of,
+    raise_where,
+    shrunk_size,
+    values_can_be_checked,
 )
-from stn_course.geometry.corners import frame_corners, homography_from_corners, quads_fit
-from stn_course.geometry.heads import (
+from stn_course.geometry.homography import frame_corners, homography_from_corners, quads_fit
+from stn_course.geometry.matrices import affine, compose, identity, invert, matmul, to_homogeneous
+from stn_course.geometry.parametrisations import (
     Affine,
     Attention,
     Corners,
@@ -31,8 +35,6 @@ from stn_course.geometry.heads import (
     ThinPlateSpline,
     Translation,
 )
-from stn_course.geometry.kept import kept
-from stn_course.geometry.matrices import affine, compose, identity, invert, matmul, to_homogeneous
 from stn_course.geometry.pixels import from_pixels, pixel_centres, to_pixels
 from stn_course.geometry.splines import control_grid, control_points, tps_basis
 
@@ -48,23 +50,27 @@ __all__ = [
     "affine",
     "as_float",
     "as_matrix",
+    "box_to_theta",
+    "cached_by_shape",
     "check_size",
     "compose",
     "control_grid",
     "control_points",
-    "divided",
-    "from_pixels",
     "frame_corners",
+    "from_pixels",
+    "glimpse_boxes",
     "homography_from_corners",
     "identity",
     "invert",
-    "kept",
+    "iou",
     "matmul",
+    "one_of",
     "pixel_centres",
     "quads_fit",
-    "readable",
-    "refuse",
+    "raise_where",
+    "shrunk_size",
     "to_homogeneous",
     "to_pixels",
     "tps_basis",
+    "values_can_be_checked",
 ]

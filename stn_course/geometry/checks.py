@@ -7,7 +7,13 @@ import torch
 from torch import Tensor
 
 
-def readable(values: Tensor) -> bool:
+def one_of(argument: str, value, known) -> None:
+    """ValueError unless `value` is one of `known`; it names the argument and all of them."""
+    if value not in known:
+        raise ValueError(f"{argument}={value!r} is unknown; wanted one of {', '.join(known)}")
+
+
+def values_can_be_checked(values: Tensor) -> bool:
     """Whether the values of a tensor may be looked at now (not while tracing or capturing)."""
     if torch.compiler.is_compiling() or values.is_meta:
         return False
@@ -16,9 +22,9 @@ def readable(values: Tensor) -> bool:
     return not (values.is_cuda and torch.cuda.is_current_stream_capturing())
 
 
-def refuse(bad: Tensor, message: str) -> None:
+def raise_where(bad: Tensor, message: str) -> None:
     """Raise ValueError with the message and the first bad batch entries, if any is True."""
-    if readable(bad) and bad.any():
+    if values_can_be_checked(bad) and bad.any():
         entries = bad.reshape(bad.shape[0], -1).any(1).nonzero().flatten().tolist()
         shown = ", ".join(map(str, entries[:8])) + (", ..." if len(entries) > 8 else "")
         raise ValueError(f"{message} (batch entries {shown})")
@@ -40,7 +46,7 @@ def as_float(values: Tensor, name: str, shape: tuple) -> Tensor:
     fits = (isinstance(w, str) or w == got for w, got in zip(shape, values.shape, strict=False))
     if values.ndim != len(shape) or not all(fits):
         raise ValueError(f"{name} must have shape {wanted()}, got {list(values.shape)}")
-    refuse(~values.detach().isfinite(), f"{name} must be finite, got NaN or infinity")
+    raise_where(~values.detach().isfinite(), f"{name} must be finite, got NaN or infinity")
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
@@ -60,11 +66,11 @@ def check_size(size: tuple[int, int], name: str = "size") -> tuple[int, int]:
     return pair
 
 
-def divided(size: tuple[int, int], down: float | tuple[float, float]) -> tuple[int, int]:
-    """(H, W) of an image of ``size`` divided by ``down``, rounded down, at least 1.
+def shrunk_size(size: tuple[int, int], down: float | tuple[float, float]) -> tuple[int, int]:
+    """(H, W) of an image of `size` divided by `down`, rounded down, at least 1.
 
-    ``down`` is a number above 0, or two of them for height and width: (4, 1) is a strip of a
-    quarter of the height.  Raises TypeError or ValueError for anything else.
+    `down` is a number above 0, or two of them for height and width: (4, 1) is a strip of a
+    quarter of the height. Raises TypeError or ValueError for anything else.
     """
     pair = (down, down) if isinstance(down, Real) else down
     if not isinstance(pair, tuple | list) or not all(isinstance(d, Real) for d in pair):

@@ -5,7 +5,7 @@ from numbers import Real
 import torch
 from torch import Tensor
 
-from stn_course.geometry.checks import as_float, as_matrix, check_size, refuse
+from stn_course.geometry.checks import as_float, as_matrix, check_size, raise_where
 
 
 def matmul(a: Tensor, b: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ def invert(theta: Tensor, name: str = "theta") -> Tensor:
     p, q, s = (r.abs() for r in (r0, r1, r2))
     bound = (p * (q.roll(1, 1) * s.roll(-1, 1) + q.roll(-1, 1) * s.roll(1, 1))).sum(1)
     singular = det.detach().abs() <= 8 * torch.finfo(m.dtype).eps * bound.detach()
-    refuse(singular, f"{name} must be invertible, got a singular matrix")
+    raise_where(singular, f"{name} must be invertible, got a singular matrix")
     return (adjugate / det[:, None, None])[:, : theta.shape[1]]
 
 
@@ -75,10 +75,42 @@ def _axes(name: str, value, second=None) -> tuple:
     raise TypeError(f"{name} must be a number, a pair, a tensor [B] or a tensor [B, 2], got {got}")
 
 
+def _as_columns(parts: list, batch: int | None, dtype, device) -> list[Tensor]:
+    """Numbers and tensors [B] as finite tensors of one length, type and device.  # [B] each"""
+    tensors = [p for p in parts if isinstance(p, Tensor)]
+    # A list, for the length of an exported batch is a symbol, which no set takes.
+    lengths = [p.shape[0] for p in tensors if p.ndim == 1] + ([] if batch is None else [batch])
+    if any(length != lengths[0] for length in lengths):
+        got = sorted(set(lengths))
+        raise ValueError(f"angle, scale, shear, shift and batch must agree, got {got}")
+    types, dtype = [p.dtype for p in tensors] if dtype is None else [dtype], torch.float32
+    for each in types:
+        dtype = torch.promote_types(dtype, each)
+    if device is None and tensors:
+        device = tensors[0].device
+    n = lengths[0] if lengths else 1
+    columns = [
+        p.to(dtype=dtype, device=device).expand(n)
+        if isinstance(p, Tensor)
+        else torch.full((n,), p, dtype=dtype, device=device)
+        for p in parts
+    ]
+    as_float(torch.stack(columns, 1), "angle, scale, shear and shift", ("B", 7))
+    return columns
+
+
 def affine(
-    angle=0.0, scale=1.0, shear=0.0, shift=0.0, *,
-    order: str = "TRSZ", size=None, batch: int | None = None, dtype=None, device=None,
-) -> Tensor:  # fmt: skip
+    angle=0.0,
+    scale=1.0,
+    shear=0.0,
+    shift=0.0,
+    *,
+    order: str = "TRSZ",
+    size=None,
+    batch: int | None = None,
+    dtype=None,
+    device=None,
+) -> Tensor:
     """Theta from what the image should *do*, about its centre.  # [B, 2, 3]
 
     angle: degrees; positive turns the content counter-clockwise as seen on the screen.
@@ -105,36 +137,17 @@ def affine(
     if not (isinstance(angle, Real) or (isinstance(angle, Tensor) and angle.ndim < 2)):
         raise TypeError(f"angle must be a number or a tensor [B], got {angle!r}")
     parts = [angle, *_axes("scale", scale), *_axes("shear", shear, 0.0), *_axes("shift", shift)]
-    tensors = [p for p in parts if isinstance(p, Tensor)]
-    # A list, for the length of an exported batch is a symbol, which no set takes.
-    lengths = [p.shape[0] for p in tensors if p.ndim == 1] + ([] if batch is None else [batch])
-    if any(length != lengths[0] for length in lengths):
-        got = sorted(set(lengths))
-        raise ValueError(f"angle, scale, shear, shift and batch must agree, got {got}")
-    types, dtype = [p.dtype for p in tensors] if dtype is None else [dtype], torch.float32
-    for each in types:
-        dtype = torch.promote_types(dtype, each)
-    if device is None and tensors:
-        device = tensors[0].device
-    n = lengths[0] if lengths else 1
-    columns = [
-        p.to(dtype=dtype, device=device).expand(n)
-        if isinstance(p, Tensor)
-        else torch.full((n,), p, dtype=dtype, device=device)
-        for p in parts
-    ]
-    as_float(torch.stack(columns, 1), "angle, scale, shear and shift", ("B", 7))
-    degrees, zx, zy, kx, ky, tx, ty = columns
+    degrees, zx, zy, kx, ky, tx, ty = _as_columns(parts, batch, dtype, device)
     height, width = (1, 1) if size is None else check_size(size)
     ratio = height / width
     cos, sin = torch.cos(torch.deg2rad(degrees)), torch.sin(torch.deg2rad(degrees))
     tan_x, tan_y = torch.tan(torch.deg2rad(kx)), torch.tan(torch.deg2rad(ky))
     steep = torch.stack([tan_x, tan_y], 1).detach().abs() > 1e6
-    refuse(steep, "shear must be away from 90 degrees, where it has no slope")
+    raise_where(steep, "shear must be away from 90 degrees, where it has no slope")
     zero, one = torch.zeros_like(cos), torch.ones_like(cos)
 
     def rows(*entries):
-        return torch.stack([*entries, zero, zero, one], 1).view(n, 3, 3)
+        return torch.stack([*entries, zero, zero, one], 1).view(-1, 3, 3)
 
     motion = {
         "T": rows(one, zero, tx, zero, one, ty),

@@ -5,8 +5,8 @@ from math import isqrt
 import torch
 from torch import Tensor
 
+from stn_course.geometry.caching import cached_by_shape
 from stn_course.geometry.checks import check_size
-from stn_course.geometry.kept import kept
 from stn_course.geometry.pixels import pixel_centres
 
 
@@ -26,7 +26,7 @@ def _radial(a: Tensor, b: Tensor) -> Tensor:
     return torch.special.xlogy(r2, r2)
 
 
-@kept
+@cached_by_shape
 def tps_basis(grid, size, align_corners, dtype, device) -> Tensor:
     """How much each control point's offset moves each output pixel's reading place.  # [K, H*W]
 

@@ -1,19 +1,18 @@
 """The networks of the course in Keras, weight for weight equal to those in torch.
 
 The only part of the course that needs Keras and TensorFlow; importing it without them raises
-`quiet.MissingTensorFlow`, which says what to install.  Images are channels last, [B, h, w, C].
+`loading.MissingTensorFlow`, which says what to install. Images are channels last, [B, h, w, C].
 """
 
-from stn_course.keras_twin.compare import evaluate, layer_differences, theta_gradients
 from stn_course.keras_twin.convert import from_torch, to_torch
-from stn_course.keras_twin.exchange import flatten_order
 from stn_course.keras_twin.layers import (
     AddCoords,
     HighestRow,
     ParallelTransformers,
     SpatialTransformer,
 )
-from stn_course.keras_twin.sampler import (
+from stn_course.keras_twin.parity import evaluate, layer_differences, theta_gradients
+from stn_course.keras_twin.sampling import (
     affine_grid,
     background_of,
     bilinear_sample,
@@ -21,6 +20,7 @@ from stn_course.keras_twin.sampler import (
     ops,
     warp,
 )
+from stn_course.keras_twin.weights import flatten_order
 
 __all__ = [
     "AddCoords",

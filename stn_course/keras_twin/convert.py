@@ -5,28 +5,27 @@ from functools import singledispatch
 import torch
 from torch import nn
 
-import stn_course.keras_twin.layers as twins
 from stn_course import models
-from stn_course.blocks import Normalise, Subsample
-from stn_course.coordconv import CoordConv2d
-from stn_course.keras_twin.exchange import copy_weights
-from stn_course.keras_twin.sampler import keras
-from stn_course.sequence import FFNSPN
-from stn_course.sequence_designs import HighestRow
-from stn_course.transformers import ParallelTransformers, SpatialTransformer
+from stn_course.keras_twin import layers
+from stn_course.keras_twin.sampling import keras
+from stn_course.keras_twin.weights import copy_weights
+from stn_course.models import CoordConv2d, ParallelTransformers, SpatialTransformer, Subsample
+from stn_course.models.layers import Normalise
+from stn_course.models.sequence import FFNSPN
+from stn_course.models.sequence_designs import HighestRow
 
 Shape = tuple  # (batch None, height, width, channels), or (None, features)
 kl = keras.layers
 
 
 def from_torch(model: str | nn.Module, shape: tuple[int, int, int] = (1, 28, 28), **options):
-    """The Keras twin of ``model``, with its weights: channels last, logits as from torch.
+    """The Keras twin of `model`, with its weights: channels last, logits as from torch.
 
     model: a network of the course, or the name of one (`models.MODELS`), which is then built
-        for images of ``shape`` with ``options`` (its first weights: seed torch before).
+        for images of `shape` with `options` (its first weights: seed torch before).
     shape: (C, h, w) of the images, in torch's order.
 
-    The twin takes [B, h, w, C] and is a ``keras.Sequential``.  Raises TypeError for a layer that
+    The twin takes [B, h, w, C] and is a `keras.Sequential`. Raises TypeError for a layer that
     has no twin here, ValueError for an unknown name.
     """
     channels, *size = shape
@@ -42,10 +41,10 @@ def from_torch(model: str | nn.Module, shape: tuple[int, int, int] = (1, 28, 28)
 
 
 def to_torch(twin: keras.Model, model: str | nn.Module, **options) -> nn.Module:
-    """``model`` with the weights of its Keras ``twin``, in eval mode.
+    """`model` with the weights of its Keras `twin`, in eval mode.
 
     model: a torch network of the same layers (its weights are overwritten), or its name, built
-        with ``options``.  Raises ValueError where the two do not match, layer by layer.
+        with `options`. Raises ValueError where the two do not match, layer by layer.
     """
     if isinstance(model, str):
         _, h, w, channels = twin.input_shape
@@ -56,7 +55,7 @@ def to_torch(twin: keras.Model, model: str | nn.Module, **options) -> nn.Module:
 
 
 def chain(module: nn.Module, shape: Shape) -> list:
-    """The Keras layers, one after another, that do what ``module`` does to ``shape``."""
+    """The Keras layers, one after another, that do what `module` does to `shape`."""
     parts = module if isinstance(module, nn.Sequential) else [module]
     found = []
     for part in parts:
@@ -69,7 +68,7 @@ def chain(module: nn.Module, shape: Shape) -> list:
 
 @singledispatch
 def twin_of(module: nn.Module, shape: Shape) -> list:
-    """The Keras layers for one torch module that gets images of ``shape``."""
+    """The Keras layers for one torch module that gets images of `shape`."""
     raise TypeError(f"{type(module).__name__} has no twin in Keras here")
 
 
@@ -91,7 +90,7 @@ def _(module: nn.Conv2d, shape: Shape) -> list:
 @twin_of.register
 def _(module: CoordConv2d, shape: Shape) -> list:
     plain = twin_of.dispatch(nn.Conv2d)
-    return [twins.AddCoords(module.radius), *plain(module, shape)]
+    return [layers.AddCoords(module.radius), *plain(module, shape)]
 
 
 @twin_of.register
@@ -164,7 +163,7 @@ def _(module: Subsample, shape: Shape) -> list:
 
 @twin_of.register
 def _(module: HighestRow, shape: Shape) -> list:
-    return [twins.HighestRow()]
+    return [layers.HighestRow()]
 
 
 @twin_of.register
@@ -182,7 +181,7 @@ def _(module: SpatialTransformer, shape: Shape) -> list:
     options = {"size": module.size, "padding": module.padding, "pool": module.pool}
     options |= {"down": module.down, "identity_start": starts and not raw.weight.any().item()}
     return [
-        twins.SpatialTransformer(
+        layers.SpatialTransformer(
             body, module.transform, activation="tanh" if after else None, **options
         )
     ]
@@ -190,7 +189,7 @@ def _(module: SpatialTransformer, shape: Shape) -> list:
 
 @twin_of.register
 def _(module: ParallelTransformers, shape: Shape) -> list:
-    return [twins.ParallelTransformers([twin_of(each, shape)[0] for each in module.transformers])]
+    return [layers.ParallelTransformers([twin_of(each, shape)[0] for each in module.transformers])]
 
 
 @twin_of.register

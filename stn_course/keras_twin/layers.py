@@ -1,6 +1,6 @@
 """The spatial transformer as a Keras layer, and the few other layers that Keras does not have.
 
-All of them save and load with the model: ``keras.models.load_model("stn.keras")`` needs only
+All of them save and load with the model: `keras.models.load_model("stn.keras")` needs only
 that this module was imported.
 """
 
@@ -8,8 +8,8 @@ import numpy as np
 
 from stn_course import geometry
 from stn_course.geometry import Parametrisation
-from stn_course.keras_twin.heads import described, made, to_theta
-from stn_course.keras_twin.sampler import PADDINGS, keras, ops, warp
+from stn_course.keras_twin.parametrisations import described, made, to_theta
+from stn_course.keras_twin.sampling import PADDINGS, keras, ops, warp
 
 registered = keras.saving.register_keras_serializable("stn_course")
 
@@ -20,19 +20,19 @@ class SpatialTransformer(keras.layers.Layer):
 
     Jaderberg et al. 2015, arXiv 1506.02025.
 
-    localiser: a layer or model from images to features [B, F].  The last dense layer, from
-        features to the transform's n raw numbers, is this layer's own (``head``): it is float32
+    localiser: a layer or model from images to features [B, F]. The last dense layer, from
+        features to the transform's n raw numbers, is this layer's own (`head`): it is float32
         whatever the policy, and so are theta, the grid and the weights of its neighbours.
     transform: a name ("affine", "attention", "homography", "tps", ...), the parametrisation of
         `stn_course.geometry` with its bounds, or that as a dict with its "name".
-    size: (H, W) of the output, by default the input's divided by ``down``; ``pool`` halves it
+    size: (H, W) of the output, by default the input's divided by `down`; `pool` halves it
         once more by averaging.
     padding: "background" (the median of each image's border), "zeros" or "border".
     identity_start: the head begins with zero weights and the identity's bias; False: as any
         dense layer in Keras.
     activation: of the head (HR had tanh there, which keeps the identity out of reach).
 
-    ``locate(images)`` gives theta alone, ``read(images, theta)`` the rest of the way.
+    `locate(images)` gives theta alone, `read(images, theta)` the rest of the way.
 
     Raises TypeError or ValueError for options that are none of these.
     """
@@ -52,7 +52,7 @@ class SpatialTransformer(keras.layers.Layer):
         super().__init__(**options)
         if not isinstance(localiser, keras.layers.Layer):
             raise TypeError(f"localiser is {type(localiser).__name__}; wanted a Keras layer")
-        geometry.divided((1, 1), down)  # raises for what is no division
+        geometry.shrunk_size((1, 1), down)  # raises for what is no division
         if size is not None and down != 1:
             raise ValueError(f"down={down}, size={size}; wanted one of them")
         if padding not in PADDINGS:
@@ -79,15 +79,15 @@ class SpatialTransformer(keras.layers.Layer):
         self.head.build(features)
 
     def locate(self, images, training: bool | None = None):
-        """The transform for each of ``images``, in float32: [B, 2, 3], [B, 3, 3] or offsets."""
+        """The transform for each of `images`, in float32: [B, 2, 3], [B, 3, 3] or offsets."""
         return to_theta(self.transform, self.head(self.localiser(images, training=training)))
 
     def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(H, W) that images of (h, w) are read into, before ``pool``."""
-        return self.size or geometry.divided(size, self.down)
+        """(H, W) that images of (h, w) are read into, before `pool`."""
+        return self.size or geometry.shrunk_size(size, self.down)
 
     def read(self, images, theta):
-        """``images`` where ``theta`` says, pooled if this transformer pools."""
+        """`images` where `theta` says, pooled if this transformer pools."""
         out = warp(images, theta, self.output_size(tuple(images.shape[1:3])), self.padding)
         return ops.average_pool(out, 2) if self.pool else out
 
@@ -165,7 +165,7 @@ class HighestRow(keras.layers.Layer):
 class AddCoords(keras.layers.Layer):
     """Where each pixel is, behind its channels: [B, H, W, C] -> [B, H, W, C + 2 or 3].
 
-    x, y and, with ``radius``, the distance from the middle, as `coordconv.add_coords`.
+    x, y and, with `radius`, the distance from the middle, as `coordconv.add_coords`.
     """
 
     def __init__(self, radius: bool = False, **options):

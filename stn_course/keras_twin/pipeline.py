@@ -1,4 +1,4 @@
-"""``tf.data`` that distorts digits inside the graph: the recipes of `data.distort` again.
+"""`tf.data` that distorts digits inside the graph: the recipes of `data.distort` again.
 
 Random numbers are stateless: a batch's distortion depends on the two numbers that it is given.
 """
@@ -9,8 +9,9 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from stn_course.data.distort import HARD, HR, MILD, RTS, R, Ranges
-from stn_course.keras_twin.sampler import warp
+from stn_course.data.distortions import HARD, HR, MILD, RTS, R, Ranges
+from stn_course.geometry import one_of
+from stn_course.keras_twin.sampling import warp
 
 # Each recipe's branches, one of which is drawn for each image; and the side of its canvas.
 RECIPES: dict[str, tuple[tuple[Ranges, ...], int]] = {
@@ -23,7 +24,7 @@ RECIPES: dict[str, tuple[tuple[Ranges, ...], int]] = {
 
 
 def theta_from(ranges: Ranges, u):
-    """theta [n, 2, 3] of numbers u [6, n] in [0, 1), as `data.distort.draw_affine` has them."""
+    """theta [n, 2, 3] of numbers u [6, n] in [0, 1), as `distortions.draw_affine` has them."""
 
     def between(limits, u):
         return limits[0] + (limits[1] - limits[0]) * u
@@ -51,12 +52,11 @@ def theta_from(ranges: Ranges, u):
 
 
 def distort(images, recipe: str, seed):
-    """``images`` [B, 28, 28, 1] in [0, 1] under ``recipe``; seed: two integers.  # [B, H, W, 1]
+    """`images` [B, 28, 28, 1] in [0, 1] under `recipe`; seed: two integers.  # [B, H, W, 1]
 
     Raises ValueError for a recipe that is not in `RECIPES`.
     """
-    if recipe not in RECIPES:
-        raise ValueError(f"recipe={recipe!r} is unknown; wanted one of {', '.join(RECIPES)}")
+    one_of("recipe", recipe, RECIPES)
     branches, canvas = RECIPES[recipe]
     n, seed = tf.shape(images)[0], tf.convert_to_tensor(seed)
     u = tf.random.stateless_uniform([8, n], seed)
@@ -77,7 +77,7 @@ def digits(images) -> np.ndarray:
 
 
 def frozen(images: np.ndarray, recipe: str, seed: int, batch: int = 2000) -> np.ndarray:
-    """uint8 ``images`` [N, 28, 28, 1], each distorted once, in the graph; uint8 as well."""
+    """uint8 `images` [N, 28, 28, 1], each distorted once, in the graph; uint8 as well."""
     data = tf.data.Dataset.from_tensor_slices(images).batch(batch).enumerate()
 
     def once(k, some):
@@ -92,7 +92,7 @@ def batches(
 ) -> tf.data.Dataset:
     """Batches of (images in [0, 1], labels) in a new order every epoch.
 
-    images: uint8 [N, h, w, C].  With ``recipe`` every visit to an image distorts it afresh.
+    images: uint8 [N, h, w, C]. With `recipe` every visit to an image distorts it afresh.
     """
     images, labels = tf.constant(images), tf.constant(labels)
     order = tf.data.Dataset.range(len(images)).shuffle(len(images), seed=seed)

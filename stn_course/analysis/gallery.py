@@ -1,0 +1,87 @@
+"""A page that shows every image of a test: what went in, what came out, what it was read as.
+
+The page opens from disk. Pictures stand on sheets of 1024, so that 10 000 inputs and
+outputs are 20 files, and the numbers in `gallery.js`, which a page may load from disk.
+"""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from stn_course.analysis.predictions import Predictions
+from stn_course.extras import needs
+
+PAGE = Path(__file__).with_name("gallery.html")
+ACROSS = 32  # pictures in a row of a sheet, and rows of one
+
+
+def write(folder: Path, seen: Predictions, title: str) -> Path:
+    """Write `index.html`, `gallery.js` and the sheets to `folder`; return the page."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("sheet_*.png"):
+        old.unlink()  # of a longer test
+    data = {
+        "title": title,
+        "across": ACROSS,
+        "channels": seen.channels,
+        "input": _sheets(folder, "input", seen.inputs),
+        "output": None if seen.outputs is None else _sheets(folder, "output", seen.outputs),
+        "truth": _names(seen.labels),
+        "read": _names(seen.read),
+        # Of a row, that every digit is right.
+        "confidence": _rounded(seen.probabilities.max(-1).reshape(len(seen.labels), -1).prod(1)),
+        "error": _rounded(seen.losses),
+        "boxes": None if seen.boxes is None else _rounded(seen.boxes, 3),
+    }
+    text = "const GALLERY = " + json.dumps(data, separators=(",", ":")) + ";\n"
+    (folder / "gallery.js").write_text(text)
+    page = folder / "index.html"
+    shutil.copyfile(PAGE, page)
+    return page
+
+
+def write_images(folder: Path, seen: Predictions) -> None:
+    """One PNG an image: `input/00000.png`, ..., and `output/` with a transformer."""
+    for kind, images in (("input", seen.inputs), ("output", seen.outputs)):
+        if (Path(folder) / kind).exists():
+            shutil.rmtree(Path(folder) / kind)  # of an earlier test
+        if images is None:
+            continue
+        (Path(folder) / kind).mkdir(parents=True)
+        for k, image in enumerate(images):
+            _png(Path(folder) / kind / f"{k:05d}.png", image)
+
+
+def _sheets(folder: Path, kind: str, images: np.ndarray) -> dict:
+    """Write `images` [N, h, w] on sheets; what the page must know of them."""
+    n, h, w = images.shape
+    for first in range(0, n, ACROSS**2):
+        part = images[first : first + ACROSS**2]
+        rows = math.ceil(len(part) / ACROSS)
+        sheet = np.zeros((rows * ACROSS, h, w), np.uint8)
+        sheet[: len(part)] = part
+        sheet = sheet.reshape(rows, ACROSS, h, w).swapaxes(1, 2).reshape(rows * h, ACROSS * w)
+        _png(folder / f"sheet_{kind}_{first // ACROSS**2}.png", sheet)
+    return {"height": h, "width": w}
+
+
+def _names(labels: np.ndarray) -> list:
+    """Labels [N] as numbers, rows of them [N, D] as words such as "757"."""
+    if labels.ndim == 1:
+        return labels.tolist()
+    return ["".join(map(str, row)) for row in labels.tolist()]
+
+
+def _png(path: Path, image: np.ndarray) -> None:
+    with needs("course"):
+        from PIL import Image
+
+    Image.fromarray(image).save(path, compress_level=6)
+
+
+def _rounded(values: np.ndarray, digits: int = 5) -> list:
+    return np.round(values.astype(np.float64), digits).tolist()

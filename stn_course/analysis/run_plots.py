@@ -1,0 +1,90 @@
+"""Figures of one run: its history, what it confuses, its digits, the learning chart."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from stn_course.analysis.plots import GREY, STYLE
+
+BLUE = STYLE["CNN"]["color"]
+RED = (185, 28, 28)
+
+
+def save(figure: Figure, path) -> None:
+    """Write `figure` and forget it."""
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def history(curves: dict[str, list[float]], title: str = "") -> Figure:
+    """One panel a curve, against the epoch; each holds one number an epoch, at least one."""
+    fig, axes = plt.subplots(1, len(curves), figsize=(4.2 * len(curves), 3), squeeze=False)
+    for ax, (name, values) in zip(axes[0], curves.items(), strict=True):
+        ax.plot(range(1, len(values) + 1), values, color=BLUE, marker="o", markersize=3)
+        unit = " (%)" if "accuracy" in name else ""
+        ax.set(xlabel="epoch", ylabel=name.replace("_", " ") + unit)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    fig.suptitle(title, fontsize=10)
+    fig.tight_layout(w_pad=2)
+    return fig
+
+
+def learning_chart(rows: list[dict]) -> Figure:
+    """Accuracy and loss of each checkpoint: `rows` hold epoch, split, correct, total, loss."""
+    fig, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3))
+    styles = {"train": {"color": GREY, "marker": "s"}, "valid": {"color": BLUE}}
+    styles["test"] = {"color": STYLE["FC"]["color"], "marker": "^"}
+    for split, style in styles.items():
+        mine = [r for r in rows if r["split"] == split]
+        if not mine:
+            continue
+        epochs = [r["epoch"] for r in mine]
+        options = {"marker": "o", "markersize": 4, "label": split} | style
+        left.plot(epochs, [100 * r["correct"] / r["total"] for r in mine], **options)
+        right.plot(epochs, [r["loss"] for r in mine], **options)
+    left.set(xlabel="epoch", ylabel="accuracy (%)")
+    right.set(xlabel="epoch", ylabel="loss")
+    for ax in (left, right):
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.legend(fontsize=8)
+    fig.tight_layout()
+    return fig
+
+
+def confusion(matrix: np.ndarray, title: str = "") -> Figure:
+    """Counts [classes, classes]: rows are the truth, columns what was read."""
+    n = len(matrix)
+    fig, ax = plt.subplots(figsize=(0.5 * n + 1, 0.5 * n + 1))
+    wrong = matrix * (1 - np.eye(n, dtype=matrix.dtype))
+    ax.imshow(wrong, cmap="Oranges", vmin=0, vmax=max(1, 2 * wrong.max()))
+    for (y, x), count in np.ndenumerate(matrix):
+        if count:
+            weight = "bold" if x == y else "normal"
+            ax.text(x, y, count, ha="center", va="center", fontsize=8, fontweight=weight)
+    ax.set(xticks=range(n), yticks=range(n), xlabel="read as", ylabel="truth", title=title)
+    ax.grid(False)
+    return fig
+
+
+def by_class(inputs, outputs, labels, read, each: int = 10) -> Figure:
+    """The first `each` images of every class, a row a class; misread ones in red frames.
+
+    inputs uint8 [N, h, w]; outputs the same or None; labels and read [N].
+    """
+    panels = {"input": inputs} | ({} if outputs is None else {"after the transformer": outputs})
+    fig, axes = plt.subplots(1, len(panels), figsize=(6 * len(panels), 6), squeeze=False)
+    classes = sorted(set(labels.tolist()))
+    for ax, (title, images) in zip(axes[0], panels.items(), strict=True):
+        h, w = images.shape[1] + 4, images.shape[2] + 4
+        sheet = np.full((len(classes) * h, each * w, 3), 255, np.uint8)
+        for row, label in enumerate(classes):
+            for column, k in enumerate(np.flatnonzero(labels == label)[:each]):
+                tile = sheet[row * h : (row + 1) * h, column * w : (column + 1) * w]
+                tile[:] = (229, 231, 235) if read[k] == label else RED
+                tile[2:-2, 2:-2] = 255 - images[k, :, :, None]
+        ax.imshow(sheet, interpolation="nearest", aspect="equal")
+        ax.set_yticks([(r + 0.5) * h for r in range(len(classes))], classes)
+        ax.set(xticks=[], title=title)
+        ax.grid(False)
+    fig.tight_layout()
+    return fig

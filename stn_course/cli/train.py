@@ -1,0 +1,204 @@
+"""The commands `train` and `test` of the command line."""
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+from stn_course.training.config import CLEAN, Config
+
+DEVICE = "cpu, cuda, or cuda:1 of several (default: cuda if there is one)"
+
+
+def add_train(add) -> None:
+    train = add("train", _train, "train one network; the folder holds all that it takes to resume")
+    train.add_argument(
+        "--experiment",
+        metavar="NAME",
+        help="begin with its settings (`stn-course run --list`); with no other the record is its",
+    )
+    _add_settings(train)
+    train.add_argument("--seed", type=_seed, help="(default: 0)")
+    train.add_argument("--device", help=DEVICE)
+    train.add_argument("--out", type=Path, required=True, help="folder for everything of this run")
+    train.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the folder's checkpoint, with the folder's settings; what is to be kept "
+        "and logged (--save-every, --keep-every, --log-every) is said again",
+    )
+    for flag, unit, help_ in (
+        ("--save-every", "STEPS", "checkpoint within epochs"),
+        ("--keep-every", "EPOCHS", "keep their checkpoints"),
+        ("--log-every", "STEPS", "loss and rate: steps.csv, TensorBoard"),
+    ):
+        train.add_argument(flag, type=positive, default=0, metavar=unit, help=help_)
+    train.add_argument(
+        "--tensorboard",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="event files in DIR/tensorboard (default: where the package is installed)",
+    )
+    train.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def _add_settings(train) -> None:
+    """A flag for each field of `Config`, which has the defaults and checks the values.
+
+    None means "as Config has it", or, of a run that is resumed, as its folder has it.
+    """
+    kinds = {"int": positive, "float": float, "str": None, "dict": _json}
+    for setting in dataclasses.fields(Config):
+        flags = ["--" + setting.name.replace("_", "-")]
+        kind = str(getattr(setting.type, "__name__", setting.type)).removesuffix(" | None")
+        more = {"dest": setting.name, "default": None, "help": setting.metadata["help"]}
+        if setting.name == "distort":
+            flags.insert(0, "--data")
+            more["metavar"] = "NAME"
+        if kind == "bool":
+            more["action"] = "store_true"
+        elif kind.startswith("tuple"):
+            more |= {"nargs": "+", "metavar": "SET"}
+        else:
+            more["type"] = kinds[kind]
+        train.add_argument(*flags, **more)
+
+
+def add_test(add) -> None:
+    test = add("test", _test, "measure a trained run: counts, confusion matrix, a gallery")
+    test.add_argument("dir", type=Path, help="a folder that `stn-course train --out` wrote")
+    test.add_argument("--split", choices=("train", "valid", "test"), help="(default: test)")
+    test.add_argument("--out", type=Path, help="folder for what is written (default: that of DIR)")
+    which = test.add_mutually_exclusive_group()
+    which.add_argument("--checkpoint", type=Path, metavar="FILE", help="(default: the latest)")
+    which.add_argument(
+        "--all-checkpoints",
+        action="store_true",
+        help="learning chart of those --keep-every kept, "
+        "on train and valid; with --split test on test too",
+    )
+    test.add_argument("--images", action="store_true", help="input and output PNG of every image")
+    test.add_argument("--limit", type=positive, help="only the first so many images")
+    test.add_argument("--device", help=DEVICE)
+
+
+def _json(text: str) -> dict:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a JSON object")
+    return value
+
+
+def _seed(text: str) -> int:
+    """A command-line integer of at least 0."""
+    return positive(text, least=0)
+
+
+def positive(text: str, least: int = 1) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = least - 1
+    if number < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+    return number
+
+
+def _settings(arguments):
+    """Config and seed as the flags say, or as the folder does where a run is resumed."""
+    from stn_course.experiments import catalogue
+    from stn_course.training import run_folder
+
+    given = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(Config)}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given.get("distort") == CLEAN:
+        given["distort"] = None  # as Config has it
+    named = {}
+    if arguments.experiment:
+        experiment = catalogue.find(arguments.experiment)
+        config = experiment.config
+        if not isinstance(config, Config) or experiment.run is not None:
+            raise ValueError(
+                f"--experiment {arguments.experiment} is no training of `stn-course train`; "
+                f"make its record with `stn-course run {arguments.experiment}`"
+            )
+        named = dataclasses.asdict(config)
+    if arguments.resume and (arguments.out / run_folder.CONFIG).exists():
+        return run_folder.resumed(arguments.out, named | given, arguments.seed)
+    if "distort" in given:
+        data = given["distort"] or CLEAN
+        given.setdefault(
+            "tests", (data, CLEAN) if arguments.with_clean and data != CLEAN else (data,)
+        )
+    given = named | given
+    return Config(**given), arguments.seed or 0
+
+
+def _as_experiment(name: str | None, config) -> dict:
+    """What makes the record that of the experiment `name`, if `config` is its own; else {}."""
+    from stn_course.experiments import catalogue
+    from stn_course.training.checkpoints import plain
+
+    experiment = catalogue.EXPERIMENTS.get(name)
+    if experiment is None:  # none was asked for, or a resumed run has a name of its own
+        return {"name": name}
+    # As config.json has them: a resumed run's options have lists where tuples were.
+    asked, own = (plain(dataclasses.asdict(c)) for c in (config, experiment.config))
+    if asked != own:
+        return {}
+    return {"name": name, "listeners": experiment.listeners()}
+
+
+def _train(arguments) -> int:
+    from stn_course.training import run_folder
+    from stn_course.training.listeners import ProgressBar
+
+    config, seed = _settings(arguments)
+    name = arguments.experiment
+    if arguments.resume and not (arguments.out / run_folder.CONFIG).exists():
+        print(f"nothing to resume in {arguments.out}: a new run", file=sys.stderr)
+    elif arguments.resume and name is None:
+        name = run_folder.experiment_of(arguments.out)
+    asked = _as_experiment(name, config)
+    bar = [] if arguments.quiet else [ProgressBar()]
+    record = run_folder.train(
+        config,
+        seed,
+        arguments.out,
+        [*asked.get("listeners", []), *bar],
+        name=asked.get("name"),
+        device=arguments.device,
+        resume=arguments.resume,
+        save_every=arguments.save_every,
+        keep_every=arguments.keep_every,
+        log_every=arguments.log_every,
+        tensorboard=None if arguments.tensorboard else False,  # None: where it is installed
+    )
+    print(f"digits: {record.digits}")
+    for which, result in record.results.items():
+        print(f"{which:<14} {run_folder.counts(result)}")
+    print(f"weights {record.hashes['weights']}")
+    return 0
+
+
+def _test(arguments) -> int:
+    from stn_course.training import report
+
+    last = (arguments.limit, arguments.device)
+    if not arguments.all_checkpoints:
+        split = arguments.split or "test"
+        lines = report.measure_run(
+            arguments.dir, split, arguments.checkpoint, arguments.images, *last, arguments.out
+        )
+    elif arguments.images or arguments.split not in (None, "test"):
+        raise ValueError("--all-checkpoints is about train and valid, or --split test: no --images")
+    else:
+        also_test = arguments.split == "test"
+        lines = report.all_checkpoints(arguments.dir, *last, also_test, arguments.out)
+    for line in lines:
+        print(line, flush=True)
+    return 0

@@ -1,0 +1,121 @@
+"""Cluttered digits drawn afresh, by the recipe of the published sets, and those sets as pixels.
+
+`data.clutter` regenerates the published images number for number. Here the same recipe is
+drawn on any device from the digits of a batch, so that no epoch needs to repeat itself.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Generator, Tensor
+
+from stn_course.data.clutter.dataset import ClutterSet
+from stn_course.data.clutter.published import (
+    PUBLISHED_40,
+    PUBLISHED_100,
+    SIDE,
+    ClutterRecipe,
+    generate,
+)
+from stn_course.data.digits import Digits, check_split
+from stn_course.data.download import Settings, read_settings
+from stn_course.data.scenes import check_floating, paste
+from stn_course.geometry import one_of
+
+ROWS = {"cluttered": PUBLISHED_40, "sequences": PUBLISHED_100}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """`images` [B, 1, H, W]; `labels` [B] of single digits, [B, D] of rows, left to right.
+
+    `boxes` int64 [B, D, 4]: x0, y0, x1, y1 of each digit's cell in pixels, half-open.
+    """
+
+    images: Tensor
+    labels: Tensor
+    boxes: Tensor
+
+
+def draw_rows(recipe: ClutterRecipe, images: Tensor, labels: Tensor, generator: Generator) -> Rows:
+    """Each of `images` [B, 1, 28, 28] as the first of a row, the others from the same batch.
+
+    Patches are cut anywhere from other digits of the batch, and everything is placed as
+    `recipe` says; its banks, sizes and seed do not matter. Raises TypeError for images that
+    are not floating point (the sums are clipped to [0, 1]) and ValueError for images of another
+    size or another number of labels.
+    """
+    n, device = len(images), generator.device
+    check_floating(images)
+    if labels.shape != (n,):
+        raise ValueError(f"labels have shape {list(labels.shape)}; wanted [{n}], one an image")
+    if tuple(images.shape[1:]) != (1, SIDE, SIDE):
+        raise ValueError(f"images have shape {list(images.shape)}; wanted [B, 1, {SIDE}, {SIDE}]")
+
+    def draw(below: int, *shape: int) -> Tensor:
+        return torch.randint(below, shape, generator=generator, device=device)
+
+    first = torch.arange(n, device=device)[:, None]
+    ids = torch.cat([first, draw(max(n, 1), n, recipe.digits - 1)], 1)  # [B, D]
+    i = torch.arange(recipe.digits, device=device)
+    x = recipe.x_start - recipe.x_jitter + draw(2 * recipe.x_jitter, n, 1) + SIDE * i  # [B, D]
+    slope = draw(2 * recipe.slope, n, 1) - recipe.slope
+    y = (draw(recipe.canvas, n, 1) + slope * i).clamp(0, recipe.canvas - SIDE)
+    room, patches, side = recipe.canvas - recipe.patch_size, recipe.patches, recipe.patch_size
+    other = (first + 1 + draw(max(n - 1, 1), n, patches)) % max(n, 1)  # [B, P]
+    top, left = draw(SIDE - side, n, patches), draw(SIDE - side, n, patches)
+    at_x, at_y = draw(room, n, patches), draw(room, n, patches)
+    windows = images[:, 0].unfold(1, side, 1).unfold(2, side, 1)
+    scraps = windows[other, top, left]  # [B, P, S, S]
+    clutter, digits = (images.new_zeros(n, recipe.canvas, recipe.canvas) for _ in "cd")
+    for k in range(patches):  # in order: a later one covers an earlier one
+        paste(clutter, scraps[:, k], at_x[:, k], at_y[:, k])
+    for k in range(recipe.digits):
+        paste(digits, images[ids[:, k], 0], x[:, k], y[:, k])
+    corner = torch.stack([x, y], 2)  # [B, D, 2]
+    return Rows(
+        images=(clutter + digits).clamp(0, 1)[:, None],
+        labels=_labels(labels[ids]),
+        boxes=torch.cat([corner, corner + SIDE], 2),
+    )
+
+
+def cluttered_rows(images: Tensor, labels: Tensor, generator: Generator) -> Rows:
+    """Single digits on 40x40 among five 5x5 patches, drawn afresh (`data.cluttered`)."""
+    return draw_rows(PUBLISHED_40, images, labels, generator)
+
+
+def sequence_rows(images: Tensor, labels: Tensor, generator: Generator) -> Rows:
+    """Three digits on 100x100 among eight 9x9 patches, drawn afresh (`data.sequences`)."""
+    return draw_rows(PUBLISHED_100, images, labels, generator)
+
+
+def _labels(labels: Tensor) -> Tensor:
+    return labels[:, 0] if labels.shape[1] == 1 else labels
+
+
+def as_bytes(made: ClutterSet, part: slice) -> Tensor:
+    """Images of a published set as uint8 [n, 1, H, W]: 256, where a digit meets clutter, is 255."""
+    return made.images(part).mul_(256).clamp_(max=255).to(torch.uint8)
+
+
+def published_rows(name: str, split: str, allow_sample: bool = True) -> Digits:
+    """The published set `name` ("cluttered" or "sequences") as uint8 [N, 1, H, W].
+
+    The 60 000 sequences take 600 MB; what was made is kept. Raises ValueError for another name
+    or split.
+    """
+    one_of("name", name, ROWS)
+    check_split(split)
+    return _published_rows(name, split, allow_sample, read_settings())
+
+
+@lru_cache(maxsize=6)
+def _published_rows(name: str, split: str, allow_sample: bool, settings: Settings) -> Digits:
+    made = generate(ROWS[name], allow_sample)[split]
+    pixels = torch.empty(len(made), 1, made.canvas, made.canvas, dtype=torch.uint8)
+    for start in range(0, len(made), 500):
+        part = slice(start, start + 500)
+        pixels[part] = as_bytes(made, part)
+    return Digits(pixels, _labels(made.labels), made.source)

@@ -1,0 +1,1 @@
+"""Named runs, their records, and every table and figure made of them."""

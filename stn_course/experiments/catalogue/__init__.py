@@ -1,0 +1,35 @@
+"""The named experiments, one file a topic: what makes each record."""
+
+from stn_course.experiments.catalogue import (
+    colocalisation,
+    coordconv,
+    digit_sequences,
+    distorted_digits,
+    failures,
+    fast,
+    homographies,
+    invariance,
+    keras,
+    not_so_clevr,
+)
+from stn_course.experiments.experiment import Experiment
+
+EXPERIMENTS: dict[str, Experiment] = (
+    invariance.EXPERIMENTS
+    | distorted_digits.EXPERIMENTS
+    | failures.EXPERIMENTS
+    | colocalisation.EXPERIMENTS
+    | digit_sequences.EXPERIMENTS
+    | coordconv.EXPERIMENTS
+    | homographies.EXPERIMENTS
+    | not_so_clevr.EXPERIMENTS
+    | keras.EXPERIMENTS
+    | fast.EXPERIMENTS
+)
+
+
+def find(name: str) -> Experiment:
+    """The experiment called `name`; ValueError with the known names otherwise."""
+    if name not in EXPERIMENTS:
+        raise ValueError(f"experiment {name!r} is unknown; wanted one of {', '.join(EXPERIMENTS)}")
+    return EXPERIMENTS[name]

@@ -1,0 +1,131 @@
+"""The named experiments: what makes each record of the scoreboard and of the notebooks.
+
+`stn-course run NAME` makes the records that are missing, `stn-course run --list`
+names them all. What each is stands in the `catalogue_NN` of its notebook.
+"""
+
+import dataclasses
+import json
+from collections.abc import Generator
+from pathlib import Path
+
+from torch import nn
+
+from stn_course.data import is_sample
+from stn_course.experiments import records
+from stn_course.experiments.catalogue import find
+from stn_course.experiments.experiment import Experiment
+from stn_course.training.checkpoints import read_weights, save_weights
+from stn_course.training.config import Config, build
+from stn_course.training.listeners import ProgressBar
+from stn_course.training.loop import steps
+from stn_course.training.record import RunRecord, current_commit
+
+# What a run says in its record's configuration beside what was asked for.
+SAID_BY_THE_RUN = ("bf16", "framework", "a_class", "classes")
+
+
+def check_record(record: RunRecord) -> None:
+    """ValueError for a record that is not of its experiment: other settings, or a set missing."""
+    experiment = find(record.experiment)
+    asked = experiment.config
+    config = {k: v for k, v in record.config.items() if k not in SAID_BY_THE_RUN}
+    if isinstance(asked, Config):
+        asked = dataclasses.asdict(asked)
+        # A setting younger than the record has its default.
+        config = {f.name: f.default for f in dataclasses.fields(Config) if f.name in asked} | config
+    asked = json.loads(json.dumps(asked))  # a tuple is a list in a record
+    for name in sorted(asked.keys() | config.keys()):
+        if (got := config.get(name)) != (wanted := asked.get(name)):
+            raise ValueError(
+                f"config[{name!r}] is {got!r}; wanted {wanted!r}, as {record.experiment} has it"
+            )
+    wanted = [f"test/{name}" for name in asked.get("tests", ()) if experiment.run is None]
+    if missing := [which for which in wanted if which not in record.results]:
+        raise ValueError(f"results has {sorted(record.results)}; wanted {missing} as well")
+
+
+def plan(
+    names: list[str], seeds: int | None = None, done: set[tuple[str, int]] | None = None
+) -> list[tuple[str, int]]:
+    """The (experiment, seed) pairs that are still to run, in order.
+
+    `done`: the pairs that have a record, by default those below `records/runs`.
+    """
+    runs = []
+    for name in names:
+        wanted = range(find(name).seeds if seeds is None else seeds)
+        have = {(r.experiment, r.seed) for r in records.load(name)} if done is None else done
+        runs += [(name, seed) for seed in wanted if (name, seed) not in have]
+    return runs
+
+
+def expected_minutes(runs: list[tuple[str, int]]) -> float:
+    """Minutes that `runs` take on one CPU core, one after the other."""
+    return sum(find(name).minutes for name, _ in runs)
+
+
+def run_one(name: str, seed: int, *args, **options) -> RunRecord:
+    """Make the run `seed` of the experiment `name`, to its end; options as in `run_steps`."""
+    run = run_steps(name, seed, *args, **options)
+    while True:
+        try:
+            next(run)
+        except StopIteration as end:
+            return end.value
+
+
+def run_steps(
+    name: str,
+    seed: int,
+    progress: bool = False,
+    weights: Path | None = None,
+    experiment: Experiment | None = None,
+    beside: int = 0,
+) -> Generator[None, None, RunRecord]:
+    """The run `seed` of the experiment `name`, pausing after every training step.
+
+    `weights`: a folder for what was learned, as `NAME-SEED.safetensors`. `experiment`:
+    what the name stands for, by default as in `EXPERIMENTS`. `beside`: runs that share the
+    device. An experiment with a `run` of its own does not pause and keeps no weights.
+    ValueError for an unknown name.
+    """
+    experiment = experiment or find(name)
+    current_commit()  # before the run: the code in memory is of now, not of its end
+    if experiment.run is not None:
+        return experiment.run(name, seed)
+    listeners = experiment.listeners()
+    if progress:
+        listeners.append(ProgressBar())
+    model, record = yield from steps(experiment.config, seed, listeners, name=name)
+    if beside:
+        record.device += f", beside {beside} other runs"
+    if weights:
+        save_weights(Path(weights) / f"{name}-{seed}.safetensors", model)
+    return record
+
+
+def trained(name: str, seed: int = 0) -> nn.Module:
+    """The network of the committed run, with what it learned, in eval mode.
+
+    Raises FileNotFoundError where its weights are not kept.
+    """
+    path = weights_dir() / f"{name}-{seed}.safetensors"
+    model = build(find(name).config)
+    read_weights(path, model)
+    return model.eval()
+
+
+def weights_dir() -> Path:
+    """Where the committed weights are, beside the records: `records/weights`."""
+    folder = records.records_dir()
+    return folder.parent / "weights"
+
+
+def check_digits(allow_sample: bool = False) -> None:
+    """Records are of the full MNIST: ValueError on the offline sample unless `allow_sample`."""
+    if is_sample() and not allow_sample:
+        raise ValueError(
+            "records are made from the full MNIST and this machine has only the offline sample; "
+            "run `stn-course data` where there is a network"
+        )

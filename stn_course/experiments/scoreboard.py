@@ -1,0 +1,42 @@
+"""The scoreboard: published numbers beside ours, which are computed from run records alone.
+
+What a row is, and all 172 of them, stand in `published`.
+"""
+
+from pathlib import Path
+
+from stn_course.experiments import records
+from stn_course.experiments.published import ROWS, SOURCES
+from stn_course.experiments.statistics import _percent, mean_sd_text
+
+
+def rows(kind: str | None = None, folder: Path | None = None) -> list[dict]:
+    """The scoreboard as dicts: row, task, variant, kind, source, published, target, ours, n,
+    params and command.
+
+    `ours` is `mean ± sd %` over n seeds, in the published number's own sense
+    (accuracy, or error where that was published), or `not yet run`. `kind` picks some.
+    """
+    table = []
+    for row in ROWS:
+        if kind not in (None, row.kind):
+            continue
+        runs = records.load(row.experiment, folder) if row.experiment else []
+        error = row.published.endswith("error")
+        values = [100 - r.accuracy(row.which) if error else r.accuracy(row.which) for r in runs]
+        table.append(
+            {
+                "row": row.row,
+                "task": row.task,
+                "variant": row.variant,
+                "kind": row.kind,
+                "source": SOURCES[row.row],
+                "published": row.published if error else _percent(row.published),
+                "target": _percent(row.target) if row.target else "-",
+                "ours": mean_sd_text(values, " % error" if error else " %"),
+                "n": len(runs),
+                "params": f"{runs[0].parameters:,}".replace(",", " ") if runs else "-",
+                "command": f"stn-course run {row.experiment}" if row.experiment else "-",
+            }
+        )
+    return table

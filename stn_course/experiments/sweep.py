@@ -1,0 +1,240 @@
+"""Many runs: one after the other, in turns, in processes of this machine, or on a Dask cluster.
+
+Each way calls `attempt` for each run and hands what came of it home as soon as it is there, so a
+sweep that is stopped has the records of all runs that had ended and goes on from them. A run is
+made in one process and follows from its seed alone: where it was made changes nothing.
+"""
+
+import hashlib
+import re
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+
+import torch
+
+from stn_course import models
+from stn_course.experiments.catalogue import find
+from stn_course.experiments.experiment import Experiment
+from stn_course.experiments.interleave import interleave
+from stn_course.experiments.runner import check_digits, run_one, run_steps
+from stn_course.extras import needs
+from stn_course.training.record import PACKAGE, RunRecord, current_commit
+
+Run = tuple[str, int]  # experiment, seed
+POOLS = 3  # of processes, before runs that bring them down are given up
+PATIENCE = 30  # seconds that a cluster has to show a worker
+
+_one_at_a_time = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one run: its record, or None and why."""
+
+    name: str
+    seed: int
+    record: RunRecord | None
+    trace: str = ""
+
+
+def run_all(
+    runs: list[Run],
+    save: Callable[[RunRecord], object],
+    *,
+    jobs: int = 1,
+    cluster: str | None = None,
+    parallel_runs: int = 1,
+    threads: int = 0,
+    progress: bool = True,
+    allow_sample: bool = False,
+    weights: Path | None = None,
+) -> list[str]:
+    """Make each of `runs` and `save` its record at once; return the names of those that failed.
+
+    A failing run is reported with its traceback and does not stop the others. With `jobs`
+    above 1 as many processes share the runs; with `cluster`, the address of a Dask scheduler,
+    its workers do, and runs that a worker took with it when it died are made again by another.
+    Both take one thread for each run unless `threads` says otherwise. With `parallel_runs`
+    above 1 one process takes so many runs through their steps in turns: that is for a GPU.
+    `weights` as in `runner.run_steps`.
+
+    Records are of the full MNIST: on the offline sample this is a ValueError unless
+    `allow_sample`. ValueError too for `weights` with `cluster` (they would stay on its
+    workers) and for a cluster whose workers cannot make these runs.
+    """
+    _check_ways(jobs, parallel_runs, cluster, weights)
+    check_digits(allow_sample)
+    options = {"threads": threads, "allow_sample": allow_sample, "weights": weights}
+    if cluster:
+        options |= {"threads": threads or 1, "code": current_code()}
+        outcomes = _on_cluster(cluster, longest_first(runs), options)
+    elif jobs > 1:
+        options["threads"] = threads or 1
+        outcomes = _in_processes(jobs, longest_first(runs), options)
+    elif parallel_runs > 1:
+        outcomes = _in_turns(parallel_runs, longest_first(runs), threads, weights)
+    else:
+        options["progress"] = progress
+        outcomes = (attempt(*run, find(run[0]), **options) for run in runs)
+    failed = []
+    for k, done in enumerate(outcomes, 1):
+        trace = done.trace
+        if done.record is not None:
+            try:
+                save(done.record)
+            except (ValueError, OSError):  # a number that no file holds, as a NaN; a full disk
+                trace = f"{done.name}/{done.seed}: {traceback.format_exc()}"
+        if trace:
+            print(trace, file=sys.stderr, flush=True)
+            failed.append(f"{done.name}/{done.seed}")
+            continue
+        if cluster or jobs > 1 or parallel_runs > 1:
+            seconds = done.record.seconds
+            print(f"{k}/{len(runs)} {done.name}/{done.seed}: {seconds:.0f} s", flush=True)
+    return failed
+
+
+def _check_ways(jobs: int, parallel_runs: int, cluster: str | None, weights) -> None:
+    """ValueError unless one way to run at most is asked for, and it can do what is asked."""
+    if min(jobs, parallel_runs) < 1 or (jobs > 1) + (parallel_runs > 1) + bool(cluster) > 1:
+        raise ValueError(
+            f"jobs={jobs}, parallel_runs={parallel_runs}, cluster={cluster!r}; wanted at least 1 "
+            "of each, and only one of the three ways"
+        )
+    if cluster and not re.fullmatch(r"(\w+://)?.+:\d+", cluster):
+        raise ValueError(f"cluster={cluster!r}; wanted a scheduler's address, as tcp://HOST:8786")
+    if cluster and weights:
+        raise ValueError("weights would stay on the cluster's workers; wanted jobs of this machine")
+
+
+def attempt(
+    name: str,
+    seed: int,
+    experiment: Experiment,
+    *,
+    threads: int = 0,
+    allow_sample: bool = False,
+    code: str | None = None,
+    progress: bool = False,
+    weights: Path | None = None,
+) -> Outcome:
+    """Make one run, in whatever process this is called; what goes wrong is in the outcome.
+
+    The experiment itself travels, not only its name. `threads`: 0 leaves them alone. A
+    worker with several threads makes one run at a time all the same: a run seeds torch's global
+    stream, which its process has only once.
+    """
+    with _one_at_a_time:
+        before = torch.get_num_threads()
+        try:
+            check_process(allow_sample, code)
+            torch.set_num_threads(threads or before)
+            return Outcome(name, seed, run_one(name, seed, progress, weights, experiment))
+        except Exception:  # one broken run must not cost the night's others
+            return Outcome(name, seed, None, f"{name}/{seed}: {traceback.format_exc()}")
+        finally:
+            torch.set_num_threads(before)
+
+
+@cache
+def current_code() -> str:
+    """The commit, and a hash of the package's files: two changed checkouts of one commit differ."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in PACKAGE.rglob("*") if p.suffix in (".py", ".c")):
+        digest.update(f"{path.relative_to(PACKAGE)}\0".encode() + path.read_bytes())
+    return f"commit {current_commit()} with files {digest.hexdigest()[:12]}"
+
+
+def check_process(allow_sample: bool, code: str | None) -> None:
+    """ValueError unless this process has the digits, and `code` of `current_code` (None: any)."""
+    check_digits(allow_sample)
+    if code is not None and current_code() != code:
+        raise ValueError(f"a worker has {current_code()}; wanted the sweep's {code}")
+
+
+def longest_first(runs: Iterable[Run]) -> list[Run]:
+    """`runs` with the longest ones first, so that none is left alone at the end."""
+    return sorted(runs, key=lambda run: -find(run[0]).minutes)
+
+
+def _calls(runs: Iterable[Run], options: dict) -> Iterator:
+    with needs("course"):
+        from joblib import delayed
+
+    return (delayed(attempt)(name, seed, find(name), **options) for name, seed in runs)
+
+
+def _in_processes(jobs: int, runs: list[Run], options: dict) -> Iterator[Outcome]:
+    with needs("course"):
+        from joblib import Parallel
+        from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    left = dict.fromkeys(runs)
+    for _ in range(POOLS):
+        pool = Parallel(jobs, batch_size=1, return_as="generator_unordered")
+        try:
+            for done in pool(_calls(list(left), options)):
+                del left[done.name, done.seed]
+                yield done
+            return
+        except TerminatedWorkerError as error:  # killed, for memory perhaps: all go with it
+            trace = f"a process was killed: {error}"
+    for name, seed in left:
+        yield Outcome(name, seed, None, f"{name}/{seed}: {trace}")
+
+
+def _in_turns(
+    at_once: int, runs: list[Run], threads: int, weights: Path | None
+) -> Iterator[Outcome]:
+    before, beside = torch.get_num_threads(), min(at_once, len(runs)) - 1
+    options = {"weights": weights, "beside": beside}
+    torch.set_num_threads(threads or before)
+    try:
+        starts = (partial(run_steps, *run, **options) for run in runs)
+        for which, record, trace in interleave(starts, at_once, models.device()):
+            name, seed = runs[which]
+            yield Outcome(name, seed, record, trace and f"{name}/{seed}: {trace}")
+    finally:
+        torch.set_num_threads(before)
+
+
+def _on_cluster(address: str, runs: list[Run], options: dict) -> Iterator[Outcome]:
+    with needs("cluster"):
+        from distributed import Client
+        from joblib import Parallel, parallel_config
+        from joblib._dask import DaskDistributedBackend
+
+    class Backend(DaskDistributedBackend):
+        """Joblib's own waits for ever for a run that brought down several workers."""
+
+        def submit(self, batch, callback=None):
+            (_, (name, seed, *_), _), *_ = batch.items
+
+            def tell(ended):
+                if error := ended.exception():
+                    trace = f"{name}/{seed}: {type(error).__name__}: {error}"
+                    callback([Outcome(name, seed, None, trace)])
+
+            future = super().submit(batch, callback)
+            future.add_done_callback(tell)
+            return future
+
+    with Client(address, timeout=PATIENCE, set_as_default=False) as client:
+        try:
+            client.wait_for_workers(1, timeout=PATIENCE)
+        except TimeoutError:
+            raise ValueError(
+                f"cluster={address!r} has no worker after {PATIENCE} s; "
+                f"start some: dask worker {address} --nthreads 1"
+            ) from None
+        # What no worker can do is said at once; one that joins later is asked in `attempt`.
+        client.run(check_process, options["allow_sample"], options["code"])
+        with parallel_config(Backend(client=client)):
+            # All are handed over at the start, or workers that join later would stay idle.
+            pool = Parallel(batch_size=1, pre_dispatch="all", return_as="generator_unordered")
+            yield from pool(_calls(runs, options))

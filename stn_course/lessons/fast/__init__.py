@@ -1,0 +1,1 @@
+"""Notebook 07: make it fast, and know why."""

@@ -1,0 +1,1 @@
+"""Notebook 02: grids and sampling from scratch."""

@@ -1,0 +1,1 @@
+"""Notebook 01: what a network makes of digits that move."""

@@ -1,0 +1,1 @@
+"""Notebook 06: the same in Keras and TensorFlow."""

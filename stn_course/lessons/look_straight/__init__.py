@@ -1,0 +1,1 @@
+"""Notebook 03: transformers on distorted digits, and how they fail."""

@@ -1,0 +1,1 @@
+"""Notebook 05: CoordConv and homographies."""

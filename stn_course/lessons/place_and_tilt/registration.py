@@ -1,0 +1,158 @@
+"""Registration: the homography between two pictures of one thing, found by descent.
+
+No network and no training: one pair of images, eight numbers, and the gradient that a spatial
+transformer learns by. It shows what that gradient can see. A pixel feels only its neighbours,
+so descent ends in the right place from nearby alone; blurred and shrunken copies widen the
+*basin* from which it does (coarse to fine: Lucas and Kanade 1981; Baker and Matthews 2004).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from stn_course import geometry
+from stn_course.geometry import raise_where
+from stn_course.sampling import reference
+
+STEPS, RATE = 150, 0.02
+
+
+@dataclass
+class Registration:
+    """`theta` [B, 3, 3] with warp(images, theta) near the targets; `losses` [steps, B]."""
+
+    theta: Tensor
+    losses: Tensor
+
+
+def pyramid(images: Tensor, levels: int) -> list[Tensor]:
+    """`images` [B, C, H, W] halved `levels - 1` times by averaging, the smallest first.
+
+    Raises ValueError for levels below 1 or so many that less than 4 pixels would be left.
+    """
+    if not isinstance(levels, int):
+        raise ValueError(f"levels={levels!r}; wanted a whole number")
+    smallest = min(images.shape[2:]) >> max(levels - 1, 0)
+    if levels < 1 or smallest < 4:
+        raise ValueError(f"levels={levels} leave {smallest} pixels; wanted 1 or more, and 4 pixels")
+    made = [images]
+    for _ in range(levels - 1):
+        made.insert(0, F.avg_pool2d(made[0], 2))
+    return made
+
+
+def register(
+    images: Tensor,
+    targets: Tensor,
+    *,
+    levels: int = 1,
+    steps: int = STEPS,
+    rate: float = RATE,
+    transform: geometry.Parametrisation | None = None,
+) -> Registration:
+    """Descend from the identity until `images` look like `targets`, each pair on its own.
+
+    images, targets: float [B, C, H, W]. `transform` (default `geometry.Homography`) makes
+    theta of raw numbers; Adam with `rate` changes those, `steps` on each of `levels` of the
+    pyramid. Coordinates run from -1 to 1 on every level, so what the small picture found is
+    where the larger one starts.
+
+    Raises TypeError for what is no floating-point tensor, ValueError for shapes that differ, for
+    NaN and infinity, for a spline, which has no corners, and for levels, steps or rates that
+    cannot be.
+    """
+    for name, given in (("images", images), ("targets", targets)):
+        reference.check_images(given, name)
+        raise_where(~given.isfinite(), f"{name} must be finite, got NaN or infinity")
+    transform = geometry.Homography() if transform is None else transform
+    makes_matrix = isinstance(transform, geometry.Parametrisation)
+    if not makes_matrix or isinstance(transform, geometry.ThinPlateSpline):
+        raise ValueError(f"transform={transform!r}; wanted one that makes a matrix")
+    if images.shape != targets.shape:
+        raise ValueError(f"images {list(images.shape)} and targets {list(targets.shape)} differ")
+    if not isinstance(steps, int) or steps < 1 or not 0 < rate < math.inf:
+        raise ValueError(f"steps={steps}, rate={rate}; wanted both above 0, steps whole")
+    with torch.enable_grad():
+        return _descend(images, targets, levels, steps, rate, transform)
+
+
+def _descend(images, targets, levels: int, steps: int, rate: float, transform) -> Registration:
+    raw = transform.identity().to(images).repeat(len(images), 1).requires_grad_()  # [B, 8]
+    losses = []
+    for small, aim in zip(pyramid(images, levels), pyramid(targets, levels), strict=True):
+        optimiser = torch.optim.Adam([raw], rate)
+        for step in range(steps):
+            optimiser.param_groups[0]["lr"] = rate * (1 - step / steps)
+            moved = reference.warp(small, transform(raw))
+            loss = (moved - aim).square().mean((1, 2, 3))  # [B]
+            optimiser.zero_grad()
+            loss.sum().backward()
+            optimiser.step()
+            losses.append(loss.detach())
+    return Registration(geometry.to_homogeneous(transform(raw).detach()), torch.stack(losses))
+
+
+def displaced(n: int, pixels: float, side: int, generator: torch.Generator) -> Tensor:
+    """theta [n, 3, 3] that read each corner `pixels` away, in a direction drawn at random.
+
+    `side` is the image's, in pixels. Quads that fold or hide the horizon are drawn again;
+    ValueError where `pixels` are so many that most would.
+    """
+    if not 0 <= pixels < side / 2:
+        raise ValueError(f"pixels={pixels}; wanted 0 or more, and less than half a side of {side}")
+    corners = torch.tensor([[[-1.0, -1], [1, -1], [1, 1], [-1, 1]]]).expand(n, 4, 2)
+
+    def drawn() -> Tensor:
+        turn = 2 * torch.pi * torch.rand(n, 4, generator=generator)
+        return corners + 2 * pixels / side * torch.stack([turn.cos(), turn.sin()], 2)
+
+    quads = drawn()
+    while (bad := ~geometry.quads_fit(corners, quads)).any():
+        quads = torch.where(bad[:, None, None], drawn(), quads)
+    return geometry.homography_from_corners(corners, quads)
+
+
+def corner_error(found: Tensor, true: Tensor, side: int) -> Tensor:
+    """Mean distance in pixels between where two thetas read the four corners.  # [B]
+
+    found, true: [B, 2, 3] or [B, 3, 3].
+    """
+    found, true = geometry.to_homogeneous(found), geometry.to_homogeneous(true)
+    corners = found.new_tensor([[-1.0, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]])
+    a, b = (corners @ theta.transpose(1, 2) for theta in (found, true))  # [B, 4, 3]
+    return side / 2 * (a[..., :2] / a[..., 2:] - b[..., :2] / b[..., 2:]).norm(dim=2).mean(1)
+
+
+def basin(
+    image: Tensor,
+    pixels: list[float],
+    *,
+    levels: int = 1,
+    n: int = 16,
+    seed: int = 0,
+    within: float = 0.5,
+    **options,
+) -> list[float]:
+    """The share of `n` displaced copies of `image` that are found again, for each distance.
+
+    image: float [1, C, H, H]. Found: the corners are right to `within` pixels on average.
+    The same copies for any `levels` and `options` (as in `register`), so that ways compare.
+    Raises ValueError for another image, for `n` below 1, and as `register` does.
+    """
+    reference.check_images(image, "image")
+    if image.shape[0] != 1 or image.shape[2] != image.shape[3]:
+        raise ValueError(f"image is {list(image.shape)}; wanted one square image [1, C, H, H]")
+    if n < 1:
+        raise ValueError(f"n={n}; wanted 1 copy or more")
+    side = image.shape[-1]
+    found = []
+    for k, distance in enumerate(pixels):
+        true = displaced(n, distance, side, torch.Generator().manual_seed(seed + k)).to(image)
+        copies = image.expand(n, -1, -1, -1)
+        result = register(copies, reference.warp(copies, true), levels=levels, **options)
+        right = corner_error(result.theta, true, side) < within
+        found.append(right.float().mean().item())
+    return found

@@ -1,0 +1,169 @@
+"""Pixels as text, and widgets: thin Python over the ES modules in static/.
+
+The sliders of single notebooks stand in modules of their own (`lessons.grid_sampling.explorer`).
+"""
+
+import base64
+import io
+from pathlib import Path
+
+import anywidget
+import numpy as np
+import traitlets as tr
+from PIL import Image
+
+
+def bars_html(name: str, probabilities: list[float]) -> str:
+    """One network's belief as ten labelled bars; the largest is green.
+
+    Of colours that stand out on light and on dark pages alike.
+    """
+    best = max(range(len(probabilities)), key=probabilities.__getitem__)
+    rows = "".join(
+        f'<div style="display:flex;align-items:center;height:17px">'
+        f'<span style="width:16px">{digit}</span>'
+        f'<span style="width:{130 * p:.0f}px;height:11px;'
+        f'{"background:#2a9d8f" if digit == best else "background:currentColor;opacity:.3"}">'
+        "</span>"
+        f'<span style="font-size:11px;margin-left:4px">{100 * p:.0f} %</span></div>'
+        for digit, p in enumerate(probabilities)
+    )
+    return (
+        f'<div role="img" aria-label="{name} says {best}, {100 * probabilities[best]:.0f} percent"'
+        f' style="width:210px"><b>{name}: {best}</b>{rows}</div>'
+    )
+
+
+STATIC = Path(__file__).parent / "static"
+THETA = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+CORNERS = (-1.0, -1.0, 1.0, -1.0, 1.0, 1.0, -1.0, 1.0)  # clockwise from the top left
+
+
+# ---------------------------------------------------------------- pixels as text
+def to_bytes_list(image) -> list[int]:
+    """A grey image as whole numbers 0..255, row by row.
+
+    image: [h, w] (or [1, h, w]), floating point in [0, 1] or uint8; arrays and tensors alike.
+    Raises TypeError for other types, ValueError for other shapes and values out of range.
+    """
+    image = np.asarray(image)
+    image = image[0] if image.ndim == 3 and len(image) == 1 else image
+    if image.ndim != 2 or image.size == 0:
+        raise ValueError(f"image must have shape [h, w] or [1, h, w], got {list(image.shape)}")
+    if np.issubdtype(image.dtype, np.floating):
+        if not (image.min() >= 0 and image.max() <= 1):
+            raise ValueError(f"image must lie in [0, 1], got {image.min():g} to {image.max():g}")
+        image = np.rint(image.astype(np.float64) * 255).astype(np.uint8)
+    elif image.dtype != np.uint8:
+        raise TypeError(f"image must be floating point or uint8, got {image.dtype}")
+    return image.ravel().tolist()
+
+
+def png_base64(image) -> str:
+    """A grey image (see `to_bytes_list`) as the base64 text of an 8-bit PNG."""
+    pixels = np.array(to_bytes_list(image), np.uint8).reshape(np.shape(image)[-2:])
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def grid_picture(size: tuple[int, int] = (28, 28)) -> np.ndarray:
+    """A picture to see a warp by: lines every four pixels and an F that shows flips.  # [h, w]"""
+    height, width = size
+    image = np.full(size, 40, np.uint8)
+    image[2:-1:4, 1:-1] = image[1:-1, 2:-1:4] = 120
+    top, left = height // 4, width // 3
+    image[top : height - top, left : left + 2] = 255
+    image[top : top + 2, left : width - left + 2] = 255
+    image[height // 2 - 1 : height // 2 + 1, left : width - left] = 255
+    return image
+
+
+def picture_html(image, label: str, shapes: str = "", margin: int = 0, scale: int = 8) -> str:
+    """A grey image as SVG, dark as 1, with shapes in pixel coordinates drawn over it.
+
+    margin: pixels of paper around it, so that shapes may lie outside; scale: CSS pixels a pixel.
+    """
+    height, width = np.shape(image)[-2:]
+    across, down = width + 2 * margin, height + 2 * margin
+    return (
+        f'<svg role="img" aria-label="{label}" viewBox="{-margin} {-margin} {across} {down}" '
+        f'width="{across * scale}" height="{down * scale}" fill="none" stroke-width=".3" '
+        f'style="background:#fff;border:1px solid #999;margin-right:12px;max-width:100%;'
+        f'height:auto">'
+        f'<image href="data:image/png;base64,{png_base64(image)}" width="{width}" '
+        f'height="{height}" style="image-rendering:pixelated;filter:invert(1)"/>{shapes}</svg>'
+    )
+
+
+# ---------------------------------------------------------------- the warp playground
+class PictureWidget(anywidget.AnyWidget):
+    """A widget that shows one of some pictures: the given `digit`, if any, and the test grid.
+
+    `size` (H, W) is theirs; `pictures` are bytes in base64, by `names`; `picture` is the
+    number of the one that is shown. Raises TraitError for a number that none of them has.
+    """
+
+    size = tr.List(tr.Int(), read_only=True).tag(sync=True)
+    names = tr.List(tr.Unicode(), read_only=True).tag(sync=True)
+    pictures = tr.List(tr.Unicode(), read_only=True).tag(sync=True)
+    picture = tr.Int(0).tag(sync=True)
+
+    def __init__(self, digit=None, **values):
+        size = (28, 28) if digit is None else tuple(np.shape(digit)[-2:])
+        images = {} if digit is None else {"digit": to_bytes_list(digit)}
+        images["test grid"] = to_bytes_list(grid_picture(size))
+        self.set_trait("size", list(size))
+        self.set_trait("names", list(images))
+        self.set_trait("pictures", [base64.b64encode(bytes(v)).decode() for v in images.values()])
+        super().__init__(**values)
+
+    @tr.validate("picture")
+    def _picture(self, proposal):
+        if not 0 <= proposal["value"] < len(self.names):
+            raise tr.TraitError(
+                f"picture must be 0..{len(self.names) - 1}, got {proposal['value']}"
+            )
+        return proposal["value"]
+
+
+class WarpPlayground(PictureWidget):
+    """Warp a digit and a test grid by hand: affine, homography, thin-plate spline.
+
+    digit: one image as for `to_bytes_list`, or None for the test grid alone. `theta`, `corners`
+    (where the output's corners are read: x, y clockwise from the top left) and `offsets` (x, y of
+    each control point) are plain lists, in step with the page both ways; so are `mode` and
+    `padding`. Raises TraitError for values that are not finite, too many or too few, and for
+    corners that do not make a convex quadrilateral.
+    """
+
+    _esm = STATIC / "warp_playground.js"
+    _css = STATIC / "warp_playground.css"
+
+    mode = tr.Enum(["affine", "homography", "tps"], "affine").tag(sync=True)
+    padding = tr.Enum(["background", "zeros", "border"], "background").tag(sync=True)
+    theta = tr.List(tr.Float(), list(THETA)).tag(sync=True)
+    corners = tr.List(tr.Float(), list(CORNERS)).tag(sync=True)
+    shape = tr.List(tr.Int(), [4, 4], read_only=True).tag(sync=True)
+    offsets = tr.List(tr.Float(), [0.0] * 32).tag(sync=True)
+
+    @tr.validate("theta", "corners", "offsets")
+    def _numbers(self, proposal):
+        name, values = proposal["trait"].name, proposal["value"]
+        wanted = {"theta": 6, "corners": 8}.get(name, 2 * self.shape[0] * self.shape[1])
+        if len(values) != wanted or not np.isfinite(values).all():
+            raise tr.TraitError(f"{name} must be {wanted} finite numbers, got {values}")
+        if name == "corners" and not is_convex(values):
+            raise tr.TraitError(f"corners must make a convex quadrilateral, got {values}")
+        return values
+
+    def __repr__(self) -> str:
+        return f"WarpPlayground(mode={self.mode!r}, theta={self.theta})"
+
+
+def is_convex(corners) -> bool:
+    """Whether four corners (x, y each), clockwise from the top left, make a convex quad."""
+    a = np.reshape(corners, (4, 2))
+    side = np.roll(a, -1, 0) - a
+    after = np.roll(side, -1, 0)
+    return bool((side[:, 0] * after[:, 1] - side[:, 1] * after[:, 0] > 1e-6).all())

@@ -1,0 +1,94 @@
+"""What the networks are put together from: starts, layers, and how wide a layer must be."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+Size = tuple[int, int]
+
+
+def glorot_(module: nn.Module) -> nn.Module:
+    """Glorot-uniform weights and zero biases in place: the start of every Keras layer.
+
+    The networks of XQ were published in Keras; torch's own start is narrower.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+    return module
+
+
+def normal_(module: nn.Module, deviation: float) -> nn.Module:
+    """Weights from N(0, deviation), zero biases, in place: HY's start, and Lasagne's of a GRU."""
+    for each in module.parameters():
+        nn.init.normal_(each, 0.0, deviation) if each.ndim > 1 else nn.init.zeros_(each)
+    return module
+
+
+class Normalise(nn.Module):
+    """(x - mean) / sd of images in [0, 1]; the network's own, so no caller can forget it.
+
+    (.5, .5) gives [-1, 1] as in HY; SE has (.1307, .3081), the mean and deviation of MNIST.
+    """
+
+    def __init__(self, mean: float, sd: float):
+        super().__init__()
+        if not sd > 0:
+            raise ValueError(f"sd={sd}; wanted a positive number")
+        self.mean, self.sd = float(mean), float(sd)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images - self.mean) / self.sd
+
+    def extra_repr(self) -> str:
+        return f"mean={self.mean:g}, sd={self.sd:g}"
+
+
+class Subsample(nn.Module):
+    """Keep every second pixel: halves the size as pooling does, without looking around."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, w = x.shape[-2:]
+        return x[..., : h // 2 * 2 : 2, : w // 2 * 2 : 2]  # [B, C, H//2, W//2]
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """`model` in eval mode and without a graph; its mode comes back, whatever happens inside."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
+
+
+@torch.no_grad()
+def width_of(layers: Iterable[nn.Module], size: Size, channels: int = 1) -> int:
+    """How many numbers `layers`, ending in `nn.Flatten`, make of an image; by trying.
+
+    Raises ValueError for a `size` of which convolutions and poolings leave nothing.
+    """
+    net = nn.Sequential(*layers).eval()  # so that dropout and batch norm leave no trace
+    try:
+        width = net(torch.zeros(1, channels, *size)).shape[1]
+    except RuntimeError:
+        width = 0
+    if width < 1:
+        raise ValueError(f"size={tuple(size)} is too small for {len(net)} layers of {net[0]}, ...")
+    net.train()
+    return width
+
+
+def pooled(channels: int, out: int, kernel: int, conv=nn.Conv2d, **options) -> list[nn.Module]:
+    """Convolution, 2x max pooling, ReLU: pooling first is the same and cheaper."""
+    return [conv(channels, out, kernel, **options), nn.MaxPool2d(2), nn.ReLU()]
+
+
+def dense(width: int, units: int, drop: float = 0.0) -> list[nn.Module]:
+    """A linear layer, ReLU, and dropout if `drop` is not 0."""
+    return [nn.Linear(width, units), nn.ReLU(), *([nn.Dropout(drop)] if drop else [])]

@@ -1,0 +1,173 @@
+"""The networks of the course, by name, each with its source and parameter count.
+
+Two things make them fast on a CPU and change no result. Pooling stands before the ReLU:
+the two commute, and the ReLU then has a quarter of the work. And `build` keeps the
+weights channels-last, for which torch pools several times as fast.
+"""
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import nn
+
+from stn_course import geometry
+from stn_course.geometry import one_of
+from stn_course.models.classifiers import CLASSIFIERS, PAPER
+from stn_course.models.layers import Normalise, Size
+from stn_course.models.localisers import LOCALISERS
+from stn_course.models.sequence import SEQUENCE_MODELS
+from stn_course.models.transformers import ParallelTransformers, SpatialTransformer
+
+TRANSFORMS: dict[str, Callable[..., geometry.Parametrisation]] = {
+    "affine": geometry.Affine,
+    "translation": geometry.Translation,
+    "attention": geometry.Attention,
+    "similarity": geometry.Similarity,
+    "homography": geometry.Homography,
+    "corners": geometry.Corners,
+    "tps": geometry.ThinPlateSpline,
+}
+
+
+def _known(argument: str, name: str, known):
+    one_of(argument, name, known)
+    return known[name]
+
+
+def _check_shape(size: Size, channels: int) -> None:
+    geometry.check_size(size)
+    if not isinstance(channels, int) or channels < 1:
+        raise ValueError(f"channels={channels!r}; wanted at least 1")
+
+
+def transformer(
+    size: Size = (28, 28),
+    channels: int = 1,
+    localiser: str = "small",
+    transform: str = "affine",
+    bound: float | None = None,
+    glimpse: Size | None = None,
+    **options,
+) -> SpatialTransformer:
+    """A spatial transformer from the names of its localiser and its transform.
+
+    `bound` goes to the transform (default: its own), `glimpse` is the size of what is
+    read, and `options` (padding, pool, down, identity_start) go to `SpatialTransformer`.
+    """
+    _check_shape(size, channels)
+    kind = _known("transform", transform, TRANSFORMS)
+    head = kind() if bound is None else kind(bound=bound)
+    net = _known("localiser", localiser, LOCALISERS)(head.n, size, channels)
+    glimpse = None if glimpse is None else tuple(glimpse)  # JSON gives a list
+    return SpatialTransformer(net, head, glimpse, **options)
+
+
+def stn(
+    size: Size = (28, 28),
+    classes: int = 10,
+    channels: int = 1,
+    *,
+    classifier: str = "small",
+    transformers: int = 1,
+    parameters: int | None = None,
+    width: float | None = None,
+    **options,
+) -> nn.Sequential:
+    """A transformer before a classifier; `options` as in `transformer`.
+
+    `transformers` above 1 stand side by side (`ParallelTransformers`). `parameters` is
+    the size of the whole, for classifiers that fit themselves to one; `width` goes to those
+    that have it.
+    """
+    if transformers < 1:
+        raise ValueError(f"transformers={transformers}; wanted at least 1")
+    if not isinstance(classes, int) or classes < 1:
+        raise ValueError(f"classes={classes!r}; wanted at least 1")
+    made = [transformer(size, channels, **options) for _ in range(transformers)]
+    front = made[0] if transformers == 1 else ParallelTransformers(*made)
+    seen = made[0].output_size(tuple(size))
+    seen = tuple(n // 2 for n in seen) if made[0].pool else seen
+    fit = {} if parameters is None else {"parameters": parameters - count_parameters(front)}
+    fit |= {} if width is None else {"width": width}
+    net = _known("classifier", classifier, CLASSIFIERS)
+    return nn.Sequential(front, net(seen, classes, channels=channels * transformers, **fit))
+
+
+def stn_features(size: Size = (28, 28), classes: int = 10, channels: int = 1) -> nn.Sequential:
+    """The transformer on feature maps: after the first convolution of our small classifier.
+
+    For comparison with `stn-small`: it sees what the filters made of a turned digit and
+    can move that, no more (`SpatialTransformer` says why).
+    """
+    stem, norm, relu, *rest = CLASSIFIERS["small"](size, classes, channels)
+    maps = tuple((n + 1) // 2 for n in size)
+    moved = transformer(maps, stem.out_channels, localiser="small", padding="border")
+    return nn.Sequential(stem, norm, relu, moved, *rest)
+
+
+MODELS: dict[str, Callable[..., nn.Module]] = CLASSIFIERS | {
+    "stn": stn,
+    # XQ: its script's localiser and FC net; its notebook's localiser and the blog's CNN.
+    "stn-fc": partial(stn, localiser="xq-script", classifier="fc"),
+    "stn-cnn": partial(stn, localiser="xq-notebook", classifier="cnn-blog"),
+    # SE's seven runs: these four (the first trained twice, for 20 and for 30 epochs), and
+    # without the transformer "tutorial-cnn" and "tutorial-cnn-coord".
+    "tutorial": partial(stn, localiser="tutorial", classifier="tutorial-cnn"),
+    "tutorial-coord-cls": partial(stn, localiser="tutorial", classifier="tutorial-cnn-coord"),
+    "tutorial-coord-loc": partial(stn, localiser="tutorial-coord", classifier="tutorial-cnn"),
+    "tutorial-coord-both": partial(
+        stn, localiser="tutorial-coord", classifier="tutorial-cnn-coord"
+    ),
+    # HY's, whose classifier starts with narrow weights.
+    "tutorial-narrow": partial(stn, localiser="tutorial", classifier="tutorial-cnn-narrow"),
+    "hr": partial(stn, localiser="hr", classifier="hr-cnn", identity_start=False),
+    "hr-padded": partial(stn, localiser="hr", classifier="hr-cnn-padded", identity_start=False),
+    "paper-st-fcn": partial(stn, localiser="paper-fc", classifier="paper-fcn", parameters=PAPER),
+    "paper-st-cnn": partial(stn, localiser="paper-cnn", classifier="paper-cnn", parameters=PAPER),
+    # This course's: about 150 000 parameters whatever the canvas, for it reads 28x28 of it.
+    "stn-small": partial(stn, glimpse=(28, 28)),
+    "stn-features": stn_features,
+    # For rows of digits: SK's three and LJ's FFN-SPN (`design`), and ours.
+    **SEQUENCE_MODELS,
+}
+
+
+def build(name: str, normalise: tuple[float, float] | None = None, **options) -> nn.Module:
+    """The network called `name`; `options` go to its builder.
+
+    `normalise` (mean, deviation) puts `Normalise` before it: what lies outside the image is
+    then black as well only for a transformer that pads with the background.
+
+    Raises ValueError for an unknown name, TypeError for an option it does not have.
+    """
+    one_of("model", name, MODELS)
+    net = MODELS[name](**options)
+    if normalise is not None:
+        net = nn.Sequential(Normalise(*normalise), net)
+    return net.to(memory_format=torch.channels_last)
+
+
+def options_of(name: str) -> list[str]:
+    """The options that `build` takes for the network called `name`."""
+    builder = MODELS[name]
+    asked = [builder]
+    if isinstance(builder, type):
+        asked = [each for each in builder.__mro__ if "__init__" in vars(each)]
+        asked = asked[: asked.index(nn.Module)]
+    elif getattr(builder, "func", builder) is stn:
+        asked += [transformer, SpatialTransformer]
+    found = {key for each in asked for key in inspect.signature(each).parameters}
+    decided = {"size", "classes", "channels", "conv", "args", "options"}  # by data and name
+    return sorted((found | {"normalise"}) - decided)
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of trainable numbers in `model`."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def device() -> torch.device:
+    """`cuda` if there is one, else `cpu`: the only place that decides."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,122 @@
+"""The warp on the processor: tensors handed to the compiled warp.c."""
+
+import ctypes
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from stn_course.geometry import control_grid, tps_basis
+from stn_course.sampling.fused import compiler
+
+LARGEST = 2**31 - 1  # pixels of one padded plane: positions in it are 32-bit
+ENOUGH = 50_000  # pixels read for which it pays to wake one more thread
+WRITTEN = {"dtype": torch.float32, "device": "cpu"}  # whatever torch's defaults are by now
+
+
+class Warp(ctypes.Structure):
+    """The struct of the same name in warp.c."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("batch", "channels", "h", "w", "H", "W", "kind")),
+        *((name, ctypes.c_int64) for name in ("K", "uint8", "border", "align_corners", "threads")),
+        *((name, ctypes.c_void_p) for name in ("images", "transform", "basis", "fill", "grad")),
+        *((name, ctypes.c_void_p) for name in ("out", "grad_images", "grad_transform")),
+        *((name, ctypes.c_void_p) for name in ("grad_fill", "scratch")),
+    ]
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """The compiled library with its types declared. Raises compiler.BuildError."""
+    found = compiler.library()
+    found.scratch_floats.restype = ctypes.c_int64
+    for function in (found.scratch_floats, found.warp_forward, found.warp_backward):
+        function.argtypes = [ctypes.POINTER(Warp)]
+    found.warp_background.argtypes, found.warp_background.restype = [ctypes.POINTER(Warp)], None
+    return found
+
+
+def _pointer(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
+
+
+def _readable(images: Tensor) -> Tensor:
+    """Images as the library reads them: contiguous, uint8 or float32."""
+    return (images if images.dtype == torch.uint8 else images.float()).contiguous()
+
+
+def background(images: Tensor) -> Tensor:
+    """`sampling.background_of` in float32; uint8 k is k / 255.  # [B, C]"""
+    images, (batch, channels, h, w) = _readable(images), images.shape
+    out, scratch = torch.empty(batch, channels, **WRITTEN), torch.empty(h * w, **WRITTEN)
+    call = Warp(
+        batch=batch,
+        channels=channels,
+        h=h,
+        w=w,
+        uint8=images.dtype == torch.uint8,
+        images=images.data_ptr(),
+        out=out.data_ptr(),
+        scratch=scratch.data_ptr(),
+    )
+    library().warp_background(call)
+    return out
+
+
+def _run(name, images, transform, fill, size, padding, align_corners, **tensors) -> bool:
+    """One call of the library; False if it refused the transform."""
+    images, transform = _readable(images), transform.contiguous()
+    fill = None if fill is None else fill.contiguous()
+    batch, channels, h, w = images.shape
+    kind = transform.shape[1] if transform.shape[1:] in ((2, 3), (3, 3)) else 0
+    basis = None
+    if kind == 0:
+        where = (control_grid(transform), size, align_corners, torch.float32, images.device)
+        basis = tps_basis(*where)  # [K, H*W]
+    work = batch * channels * (h * w + size[0] * size[1])
+    threads = max(1, min(torch.get_num_threads(), batch, work // ENOUGH))
+    tensors = {"images": images, "transform": transform, "basis": basis, "fill": fill, **tensors}
+    call = Warp(
+        batch=batch,
+        channels=channels,
+        h=h,
+        w=w,
+        H=size[0],
+        W=size[1],
+        kind=kind,
+        K=0 if basis is None else len(basis),
+        uint8=images.dtype == torch.uint8,
+        border=padding == "border",
+        align_corners=align_corners,
+        threads=threads,
+        **{key: _pointer(tensor) for key, tensor in tensors.items()},
+    )
+    scratch = torch.empty(library().scratch_floats(call), **WRITTEN)
+    call.scratch = scratch.data_ptr()
+    return getattr(library(), name)(call) == 0
+
+
+def forward(images, transform, fill, size, padding, align_corners) -> Tensor | None:
+    """Images [B, C, h, w] read where the float32 transform says; fill [B, C] or None.
+
+    The result has the images' dtype, float32 for uint8. None: the transform was refused.
+    """
+    dtype = torch.float32 if images.dtype == torch.uint8 else images.dtype
+    out = torch.empty((*images.shape[:2], *size), **WRITTEN)
+    args = (images, transform, fill, size, padding, align_corners)
+    return out.to(dtype) if _run("warp_forward", *args, out=out) else None
+
+
+def backward(grad, images, transform, fill, padding, align_corners, needed):
+    """Gradients to images, transform and fill, each only where `needed`; None as in `forward`."""
+    grad, size = grad.float().contiguous(), tuple(grad.shape[2:])
+    images_needed, transform_needed, fill_needed = needed
+    grads = (
+        torch.empty(images.shape, **WRITTEN) if images_needed else None,
+        torch.empty(transform.shape, **WRITTEN) if transform_needed else None,
+        torch.empty(images.shape[:2], **WRITTEN) if fill_needed else None,
+    )
+    named = dict(zip(("grad_images", "grad_transform", "grad_fill"), grads, strict=True), grad=grad)
+    done = _run("warp_backward", images, transform, fill, size, padding, align_corners, **named)
+    return grads if done else None

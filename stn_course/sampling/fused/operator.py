@@ -1,0 +1,221 @@
+"""Saying things once."""
+
+import warnings
+
+import torch
+from torch import Tensor
+
+from stn_course.sampling import reference
+from stn_course.sampling.fused import cpu
+
+_SAID: set[str] = set()
+
+
+def say_once(reason: str) -> None:
+    """Warn that the fast warp was not taken and why; each reason once in a process."""
+    if reason in _SAID or torch.compiler.is_compiling():
+        return
+    _SAID.add(reason)
+    warnings.warn(f"the fast warp handed over to reference.warp: {reason}", stacklevel=3)
+
+
+def plain(images: Tensor) -> Tensor:
+    """Images as the sampler takes them: uint8 k becomes k / 255 in float32."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images
+
+
+def result_type(images: Tensor) -> torch.dtype:
+    return torch.float32 if images.dtype == torch.uint8 else images.dtype
+
+
+def _backend(tensor: Tensor):
+    """The module that does the work where a tensor is."""
+    if tensor.is_cuda:
+        from stn_course.sampling.fused import cuda
+
+        return cuda
+    return cpu
+
+
+# ---------------------------------------------------------------- what is done
+def _background(images: Tensor) -> Tensor:
+    return _backend(images).background(images)
+
+
+def _forward(images, transform, fill, height, width, padding, align_corners) -> Tensor:
+    size = (height, width)
+    out = _backend(images).forward(images, transform, fill, size, padding, align_corners)
+    if out is None:  # the sampler says why not, or does it: rounding decides at the very horizon
+        return _sampled(images, transform, fill, size, padding, align_corners)
+    return out
+
+
+def _backward(grad, images, transform, fill, padding, align_corners, *asked):
+    """Gradients to images, transform and fill, None for what is not asked for."""
+    backend = _backend(images)
+    grads = backend.backward(grad, images, transform, fill, padding, align_corners, asked)
+    if grads is None:
+        return _by_sampler(grad, (images, transform, fill), asked, padding, align_corners)
+    to_images, *others = grads
+    return to_images if to_images is None else to_images.to(images.dtype), *others
+
+
+def _sampled(images, transform, fill, size, padding: str, align_corners: bool) -> Tensor:
+    return reference.warp(plain(images), transform, size, padding, fill, align_corners)
+
+
+def _by_sampler(grad: Tensor, inputs, asked, padding: str, align_corners: bool) -> tuple:
+    """What `_backward` gives, by the sampler's own derivative; `grad` may be a batch of them."""
+    inputs = [
+        t.detach().requires_grad_() if needed else t
+        for t, needed in zip(inputs, asked, strict=True)
+    ]
+    with torch.enable_grad():
+        out = _sampled(*inputs, tuple(grad.shape[2:]), padding, align_corners)
+    sources = [t for t, needed in zip(inputs, asked, strict=True) if needed]
+    found = iter(torch.autograd.grad(out, sources, grad))
+    return tuple(next(found) if needed else None for needed in asked)
+
+
+# ---------------------------------------------------------------- as operators
+@torch.library.custom_op("stn_course::background", mutates_args=())
+def background_op(images: Tensor) -> Tensor:
+    """The (lower) median of each image's border, in float32.  # [B, C]"""
+    return _background(images)
+
+
+@background_op.register_fake
+def _(images):
+    return images.new_empty(images.shape[:2], dtype=torch.float32)
+
+
+@torch.library.custom_op("stn_course::warp", mutates_args=())
+def warp_op(
+    images: Tensor,
+    transform: Tensor,
+    fill: Tensor | None,
+    height: int,
+    width: int,
+    padding: str,
+    align_corners: bool,
+) -> Tensor:
+    """images [B, C, h, w] read where transform (float32) says; fill [B, C], float32."""
+    return _forward(images, transform, fill, height, width, padding, align_corners)
+
+
+@warp_op.register_fake
+def _(images, transform, fill, height, width, padding, align_corners):
+    return images.new_empty((*images.shape[:2], height, width), dtype=result_type(images))
+
+
+@torch.library.custom_op("stn_course::warp_backward", mutates_args=())
+def backward_op(
+    grad: Tensor,
+    images: Tensor,
+    transform: Tensor,
+    fill: Tensor | None,
+    padding: str,
+    align_corners: bool,
+    to_images: bool,
+    to_transform: bool,
+    to_fill: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients to images, transform and fill; what is not asked for comes back empty."""
+    asked = (to_images, to_transform, to_fill)
+    grads = _backward(grad, images, transform, fill, padding, align_corners, *asked)
+    types = (images.dtype, torch.float32, torch.float32)
+    return tuple(
+        images.new_empty(0, dtype=dtype) if g is None else g
+        for g, dtype in zip(grads, types, strict=True)
+    )
+
+
+@backward_op.register_fake
+def _(grad, images, transform, fill, padding, align_corners, to_images, to_transform, to_fill):
+    return (
+        images.new_empty(images.shape if to_images else 0),
+        transform.new_empty(transform.shape if to_transform else 0),
+        transform.new_empty(images.shape[:2] if to_fill else 0),
+    )
+
+
+# ---------------------------------------------------------------- derivatives
+def _keep(ctx, inputs, output) -> None:
+    images, transform, fill, _, _, ctx.padding, ctx.align_corners = inputs
+    ctx.save_for_backward(images, transform, fill)
+
+
+def _flow_back(ctx, grad: Tensor, function=backward_op):
+    asked = [bool(needed) for needed in ctx.needs_input_grad[:3]]
+    if torch._C._functorch.is_legacy_batchedtensor(grad):  # vectorised Jacobians
+        say_once("batched gradients")
+        grads = _by_sampler(grad, ctx.saved_tensors, asked, ctx.padding, ctx.align_corners)
+        return *grads, None, None, None, None
+    grads = function(grad, *ctx.saved_tensors, ctx.padding, ctx.align_corners, *asked)
+    wanted = (g if needed else None for g, needed in zip(grads, asked, strict=True))
+    return *wanted, None, None, None, None
+
+
+warp_op.register_autograd(_flow_back, setup_context=_keep)
+
+
+def _keep_again(ctx, inputs, output) -> None:
+    *tensors, ctx.padding, ctx.align_corners, _, _, _ = inputs
+    ctx.save_for_backward(*tensors)
+    ctx.asked = inputs[-3:]
+
+
+def _flow_back_twice(ctx, *changes: Tensor):
+    """Second derivatives, by the sampler: rare, so they have no code of their own."""
+    say_once("second derivatives")
+    with torch.enable_grad():
+        # A new leaf for each, so that nothing beyond this operator is differentiated.
+        inputs = [
+            t.detach().requires_grad_() if t is not None and t.is_floating_point() else t
+            for t in ctx.saved_tensors
+        ]
+        grad, images, transform, fill = inputs
+        size = tuple(grad.shape[2:])
+        out = _sampled(images, transform, fill, size, ctx.padding, ctx.align_corners)
+        chosen = [i for i in range(3) if ctx.asked[i]]
+        sources = [inputs[1 + i] for i in chosen]
+        first = torch.autograd.grad(out, sources, grad, create_graph=True)
+        leaves = [t for t in inputs if t is not None and t.requires_grad]
+        weights = [changes[i] for i in chosen]
+        second = iter(torch.autograd.grad(first, leaves, weights, allow_unused=True))
+    found = [next(second) if t is not None and t.requires_grad else None for t in inputs]
+    return *found, None, None, None, None, None
+
+
+backward_op.register_autograd(_flow_back_twice, setup_context=_keep_again)
+
+
+# ---------------------------------------------------------------- the short way
+class _Eager(torch.autograd.Function):
+    """warp_op without the dispatcher, and backward_op too unless it is differentiated itself."""
+
+    @staticmethod
+    def forward(ctx, *inputs):
+        _keep(ctx, inputs, None)
+        return _forward(*inputs)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return _flow_back(ctx, grad, backward_op if torch.is_grad_enabled() else _backward)
+
+
+def _watched(*tensors: Tensor) -> bool:
+    """Whether someone wants to see operators: a compiler, a tracer, a kind of tensor."""
+    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
+        return True
+    return any(type(t) not in (Tensor, torch.nn.Parameter) for t in tensors)
+
+
+def background(images: Tensor) -> Tensor:
+    return background_op(images) if _watched(images) else _background(images)
+
+
+def warp(images, transform, fill, height, width, padding, align_corners) -> Tensor:
+    """warp_op, by the shorter of the two ways."""
+    function = warp_op if _watched(images, transform) else _Eager.apply
+    return function(images, transform, fill, height, width, padding, align_corners)

@@ -1,0 +1,276 @@
+"""Warping an image in plain torch: a grid of places to read, then bilinear reading.
+
+This is the code that the course teaches and the reference that every faster version is compared
+with. Conventions are those of `geometry`. Grids are float32 or better, under autocast too;
+everything here is twice differentiable and works under `torch.func.vmap`.
+"""
+
+import math
+from numbers import Real
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stn_course.geometry import (
+    as_float,
+    check_size,
+    control_grid,
+    pixel_centres,
+    raise_where,
+    tps_basis,
+    values_can_be_checked,
+)
+
+PADDINGS = ("background", "zeros", "border")
+
+
+# ---------------------------------------------------------------- where to read
+def _centres(size, align_corners: bool, like: Tensor) -> tuple[Tensor, Tensor]:
+    """x and y of the output's pixel centres, ready to broadcast.  # [W], [H, 1]"""
+    height, width = check_size(size)
+    options = {"dtype": like.dtype, "device": like.device}
+    x = pixel_centres(width, align_corners, **options)
+    return x, pixel_centres(height, align_corners, **options)[:, None]
+
+
+def affine_grid(theta: Tensor, size: tuple[int, int], align_corners: bool = False) -> Tensor:
+    """Where each output pixel is read: theta @ (x, y, 1) at every centre.  # [B, H, W, 2]
+
+    theta: [B, 2, 3]; size: (H, W) of the output. The same as `F.affine_grid`, by broadcasting: no
+    base grid is stored and nothing goes through a matrix product that autocast could round.
+    """
+    theta = as_float(theta, "theta", ("B", 2, 3))
+    x, y = _centres(size, align_corners, theta)
+    a, b, c = theta[..., None, None].unbind(2)  # columns of theta  [B, 2, 1, 1]
+    return (a * x + (b * y + c)).movedim(1, 3)  # [B, 2, H, W] -> [B, H, W, 2]
+
+
+def homography_grid(theta: Tensor, size: tuple[int, int], align_corners: bool = False) -> Tensor:
+    """Where each output pixel is read: (u, v, w) = theta @ (x, y, 1), then (u/w, v/w).
+
+    theta: [B, 3, 3], any scale -> [B, H, W, 2]. Raises ValueError where w changes sign on the
+    grid: those pixels lie on or beyond the horizon and have no place in the input.
+    """
+    theta = as_float(theta, "theta", ("B", 3, 3))
+    x, y = _centres(size, align_corners, theta)
+    a, b, c = theta[..., None, None].unbind(2)  # columns of theta  [B, 3, 1, 1]
+    uv, w = (a * x + (b * y + c)).split([2, 1], 1)  # [B, 2, H, W], [B, 1, H, W]
+    corners = w.detach()[..., :: max(size[0] - 1, 1), :: max(size[1] - 1, 1)].flatten(1)
+    crossed = ~((corners > 0).all(1) | (corners < 0).all(1))  # w is linear: corners decide
+    raise_where(
+        crossed, "theta must keep w away from 0 on the grid, got a horizon across the output"
+    )
+    return (uv / w).movedim(1, 3)  # [B, H, W, 2]
+
+
+def tps_grid(offsets: Tensor, size: tuple[int, int], align_corners: bool = False) -> Tensor:
+    """Where each output pixel is read by a thin-plate spline.  # [B, H, W, 2]
+
+    offsets: [B, K, 2] for a square grid of K control points, or [B, rows, columns, 2]: control
+    point k of the output is read at its own place plus offset k, in normalised units.
+    """
+    ndim = getattr(offsets, "ndim", 3)
+    shape = ("B", "rows", "columns", 2) if ndim == 4 else ("B", "K", 2)
+    offsets = as_float(offsets, "offsets", shape)
+    x, y = _centres(size, align_corners, offsets)
+    shape, size = control_grid(offsets), check_size(size)
+    basis = tps_basis(shape, size, align_corners, offsets.dtype, offsets.device)  # [K, H*W]
+    with torch.autocast(offsets.device.type, enabled=False):
+        moved = offsets.flatten(1, -2).transpose(1, 2) @ basis  # [B, 2, H*W]
+    base = torch.stack([x.expand(size), y.expand(size)])  # [2, H, W]
+    return (base + moved.unflatten(2, size)).movedim(1, 3)  # [B, H, W, 2]
+
+
+# ---------------------------------------------------------------- what is read there
+def background_of(images: Tensor) -> Tensor:
+    """The (lower) median of each image's one-pixel border, channel by channel.  # [B, C]"""
+    check_images(images)
+    if min(images.shape[2:]) < 3:
+        border = images.flatten(2)
+    else:
+        rows, columns = images[:, :, [0, -1]], images[:, :, 1:-1, [0, -1]]
+        border = torch.cat([rows.flatten(2), columns.flatten(2)], 2)
+    # torch 2.13's median reads beyond an expanded (stride 0) tensor: give it one of its own.
+    return border.contiguous().median(2).values
+
+
+def check_images(images: Tensor, name: str = "images") -> None:
+    """TypeError or ValueError unless images is a float tensor [B, C, h, w]; name: in the text."""
+    if not isinstance(images, Tensor):
+        raise TypeError(f"{name} must be a tensor [B, C, h, w], got {type(images).__name__}")
+    if not images.is_floating_point():
+        raise TypeError(f"{name} must be floating point, got {images.dtype}: convert them first")
+    if images.ndim != 4 or 0 in images.shape[1:]:
+        raise ValueError(f"{name} must have shape [B, C, h, w], got {list(images.shape)}")
+
+
+def _fill_values(images: Tensor, fill) -> Tensor:
+    """`fill` as a tensor that broadcasts over images.  # [B, C, 1, 1]"""
+    if fill is None:
+        return background_of(images.detach())[:, :, None, None]
+    if isinstance(fill, Real) and math.isfinite(fill):
+        return images.new_full((1, 1, 1, 1), fill)
+    if not isinstance(fill, Tensor):
+        raise TypeError(f"fill must be a finite number or a tensor [B, C], got {fill!r}")
+    as_float(fill, "fill", tuple(images.shape[:2]))
+    return fill[:, :, None, None].to(images.dtype)
+
+
+def _pad(images: Tensor, padding: str, fill) -> Tensor:
+    """One row and column more on the left and top, two on the right and bottom."""
+    if padding == "border":
+        return F.pad(images, (1, 2, 1, 2), mode="replicate")
+    padded = F.pad(images, (1, 2, 1, 2))
+    if padding == "zeros":
+        return padded
+    height, width = images.shape[2:]
+    inside = F.pad(images.new_ones((height, width), dtype=torch.bool), (1, 2, 1, 2))
+    return torch.where(inside, padded, _fill_values(images, fill))
+
+
+def bilinear_sample(
+    images: Tensor,
+    grid: Tensor,
+    padding: str = "background",
+    fill=None,
+    align_corners: bool = False,
+    mode: str = "bilinear",
+) -> Tensor:
+    """Read images [B, C, h, w] at grid [B, H, W, 2] (x, y in [-1, 1]).  # [B, C, H, W]
+
+    padding: what lies outside: "background" (`fill`, a number or [B, C]; by default each image's
+    `background_of`, taken as a constant), "zeros", or "border" (the nearest pixel).
+    mode: "bilinear", or "nearest" (which has no gradient to the grid).
+    With "zeros" and "border" the same as `F.grid_sample`. The images' dtype is kept; coordinates
+    and weights are float32 or better. Raises TypeError or ValueError for bad types, shapes,
+    batches, devices, and NaN in the grid.
+    """
+    check_images(images)
+    if padding not in PADDINGS:
+        raise ValueError(f"padding must be one of {PADDINGS}, got {padding!r}")
+    if mode not in ("bilinear", "nearest"):
+        raise ValueError(f"mode must be 'bilinear' or 'nearest', got {mode!r}")
+    if fill is not None and padding != "background":
+        raise ValueError(f"fill is only used with padding='background', got padding={padding!r}")
+    grid = _check_grid(grid, images)
+    (height, width), dtype = images.shape[2:], torch.promote_types(images.dtype, grid.dtype)
+    padded = _pad(images, padding, fill).to(dtype).flatten(2)  # [B, C, (h+3)(w+3)]
+    # In the padded image everything further out than one pixel looks the same: clamp to it.
+    x, y = grid.flatten(1, 2).unbind(2)  # [B, H*W]
+    x = _to_padded(x, width, align_corners).clamp(0, width + 1)
+    y = _to_padded(y, height, align_corners).clamp(0, height + 1)
+    nearest = mode == "nearest"  # half-way: the even pixel of the image, where each counts one less
+    x0, y0 = ((c - 1).round() + 1 if nearest else c.floor() for c in (x.detach(), y.detach()))
+    # Whole numbers before they are multiplied: float32 counts pixels only up to 4096 x 4096.
+    index = (y0.long() * (width + 3) + x0.long())[:, None].expand(-1, images.shape[1], -1)
+
+    def read(row: int, column: int) -> Tensor:
+        """The pixel that lies so many rows and columns after (x0, y0)."""
+        return padded[:, :, row * (width + 3) + column :].gather(2, index)  # [B, C, H*W]
+
+    if nearest:
+        out = read(0, 0)
+    else:
+        right, down = (x - x0)[:, None].to(dtype), (y - y0)[:, None].to(dtype)
+        top = torch.lerp(read(0, 0), read(0, 1), right)
+        bottom = torch.lerp(read(1, 0), read(1, 1), right)
+        out = torch.lerp(top, bottom, down)
+    return out.unflatten(2, grid.shape[1:3]).to(images.dtype)
+
+
+def _to_padded(x: Tensor, n: int, align_corners: bool) -> Tensor:
+    """Normalised coordinate to pixel index along one axis of n pixels, after one of padding."""
+    return x * ((n - 1 if align_corners else n) / 2) + (n + 1) / 2
+
+
+def _check_grid(grid: Tensor, images: Tensor) -> Tensor:
+    if not isinstance(grid, Tensor) or not grid.is_floating_point():
+        got = getattr(grid, "dtype", type(grid).__name__)
+        raise TypeError(f"grid must be a floating-point tensor, got {got}")
+    if grid.ndim != 4 or grid.shape[3] != 2 or 0 in grid.shape[1:]:
+        raise ValueError(f"grid must have shape [B, H, W, 2], got {list(grid.shape)}")
+    if grid.shape[0] != images.shape[0]:
+        raise ValueError(
+            f"images and grid must have one batch size, got {images.shape[0]} and {grid.shape[0]}"
+        )
+    if grid.device != images.device:
+        raise ValueError(f"images and grid must share a device, got {images.device}, {grid.device}")
+    # One sum is NaN if any coordinate is; only then is it worth looking closer.
+    if values_can_be_checked(grid) and grid.detach().sum().isnan():
+        raise_where(grid.detach().isnan(), "grid must not contain NaN")
+    return grid.to(torch.promote_types(grid.dtype, torch.float32))
+
+
+def warp(
+    images: Tensor,
+    transform: Tensor,
+    size: tuple[int, int] | None = None,
+    padding: str = "background",
+    fill=None,
+    align_corners: bool = False,
+    mode: str = "bilinear",
+) -> Tensor:
+    """Move images [B, C, h, w] by a transform, into an output of size (H, W).  # [B, C, H, W]
+
+    transform: affine [B, 2, 3], homography [B, 3, 3], or thin-plate spline offsets [B, K, 2] or
+    [B, rows, columns, 2]. size: by default the images' own. The rest as in `bilinear_sample`.
+    """
+    check_images(images)
+    size = tuple(images.shape[2:]) if size is None else size
+    if not isinstance(transform, Tensor):
+        raise TypeError(f"transform must be a tensor, got {type(transform).__name__}")
+    if transform.ndim > 2 and len(transform) != len(images):
+        raise ValueError(
+            f"images and transform must have one batch size, got {len(images)} and {len(transform)}"
+        )
+    if transform.shape[1:] == (2, 3):
+        grid = affine_grid(transform, size, align_corners)
+    elif transform.shape[1:] == (3, 3):
+        grid = homography_grid(transform, size, align_corners)
+    elif transform.ndim in (3, 4) and transform.shape[-1] == 2:
+        grid = tps_grid(transform, size, align_corners)
+    else:
+        raise ValueError(
+            "transform must have shape [B, 2, 3], [B, 3, 3], [B, K, 2] or [B, rows, columns, 2], "
+            f"got {list(transform.shape)}"
+        )
+    return bilinear_sample(images, grid, padding, fill, align_corners, mode)
+
+
+def bilinear_sample_loops(images, grid, padding="background", fill=None, align_corners=False):
+    """`bilinear_sample` in NumPy loops, four neighbours in the open: slow, for reading."""
+    images, grid = np.asarray(images, np.float64), np.asarray(grid, np.float64)
+    (batch, channels, h, w), (H, W) = images.shape, grid.shape[1:3]
+    if fill is None:
+        fill = background_of(torch.from_numpy(images)).numpy()
+    fill = np.broadcast_to(0.0 if padding == "zeros" else fill, (batch, channels))
+    out = np.zeros((batch, channels, H, W))
+    for b, i, j in np.ndindex(batch, H, W):
+        x, y = grid[b, i, j]
+        x = (x + 1) / 2 * (w - 1) if align_corners else ((x + 1) * w - 1) / 2
+        y = (y + 1) / 2 * (h - 1) if align_corners else ((y + 1) * h - 1) / 2
+        if padding == "border":
+            x, y = min(max(x, 0), w - 1), min(max(y, 0), h - 1)
+        for row in (math.floor(y), math.floor(y) + 1):
+            for column in (math.floor(x), math.floor(x) + 1):
+                weight = (1 - abs(x - column)) * (1 - abs(y - row))
+                inside = 0 <= row < h and 0 <= column < w
+                out[b, :, i, j] += weight * (images[b, :, row, column] if inside else fill[b])
+    return out
+
+
+def outline(theta: Tensor) -> Tensor:
+    """The output's edge where `theta` puts it in the input: 4 points, 32 for a spline.
+
+    theta as in `reference.warp` -> [B, K, 2] in [-1, 1], clockwise from the top left.
+    """
+    side, grid = 2, affine_grid
+    if theta.shape[1:] == (3, 3):
+        grid = homography_grid
+    elif theta.shape[1:] != (2, 3):
+        side, grid = 9, tps_grid
+    g = grid(theta, (side, side), align_corners=True)  # [B, side, side, 2]
+    edges = g[:, 0, :-1], g[:, :-1, -1], g[:, -1].flip(1)[:, :-1], g[:, :, 0].flip(1)[:, :-1]
+    return torch.cat(edges, 1)
