@@ -8,7 +8,7 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
-from stn_course.doctor import BROWSERS
+from stn_course.cli.doctor import BROWSERS
 
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -92,7 +92,7 @@ const pixels = () => {
 
 
 def widget_page(path: Path, widget, module: str, style: str) -> Path:
-    """Write a page with ``widget`` and no kernel; its script comes from a blob, not from a file."""
+    """Write a page with `widget` and no kernel; its script comes from a blob, not from a file."""
     state = {k: v for k, v in widget.get_state().items() if k[0] != "_" and k != "layout"}
     quoted = json.dumps(module).replace("</", "<\\/")
     page = WIDGET_PAGE.replace("CSS", style).replace("STATE", json.dumps(state))

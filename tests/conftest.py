@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import ROOT
+
 
 def pytest_runtest_setup(item):
     if item.get_closest_marker("full_data") is None:
@@ -55,7 +57,8 @@ def pytest_terminal_summary(terminalreporter):
 def small_source(tmp_path_factory) -> Path:
     """A folder with one small notebook that holds everything a page may hold."""
     import nbformat
-    from small_book import small_notebook
+
+    from tests.project.small_book import small_notebook
 
     folder = tmp_path_factory.mktemp("notebooks")
     nbformat.write(small_notebook(), folder / "01_small.ipynb")
@@ -65,7 +68,7 @@ def small_source(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def small_book(small_source, tmp_path_factory) -> Path:
     """The book of that notebook."""
-    from small_book import build
+    from tests.project.small_book import build
 
     folder = tmp_path_factory.mktemp("small")
     done = build(folder, "--notebooks", str(small_source), "--course", str(folder / "none.json"))
@@ -75,8 +78,10 @@ def small_book(small_source, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def book(tmp_path_factory) -> Path:
-    """The course's own book."""
-    from small_book import build
+    """The course's own book: `make test` has just built it and says where."""
+    if built := os.environ.get("STN_COURSE_TEST_BOOK"):
+        return ROOT / built
+    from tests.project.small_book import build
 
     folder = tmp_path_factory.mktemp("book")
     done = build(folder)
@@ -87,7 +92,7 @@ def book(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def browser():
     """Chromium without a network. Not for the whole session: its event loop would outlive it."""
-    import chromium
+    from tests import chromium
 
     path = chromium.executable()
     if path is None:
@@ -104,7 +109,7 @@ def browser():
 @pytest.fixture
 def visit(browser):
     """Open an address; afterwards the page must not have complained, failed or gone elsewhere."""
-    from chromium import watch
+    from tests.chromium import watch
 
     contexts, wrong = [], []
 

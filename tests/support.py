@@ -11,8 +11,8 @@ NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 
 
 def rejection(key: str, answer) -> str:
-    """What `exercises.check` says of a wrong ``answer``; AssertionError if it takes it."""
-    from stn_course.exercises import WrongAnswer, check
+    """What `checking.check` says of a wrong `answer`; AssertionError if it takes it."""
+    from stn_course.lessons.checking import WrongAnswer, check
 
     try:
         check(key, answer)
@@ -22,7 +22,7 @@ def rejection(key: str, answer) -> str:
 
 
 def offline(cache: Path) -> dict[str, str]:
-    """An environment without network or data files, its cache in ``cache``: the sample."""
+    """An environment without network or data files, its cache in `cache`: the sample."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("STN_COURSE_")}
     return {**kept, "STN_COURSE_OFFLINE": "1", "STN_COURSE_CACHE": str(cache)}
 

@@ -1,0 +1,75 @@
+"""The book in a real browser: at desk and phone width, by day and by night."""
+
+import pytest
+
+from tests.chromium import served
+from tests.support import ROOT
+
+
+@pytest.fixture(scope="module", params=["http", "file"])
+def address(request, small_book):
+    with served(small_book, request.param) as found:
+        yield found
+
+
+PAGES = "index install package many_runs api scoreboard defects status glossary".split()
+
+
+def overflow(page) -> int:
+    return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+
+
+def looks(page, schemes=("light", "dark")):
+    """The page at desk and phone width, by day and by night; yields what it is at."""
+    for width in (1200, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        for scheme in schemes:
+            page.emulate_media(color_scheme=scheme)
+            page.wait_for_selector(f"html[data-theme={scheme}]")
+            yield width, scheme
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", PAGES)
+def test_pages_fit(visit, address, name):
+    page = visit(f"{address}/{name}.html")
+    for look in looks(page):
+        assert page.locator("article h1").is_visible(), look
+        assert overflow(page) <= 0, look
+
+
+@pytest.mark.browser
+def test_notebook_page_lives(visit, address):
+    page = visit(f"{address}/notebooks/01_small.html")
+    page.wait_for_selector("mjx-container svg")
+    assert page.locator("mjx-merror").count() == 0
+    buttons = page.locator(".anywidget-static button")
+    buttons.nth(1).wait_for()
+    buttons.first.focus()
+    page.keyboard.press("Enter")
+    assert buttons.all_inner_texts() == ["pressed 5", "pressed 5"]
+    for look in looks(page):
+        assert overflow(page) <= 0, look
+
+
+@pytest.mark.browser
+def test_course_notebooks_in_the_browser(visit, book):
+    pages = sorted((book / "notebooks").glob("[0-9][0-9]_*.html"))
+    assert len(pages) == len(list((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")))
+    for path in pages:
+        page = visit(path.as_uri())
+        if page.locator(".math").count():
+            page.wait_for_selector("mjx-container svg")
+        assert page.locator("mjx-merror, mjx-container [fill=red]").count() == 0
+        assert page.locator(".widget-note", has_text="did not start").count() == 0
+        for look in looks(page, ["light"]):  # what a cell may hold is looked at by night above
+            assert overflow(page) <= 0, (path.name, look)
+
+
+@pytest.mark.browser
+def test_api_pages_fit(visit, book):
+    source = book / "_modules" / "stn_course" / "sampling" / "reference.html"
+    for path in [*sorted((book / "api").glob("*.html")), source]:
+        page = visit(path.as_uri())
+        for look in looks(page):
+            assert overflow(page) <= 0, (path.name, look)

@@ -1,0 +1,358 @@
+"""Run records: round trip, statistics, clear errors, and those committed."""
+
+import dataclasses
+import functools
+import json
+import math
+import re
+import resource
+import subprocess
+
+import pytest
+from scipy import stats
+
+from stn_course.experiments import catalogue, published, records, runner, scoreboard, statistics
+from stn_course.experiments.catalogue import EXPERIMENTS
+from stn_course.training import record
+from stn_course.training.config import Config
+from stn_course.training.record import (
+    RunRecord,
+    current_commit,
+    dumps,
+    history_csv,
+    loads,
+    numbers_of,
+    write_atomically,
+)
+
+
+def make(experiment="toy", seed=0, correct=90):
+    return RunRecord(
+        experiment=experiment,
+        seed=seed,
+        config={"model": "fc"},
+        digits="made up for a test",
+        parameters=5,
+        curves={"train_loss": [1.5, 0.25], "valid_accuracy": [50.0, 90.0]},
+        results={"test/clean": {"correct": correct, "total": 100, "loss": 0.1}},
+        hashes={"first_batch": "a", "weights": "b"},
+    )
+
+
+def test_round_trip_and_order(tmp_path):
+    for seed in (2, 0, 1):
+        records.save(make(seed=seed), tmp_path)
+    assert [r.seed for r in records.load("toy", tmp_path)] == [0, 1, 2]
+    assert records.load("toy", tmp_path)[0] == make(seed=0)
+    assert records.load("absent", tmp_path) == []
+    assert not list(tmp_path.glob("**/*.partial"))
+
+
+def test_statistics_against_scipy(tmp_path):
+    for seed, correct in enumerate((90, 92, 97)):
+        records.save(make(seed=seed, correct=correct), tmp_path)
+    mean, sd, n = statistics.accuracy("toy", "test/clean", tmp_path)
+    assert (mean, n) == (93.0, 3)
+    assert sd == pytest.approx(stats.tstd([90, 92, 97]))
+    assert math.isnan(statistics.mean_sd([1.0])[1])
+    difference, half = statistics.paired_difference([1.0, 2, 3, 4], [1.5, 2.5, 4, 4])
+    low, high = stats.ttest_rel([1.5, 2.5, 4, 4], [1.0, 2, 3, 4]).confidence_interval()
+    assert (difference - half, difference + half) == pytest.approx((low, high))
+
+
+def test_an_unpaired_difference_is_welchs():
+    a, b = [97.1, 96.4, 97.9, 97.0], [97.5, 97.9]
+    mean, half = statistics.difference(a, b)
+    # Welch 1947: the squared standard errors add up, and so do their degrees of freedom.
+    parts = [(statistics.mean_sd(v)[1] ** 2 / len(v), len(v) - 1) for v in (a, b)]
+    se2 = sum(p for p, _ in parts)
+    df = se2**2 / sum(p**2 / d for p, d in parts)
+    assert mean == pytest.approx(97.7 - 97.1)
+    assert half == pytest.approx(stats.t.ppf(0.975, df) * math.sqrt(se2))
+
+
+def test_clear_errors(tmp_path):
+    with pytest.raises(ValueError, match="no.json is not a record: missing"):
+        loads('{"seed": 1}', "no.json")
+    with pytest.raises(ValueError, match="text is not a record: Expecting"):
+        loads("{")
+    with pytest.raises(KeyError, match="test/hard"):
+        make().accuracy("test/hard")
+    with pytest.raises(LookupError, match="stn-course run"):
+        statistics.accuracy("absent", "test/clean", tmp_path)
+    with pytest.raises(ValueError, match="wanted pairs"):
+        statistics.paired_difference([1.0], [2.0])
+    for a, b, name in (([1.0], [1.0, 2.0], "a"), ([1.0, 2.0], [3.0, 3.0], "b")):
+        with pytest.raises(ValueError, match=rf"{name}=.*at least two values that differ"):
+            statistics.difference(a, b)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "x"
+    write_atomically(path, b"old")
+    monkeypatch.setattr(record.os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_is_replaced_and_never_written_into(tmp_path):
+    """Who reads the old one meanwhile reads all of it, and a kill leaves one of the two."""
+    path = tmp_path / "x"
+    records.write_atomically(path, b"old")
+    with open(path, "rb") as reader:
+        records.write_atomically(path, b"new and longer")
+        assert reader.read() == b"old"
+    assert path.read_bytes() == b"new and longer"
+
+
+def test_curves_of_lists_are_kept_and_stay_out_of_the_table():
+    plain, record = make(), make()
+    record.curves["boxes"] = [[[0, 0, 9.5, 9]], [[1, 0, 9, 9]]]
+    record.curves["empty"] = []
+    assert numbers_of(record.curves) == plain.curves
+    assert history_csv(record) == history_csv(plain)
+    assert loads(dumps(record)) == record
+
+
+def test_history_csv():
+    assert history_csv(make()).splitlines() == [
+        "epoch,train_loss,valid_accuracy",
+        "1,1.5,50",
+        "2,0.25,90",
+    ]
+
+
+def test_jsonl_of_runs(tmp_path):
+    path = tmp_path / "runs.jsonl"
+    assert records.runs_in(path) == set()
+    lines = [json.dumps(json.loads(dumps(make(seed=s)))) for s in (0, 3)]
+    path.write_text("\n".join(lines) + "\n")
+    assert records.runs_in(path) == {("toy", 0), ("toy", 3)}
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path):
+    path = tmp_path / "runs.jsonl"
+    records.append(path, make(seed=0))
+    size = path.stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:  # the system takes ten bytes more and refuses the rest, as a full disk does
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, before[1]))
+        with pytest.raises(OSError):
+            records.append(path, make(seed=1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.stat().st_size == size
+    records.append(path, make(seed=2))
+    assert records.runs_in(path) == {("toy", 0), ("toy", 2)}
+
+
+# ---------------------------------------------------------------- from another machine
+def written(path, *made):
+    lines = [json.dumps(json.loads(dumps(r))) + "\n" for r in made]
+    path.write_text("".join(lines))
+    return path
+
+
+def one(**changes):
+    good = {"commit": "abc", "digits": "full MNIST (70 000 digits)"}
+    return dataclasses.replace(make(), **(good | changes))
+
+
+def test_import_files_each_record_once(tmp_path):
+    path = written(tmp_path / "made.jsonl", one(seed=0), one(seed=1))
+    folder = tmp_path / "records"
+    assert records.file_records(path, folder) == {"filed": 2, "same": 0, "replaced": 0}
+    assert records.file_records(path, folder) == {"filed": 0, "same": 2, "replaced": 0}
+    assert [r.seed for r in records.load(one().experiment, folder)] == [0, 1]
+
+
+def test_import_takes_the_record_of_a_run_folder(tmp_path):
+    path, folder = tmp_path / "record.json", tmp_path / "records"
+    path.write_text(dumps(one(seed=2)))
+    assert records.runs_in(path) == {("toy", 2)}
+    assert records.file_records(path, folder)["filed"] == 1
+    assert records.load(one().experiment, folder) == [one(seed=2)]
+
+
+def test_import_replaces_only_when_asked(tmp_path):
+    folder = tmp_path / "records"
+    records.save(one(), folder)
+    path = written(tmp_path / "made.jsonl", one(seed=1), one(seconds=77.0))
+    with pytest.raises(ValueError, match="line 2: .*0.json holds another record"):
+        records.file_records(path, folder)
+    assert len(records.load(one().experiment, folder)) == 1, "nothing is written on an error"
+    assert records.file_records(path, folder, again=True)["replaced"] == 1
+    assert records.load(one().experiment, folder)[0].seconds == 77.0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"digits": "offline sample"}, "full MNIST"), ({"commit": "abc-dirty"}, "abc-dirty")],
+)
+def test_import_refuses_what_cannot_be_committed(tmp_path, change, message):
+    path = written(tmp_path / "made.jsonl", one(**change))
+    with pytest.raises(ValueError, match=f"line 1: .*{message}"):
+        records.file_records(path, tmp_path / "records")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": "x/../../evil"}, "seed='x/../../evil'; wanted int"),
+        ({"seed": -1}, "seed=-1"),
+        ({"experiment": "../toy"}, "experiment='../toy'"),
+        ({"experiment": ["toy"]}, r"experiment=\['toy'\]; wanted str"),
+        ({"commit": None}, "commit=None; wanted str"),
+        ({"digits": 5}, "digits=5; wanted str"),
+        ({"seconds": "5"}, "seconds='5'; wanted a number"),
+        ({"parameters": True}, "parameters=True; wanted int"),
+        ({"results": {"test/clean": {"correct": 3}}}, r"results\['test/clean'\]"),
+    ],
+)
+def test_import_refuses_what_is_no_record(tmp_path, change, message):
+    path = written(tmp_path / "made.jsonl", one(), one(**change))
+    with pytest.raises(ValueError, match=f"line 2: .*{message}"):
+        records.file_records(path, tmp_path / "records")
+    assert not (tmp_path / "records").exists()
+
+
+def test_import_refuses_two_of_one_seed_unless_they_are_the_same(tmp_path):
+    same = written(tmp_path / "same.jsonl", one(), one())
+    assert records.file_records(same, tmp_path / "same")["filed"] == 1
+    twice = written(tmp_path / "made.jsonl", one(), one(), one(seconds=77.0))
+    with pytest.raises(ValueError, match="line 3: 0 of toy again, and different; --again"):
+        records.file_records(twice, tmp_path / "records")
+    assert not (tmp_path / "records").exists()
+    # `run --again --out` appends: the last line is the one that was asked for again.
+    count = records.file_records(twice, tmp_path / "records", again=True)
+    assert count == {"filed": 1, "same": 0, "replaced": 0}
+    assert records.load("toy", tmp_path / "records") == [one(seconds=77.0)]
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match="binary is not text"):
+        records.file_records(tmp_path / "binary")
+
+
+def test_what_is_done_in_a_file_is_checked(tmp_path):
+    path = written(tmp_path / "made.jsonl", one(), one(seed=1, digits="offline sample"))
+    assert records.runs_in(path) == {("toy", 0), ("toy", 1)}
+    with pytest.raises(ValueError, match="line 2: made from the offline sample; wanted the full"):
+        records.runs_in(path, records.check_full)
+    with pytest.raises(ValueError, match="line 1: experiment 'toy' is unknown"):
+        records.runs_in(path, runner.check_record)
+
+
+def test_a_record_is_of_its_experiment(tmp_path):
+    (good, *_) = records.load("hy-stn")
+    runner.check_record(good)
+    for change, message in [
+        ({"experiment": "no-such"}, "experiment 'no-such' is unknown"),
+        ({"config": good.config | {"lr": 7.0}}, r"config\['lr'\] is 7.0; wanted 0.001"),
+        ({"results": {}}, r"wanted \['test/clean'\]"),
+    ]:
+        bad = dataclasses.replace(good, **change)
+        path = written(tmp_path / "made.jsonl", bad)
+        with pytest.raises(ValueError, match=f"line 1: .*{message}"):
+            records.file_records(path, tmp_path / "records", check=runner.check_record)
+
+
+def test_numbers_that_cannot_be_are_refused(tmp_path):
+    text = dumps(make())
+    for old, new, message in [
+        ("1.5", "NaN", "NaN is no number"),
+        ('"correct": 90', '"correct": 101', "101 correct of 100"),
+        ('"correct": 90', '"correct": -1', "-1 correct of 100"),
+        ('"total": 100', '"total": 0', "90 correct of 0"),
+        ('"correct": 90', '"correct": 5.5', "wanted whole numbers"),
+        ('"correct": 90', '"correct": true', "wanted whole numbers"),
+        ('"correct": 90', '"correct": "9"', "wanted whole numbers"),
+    ]:
+        assert old in text
+        with pytest.raises(ValueError, match=f"here.*{message}"):
+            loads(text.replace(old, new), "here")
+    nothing = text.replace('"total": 100', '"total": 0').replace("90,", "0,", 1)
+    with pytest.raises(ValueError, match="0 correct of 0; wanted some"):
+        loads(nothing)
+    curve = json.loads(text) | {"curves": {"train_loss": 3}}
+    with pytest.raises(ValueError, match="here: curves.'train_loss'. is 3; wanted a list"):
+        loads(json.dumps(curve), "here")
+
+
+def test_the_commit_is_that_of_the_code_in_memory(tmp_path, monkeypatch):
+    def git(*words):
+        named = ["-c", "user.name=a", "-c", "user.email=a@b.example"]
+        subprocess.run(["git", "-C", tmp_path, *named, *words], check=True, capture_output=True)
+
+    def commit(message):
+        git("add", "stn_course")
+        git("commit", "-qm", message)
+
+    package = tmp_path / "stn_course"
+    package.mkdir()
+    monkeypatch.setattr(record, "PACKAGE", package)
+    fresh = current_commit.__wrapped__
+    monkeypatch.delenv("STN_COURSE_COMMIT", raising=False)
+    assert fresh() == "unknown"  # no repository
+    monkeypatch.setenv("STN_COURSE_COMMIT", 40 * "a")
+    assert fresh() == 40 * "a"  # a copy of the files, and somebody who knows of what
+    monkeypatch.setenv("STN_COURSE_COMMIT", "main")
+    with pytest.raises(ValueError, match="STN_COURSE_COMMIT='main'; wanted 40 hexadecimal"):
+        fresh()
+    monkeypatch.delenv("STN_COURSE_COMMIT")
+    git("init", "-q")
+    (tmp_path / "theirs").write_text("")
+    git("add", "theirs")
+    git("commit", "-qm", "not ours")
+    (package / "training").mkdir()
+    (package / "training" / "record.py").write_text("")
+    assert fresh() == "unknown"  # in a repository of other things, as an ignored .venv is
+    commit("ours")
+    first = fresh()
+    assert re.fullmatch("[0-9a-f]{40}", first)
+    kept = functools.cache(fresh)  # as `current_commit` is
+    assert kept() == first
+    (package / "records.py").write_text("# changed")
+    assert fresh() == first + "-dirty"
+    commit("later")
+    assert fresh() not in (first, first + "-dirty") and kept() == first
+    assert hasattr(current_commit, "cache_info")
+
+
+# ---------------------------------------------------------------- the committed ones
+COMMITTED = sorted(records.records_dir().glob("*/*.json"))
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_committed_record_belongs_and_was_made_by_its_configuration(path):
+    record = loads(path.read_text(), path.name)
+    assert (record.experiment, str(record.seed)) == (path.parent.name, path.stem)
+    runner.check_record(record)
+    if isinstance(catalogue.find(record.experiment).config, Config):
+        assert "framework" in record.config or isinstance(record.config["bf16"], bool)
+    assert "full MNIST" in record.digits or record.digits.startswith("none:")
+    assert "dirty" not in record.commit and record.commit != "unknown"
+    assert all(0 <= r["correct"] <= r["total"] for r in record.results.values())
+
+
+def test_every_scoreboard_row_has_its_record_or_says_not_yet_run():
+    for row, shown in zip(published.ROWS, scoreboard.rows(), strict=True):
+        if row.experiment is None:
+            assert (shown["ours"], shown["n"]) == (statistics.NOT_YET, 0)
+            continue
+        assert row.experiment in EXPERIMENTS
+        runs = records.load(row.experiment)
+        if not runs:
+            assert shown["ours"] == statistics.NOT_YET
+        else:
+            mean = sum(r.accuracy(row.which) for r in runs) / len(runs)
+            mean = 100 - mean if row.published.endswith("error") else mean
+            assert shown["ours"].startswith(f"{mean:.2f}") and shown["n"] == len(runs)
+
+
+def test_scoreboard_of_an_empty_folder_is_all_not_yet_run(tmp_path):
+    assert {r["ours"] for r in scoreboard.rows(folder=tmp_path)} == {statistics.NOT_YET}
+
+
+def test_scoreboard_shows_errors_where_errors_were_published():
+    assert statistics.mean_sd_text([1.0, 2.0], " % error") == "1.50 ± 0.71 % error"
+    assert statistics.mean_sd_text([98.5]) == "98.50 % (one seed)"

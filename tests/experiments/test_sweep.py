@@ -1,0 +1,305 @@
+"""Many runs at once, here and on a cluster: every record once, and the same as one by one."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+
+from stn_course.cli import main
+from stn_course.experiments import catalogue, records, sweep
+from stn_course.experiments.experiment import Experiment
+from stn_course.training.config import Config
+from stn_course.training.loop import fit
+from stn_course.training.record import dumps
+from tests.support import ROOT
+
+TINY = Config(model="fc", limit=200, epochs=1, precision="float32")
+WIDER = replace(TINY, options={"width": 200})
+
+
+def broken(model, device):
+    raise RuntimeError("probe broke")
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    """Small experiments under names of their own, which only this process knows."""
+    found = {
+        "tiny": Experiment(TINY, "a test", seeds=2, minutes=1),
+        "wider": Experiment(WIDER, "a test", seeds=2, minutes=3),
+    }
+    for name, experiment in found.items():
+        monkeypatch.setitem(catalogue.EXPERIMENTS, name, experiment)
+
+
+def made(runs, **options):
+    """The records of a sweep in the order in which they came, and the names that failed."""
+    found = []
+    failed = sweep.run_all(runs, found.append, progress=False, allow_sample=True, **options)
+    return found, failed
+
+
+def repeatable(found):
+    return {(r.experiment, r.seed): r.repeatable() for r in found}
+
+
+RUNS = [("tiny", 0), ("tiny", 1), ("wider", 0), ("wider", 1)]
+
+
+@pytest.fixture(scope="module")
+def serial():
+    """What the runs give one after the other on one thread, by experiment and seed."""
+    import torch
+
+    threads = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(catalogue.EXPERIMENTS, "tiny", Experiment(TINY, "a test"))
+        patch.setitem(catalogue.EXPERIMENTS, "wider", Experiment(WIDER, "a test"))
+        more = [("tiny", seed) for seed in range(2, 8)]
+        found, failed = made(RUNS + more, threads=1)
+    assert failed == [] and torch.get_num_threads() == threads
+    assert {r.threads for r in found} == {1}
+    return repeatable(found)
+
+
+def test_processes_make_the_same_records(serial, capsys):
+    found, failed = made(RUNS, jobs=2)
+    assert failed == [] and len(found) == len(RUNS)
+    assert repeatable(found) == {run: serial[run] for run in RUNS}
+    assert {r.threads for r in found} == {1}
+    assert "4/4 " in capsys.readouterr().out
+
+
+def test_a_failing_run_in_a_process_is_told_and_stops_nothing(monkeypatch, capsys):
+    import cloudpickle
+
+    this = sys.modules[__name__]
+    cloudpickle.register_pickle_by_value(this)  # processes cannot import a test
+    monkeypatch.setitem(catalogue.EXPERIMENTS, "bad", Experiment(TINY, "a test", probe=this.broken))
+    try:
+        found, failed = made([("bad", 0), ("tiny", 0)], jobs=2)
+    finally:
+        cloudpickle.unregister_pickle_by_value(this)
+    assert failed == ["bad/0"] and [r.experiment for r in found] == ["tiny"]
+    assert "probe broke" in capsys.readouterr().err
+
+
+def nan(model, device):
+    return {"nothing": float("nan")}
+
+
+def test_a_record_that_cannot_be_written_is_told_and_stops_nothing(monkeypatch, tmp_path, capsys):
+    odd = Experiment(TINY, "a test", probe=nan)
+    monkeypatch.setitem(catalogue.EXPERIMENTS, "odd", odd)
+    failed = sweep.run_all(
+        [("odd", 0), ("tiny", 0)],
+        lambda record: records.save(record, tmp_path),
+        progress=False,
+        allow_sample=True,
+    )
+    assert failed == ["odd/0"] and [p.name for p in tmp_path.iterdir()] == ["tiny"]
+    assert "odd/0" in (err := capsys.readouterr().err) and "Out of range float" in err
+
+
+def test_a_full_disk_is_told_and_stops_nothing(monkeypatch, capsys):
+    monkeypatch.setitem(catalogue.EXPERIMENTS, "odd", Experiment(TINY, "a test"))
+    kept = []
+
+    def save(record):
+        if record.experiment == "odd":
+            raise OSError(28, "No space left on device")
+        kept.append(record.experiment)
+
+    runs = [("odd", 0), ("tiny", 0)]
+    assert sweep.run_all(runs, save, progress=False, allow_sample=True) == ["odd/0"]
+    assert kept == ["tiny"] and "No space left" in capsys.readouterr().err
+
+
+def killed_once(flag):
+    """An experiment's own run: the first process that makes it is killed, as for memory."""
+
+    def run(name, seed):
+        if not flag.exists():
+            flag.write_text("")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return fit(TINY, seed, name=name)[1]
+
+    return run
+
+
+def always_killed(name, seed):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def with_killer(monkeypatch, run):
+    import cloudpickle
+
+    killer = Experiment({}, "a test", run=run, minutes=9)
+    monkeypatch.setitem(catalogue.EXPERIMENTS, "killer", killer)
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    try:
+        return made([("killer", 0), ("tiny", 0), ("tiny", 1)], jobs=2)
+    finally:
+        cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+
+def test_a_killed_process_costs_no_run(monkeypatch, tmp_path):
+    found, failed = with_killer(monkeypatch, killed_once(tmp_path / "killed"))
+    assert failed == [] and (tmp_path / "killed").exists()
+    runs = sorted((r.experiment, r.seed) for r in found)
+    assert runs == [("killer", 0), ("tiny", 0), ("tiny", 1)]
+
+
+def test_a_run_that_always_kills_its_process_is_given_up(monkeypatch):
+    monkeypatch.setattr(sweep, "POOLS", 2)
+    found, failed = with_killer(monkeypatch, always_killed)
+    assert "killer/0" in failed
+    assert len(found) + len(failed) == 3, "every run is either made or told"
+
+
+@pytest.mark.filterwarnings("ignore:2 tasks which were still being processed")
+def test_an_interrupted_sweep_goes_on_from_its_records(tmp_path, monkeypatch):
+    out = tmp_path / "runs.jsonl"
+    words = ["run", "tiny", "wider", "--out", str(out), "--allow-sample"]
+    threads = ("--threads", "1")
+
+    def stop(self, *_):
+        raise KeyboardInterrupt
+
+    first = ("run", "tiny", "--seeds", "1", "--out", str(out), "--allow-sample", *threads)
+    assert main.main(list(first)) == 0
+    save = dumps
+    with monkeypatch.context() as patch:  # the reader stops it when the next record is there
+        patch.setattr(records, "dumps", stop)
+        assert main.main([*words, "--jobs", "2"]) == 130
+    assert dumps is save and len(out.read_text().splitlines()) == 1
+    assert main.main([*words, *threads]) == 0
+    runs = [(r["experiment"], r["seed"]) for r in map(json.loads, out.read_text().splitlines())]
+    assert sorted(runs) == sorted(RUNS) and runs[0] == ("tiny", 0)
+
+
+def test_the_longest_runs_come_first():
+    assert sweep.longest_first(RUNS) == [*RUNS[2:], *RUNS[:2]]
+
+
+def test_bad_input_is_named(monkeypatch):
+    with pytest.raises(ValueError, match="jobs=0"):
+        made(RUNS, jobs=0)
+    with pytest.raises(ValueError, match="jobs=2, parallel_runs=1, cluster='tcp://x'"):
+        made(RUNS, jobs=2, cluster="tcp://x")
+    with pytest.raises(ValueError, match="cluster='nonsense'; wanted a scheduler's address"):
+        made(RUNS, cluster="nonsense")
+    with pytest.raises(ValueError, match="weights would stay"):
+        made(RUNS, cluster="tcp://x:8786", weights="somewhere")
+
+
+# ---------------------------------------------------------------- a cluster
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+@contextlib.contextmanager
+def cluster(tmp_path, workers, **scheduler_settings):
+    """A real scheduler and its workers on loopback: (address, processes of the workers)."""
+    port = free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    settings = {f"DASK_DISTRIBUTED__{k}": str(v) for k, v in scheduler_settings.items()}
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])  # the workers' runs are from here
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths, **settings}
+    started = []
+
+    def start(*words):
+        log = open(tmp_path / f"{len(started)}.log", "w")
+        command = [sys.executable, "-m", *words]
+        started.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log))
+        log.close()
+        return started[-1]
+
+    where = ("--host", "127.0.0.1", "--no-dashboard")
+    try:
+        start("distributed.cli.dask_scheduler", *where, "--port", str(port))
+        worker = ("distributed.cli.dask_worker", address, *where, "--nthreads", "1", "--no-nanny")
+        yield (
+            address,
+            {f"w{k}": start(*worker, "--name", f"w{k}") for k in range(workers)},
+        )
+    finally:
+        for process in started:
+            process.kill()
+        for process in started:
+            process.wait()
+
+
+def test_a_cluster_with_a_worker_killed_in_the_middle_makes_the_same_records(serial, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    runs = RUNS + [("tiny", seed) for seed in range(2, 8)]
+    found, lost = [], []
+    with cluster(tmp_path, workers=2) as (address, workers):
+        with distributed.Client(address, timeout=30, set_as_default=False) as watching:
+            watching.wait_for_workers(2, timeout=30)
+
+            def save(record):
+                found.append(record)
+                if lost:
+                    return
+                named = {a: w["name"] for a, w in watching.scheduler_info()["workers"].items()}
+                busy = next(a for a, runs in watching.processing().items() if runs)
+                lost.append(named[busy])
+                workers[named[busy]].send_signal(signal.SIGKILL)
+                workers[named[busy]].wait()
+
+            failed = sweep.run_all(runs, save, cluster=address, allow_sample=True)
+            left = [w["name"] for w in watching.scheduler_info()["workers"].values()]
+    assert failed == []
+    assert sorted(lost + left) == ["w0", "w1"], "one was killed while it was making a run"
+    assert sorted((r.experiment, r.seed) for r in found) == sorted(runs), "each run once"
+    assert repeatable(found) == {run: serial[run] for run in runs}
+
+
+def test_a_run_that_brings_down_its_worker_each_time_is_told(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("distributed")
+    killer = Experiment({}, "a test", run=always_killed, minutes=9)
+    monkeypatch.setitem(catalogue.EXPERIMENTS, "killer", killer)
+    with cluster(tmp_path, workers=2, SCHEDULER__ALLOWED_FAILURES=0) as (address, _):
+        found, failed = made([("killer", 0), ("tiny", 0)], cluster=address)
+    assert failed == ["killer/0"] and [r.experiment for r in found] == ["tiny"]
+    assert "KilledWorker" in capsys.readouterr().err
+
+
+def test_a_cluster_with_other_code_is_refused(tmp_path, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(sweep, "current_code", lambda: "0123")
+    with cluster(tmp_path, workers=1) as (address, _):
+        with pytest.raises(ValueError, match="a worker has commit .*; wanted the sweep's 0123"):
+            made(RUNS, cluster=address)
+
+
+def test_a_cluster_that_is_not_there_is_one_line(monkeypatch, tmp_path, capsys):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(sweep, "PATIENCE", 1)
+    address = f"tcp://127.0.0.1:{free_port()}"
+    words = ["run", "tiny", "--out", str(tmp_path / "o"), "--allow-sample", "--cluster", address]
+    begun = time.monotonic()
+    assert main.main(words) == 2 and time.monotonic() - begun < 20
+    err = capsys.readouterr().err
+    assert address in err and "Traceback" not in err
+
+
+def test_two_changed_checkouts_of_one_commit_have_other_code(tmp_path, monkeypatch):
+    fresh = sweep.current_code.__wrapped__
+    monkeypatch.setattr(sweep, "current_commit", lambda: "0123-dirty")
+    monkeypatch.setattr(sweep, "PACKAGE", tmp_path)
+    (tmp_path / "train.py").write_text("rate = 1\n")
+    first = fresh()
+    assert first.startswith("commit 0123-dirty with files ") and fresh() == first
+    (tmp_path / "train.py").write_text("rate = 2\n")
+    assert fresh() != first

@@ -1,0 +1,50 @@
+"""The weights that pages use are those of their records, and read as many digits right."""
+
+import pytest
+import torch
+
+from stn_course import models
+from stn_course.analysis.accuracy import evaluate
+from stn_course.data import is_sample
+from stn_course.experiments import catalogue, records, runner
+from stn_course.training import checkpoints, datasets
+from stn_course.training.run import weights_sha256
+
+KEPT = sorted(runner.weights_dir().glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda p: p.stem)
+def test_kept_weights_are_those_of_the_record(path):
+    name, seed = path.stem.rsplit("-", 1)
+    record = next(r for r in records.load(name) if r.seed == int(seed))
+    model = runner.trained(name, int(seed))
+    assert weights_sha256(model) == record.hashes["weights"]
+    if is_sample():
+        pytest.skip("the counts of the record are of the full MNIST")
+    which = next(iter(record.config["tests"]))
+    shape = catalogue.find(name).config.shape
+    held = datasets.test_set("test", which, torch.device("cpu"), shape)
+    few = evaluate(model, held.images[:1000], held.labels[:1000])["correct"]
+    rate = record.accuracy(f"test/{which}") / 100
+    total = held.labels[:1000].numel()
+    assert abs(few - rate * total) < 4 * (rate * (1 - rate) * total) ** 0.5 + 2
+
+
+def test_the_weights_of_one_digit_and_those_of_rows_are_below_three_megabytes_each():
+    rows = [path for path in KEPT if path.stem.startswith("seq-")]
+    for some in (rows, [path for path in KEPT if path not in rows]):
+        assert 0 < sum(path.stat().st_size for path in some) < 3e6
+
+
+def test_weights_go_round_and_wrong_ones_are_refused(tmp_path):
+    net, other = models.build("fc"), models.build("fc")
+    path = tmp_path / "fc.safetensors"
+    checkpoints.save_weights(path, net)
+    assert weights_sha256(checkpoints.read_weights(path, other)) == weights_sha256(net)
+    with pytest.raises(ValueError, match="does not fit"):
+        checkpoints.read_weights(path, models.build("fc", width=3))
+    path.write_bytes(b"no safetensors")
+    with pytest.raises(ValueError, match="does not fit"):
+        checkpoints.read_weights(path, net)
+    with pytest.raises(FileNotFoundError, match="no weights were kept"):
+        checkpoints.read_weights(tmp_path / "absent", net)

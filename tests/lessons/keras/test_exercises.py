@@ -1,0 +1,63 @@
+"""Answers to notebook 06's exercises as people write them, beyond the registered ones."""
+
+import numpy as np
+import pytest
+
+from stn_course.lessons.checking import WrongAnswer, check
+from stn_course.lessons.keras.exercises import _in_one_order
+from tests.keras_twin.support import MISSING
+from tests.support import rejection
+
+
+def test_the_order_by_an_index():
+    def dense_kernel(weight, shape):
+        h, w, channels = shape
+        order = np.arange(h * w * channels).reshape(channels, h, w)
+        return weight.T[order.transpose(1, 2, 0).ravel()]
+
+    assert check("6.1", dense_kernel) is dense_kernel
+
+
+def test_a_kernel_of_the_wrong_shape_is_told():
+    assert "you gave an array of shape" in rejection("6.1", lambda weight, shape: weight)
+
+
+@pytest.mark.skipif(bool(MISSING), reason="TENSORFLOW NOT INSTALLED: exercise 6.2 was not tested")
+def test_the_sampler_by_padding_first():
+    from stn_course.keras_twin import bilinear_sample
+
+    def sample(images, grid):
+        return bilinear_sample(images, grid, "zeros")
+
+    assert check("6.2", sample) is sample
+
+
+def test_a_layer_is_found_by_relative_size():
+    def first_wrong(layers):
+        shape = None
+        for name, ours, theirs in layers:
+            if ours.ndim == 4:
+                shape, theirs = theirs.shape[1:], np.moveaxis(theirs, -1, 1)
+            elif name == "flatten":
+                theirs = np.moveaxis(theirs.reshape(-1, *shape), -1, 1).reshape(ours.shape)
+            if not np.allclose(ours, theirs, rtol=1e-4, atol=1e-4 * np.abs(ours).max()):
+                return name
+        return None
+
+    assert check("6.3", first_wrong) is first_wrong
+
+
+def test_one_that_always_finds_something_is_refused():
+    assert "Hint" in rejection("6.3", lambda layers: layers[5][0])
+
+
+def test_each_number_by_its_own_size_is_refused():
+    """Elementwise, as np.allclose compares: a sum near 0 is off by more than 1e-4 of itself."""
+
+    def first_wrong(layers):
+        for name, a, b in _in_one_order(layers):
+            if not np.allclose(a, b, rtol=1e-4, atol=0):
+                return name
+
+    with pytest.raises(WrongAnswer, match="not of each number"):
+        check("6.3", first_wrong)

@@ -1,0 +1,135 @@
+"""Registration by descent: right from nearby, lost from afar, and a pyramid reaches further."""
+
+import pytest
+import torch
+
+from stn_course import geometry
+from stn_course.lessons.place_and_tilt import registration
+from stn_course.lessons.place_and_tilt.registration import (
+    basin,
+    corner_error,
+    displaced,
+    pyramid,
+    register,
+)
+from stn_course.sampling import reference
+
+
+def scene(size=32, width=0.03):
+    """Five hills of different heights on a plain.  # [1, 1, size, size]"""
+    at = geometry.pixel_centres(size)
+    hills = ((-0.5, -0.5, 1.0), (0.4, -0.5, 0.6), (0, 0, 0.8), (0.5, 0.4, 0.9), (-0.5, 0.3, 0.5))
+    parts = [h * torch.exp(-((at - x) ** 2 + (at[:, None] - y) ** 2) / width) for x, y, h in hills]
+    return sum(parts)[None, None]
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def pairs(n, pixels, size=32):
+    image = scene(size).expand(n, 1, size, size)
+    true = displaced(n, pixels, size, generator())
+    return image, reference.warp(image, true), true
+
+
+def test_from_nearby_every_pair_is_found():
+    images, targets, true = pairs(8, 1.5)
+    before = corner_error(geometry.to_homogeneous(geometry.identity(8)), true, 32)
+    assert torch.allclose(before, torch.full((8,), 1.5), atol=1e-4)
+    found = register(images, targets)
+    assert corner_error(found.theta, true, 32).max() < 0.1
+    assert found.theta.shape == (8, 3, 3) and found.losses.shape == (registration.STEPS, 8)
+    assert (found.losses[-1] < 0.01 * found.losses[0]).all()
+
+
+def test_from_afar_it_ends_in_a_wrong_place():
+    images, targets, true = pairs(8, 11)
+    error = corner_error(register(images, targets, steps=100).theta, true, 32)
+    assert (error > 3).sum() >= 4
+
+
+def test_a_pyramid_reaches_further_for_the_same_number_of_steps():
+    narrow = scene(width=0.008)
+    near, far = basin(narrow, [1.5, 8], n=50, steps=120)
+    coarse_near, coarse_far = basin(narrow, [1.5, 8], n=50, steps=40, levels=3)
+    assert min(near, coarse_near) > 0.9
+    assert coarse_far >= far + 0.1
+
+
+@pytest.mark.parametrize("transform", [geometry.Corners(), geometry.Affine()])
+def test_other_families_of_transforms(transform):
+    image = scene()
+    true = geometry.to_homogeneous(geometry.affine(angle=4, shift=(0.05, -0.03)))
+    found = register(image, reference.warp(image, true), transform=transform)
+    assert corner_error(found.theta, true, 32).item() < 0.1
+
+
+def test_pairs_do_not_disturb_each_other():
+    images, targets, _ = pairs(3, 2)
+    together = register(images, targets, steps=20).theta
+    alone = register(images[1:2], targets[1:2], steps=20).theta
+    assert torch.allclose(together[1:2], alone, atol=1e-5)
+
+
+def test_the_pyramid_halves_by_averaging():
+    made = pyramid(scene(), 3)
+    assert [m.shape[-1] for m in made] == [8, 16, 32]
+    assert torch.allclose(made[0][0, 0, 0, 0], scene()[0, 0, :4, :4].mean())
+
+
+def test_displaced_corners_are_as_far_away_as_asked():
+    true = displaced(50, 6, 32, generator(3))
+    still = geometry.to_homogeneous(geometry.identity(50))
+    assert torch.allclose(corner_error(true, still, 32), torch.full((50,), 6.0), atol=1e-3)
+    assert not torch.equal(true[0], true[1])
+    assert torch.equal(true, displaced(50, 6, 32, generator(3)))
+
+
+def test_bad_input_is_named():
+    image = scene()
+    with pytest.raises(ValueError, match=r"images \[1, 1, 32, 32\] and targets \[1, 1, 16, 16\]"):
+        register(image, image[..., ::2, ::2])
+    with pytest.raises(ValueError, match="steps=0, rate=0.02"):
+        register(image, image, steps=0)
+    with pytest.raises(ValueError, match="levels=5 leave 2 pixels"):
+        register(image, image, levels=5)
+    with pytest.raises(ValueError, match="levels=0"):
+        pyramid(image, 0)
+    with pytest.raises(ValueError, match="pixels=16; wanted 0 or more, and less than half"):
+        displaced(1, 16, 32, generator())
+
+
+def test_what_cannot_be_registered_is_refused_before_a_step():
+    x = torch.rand(1, 1, 8, 8)
+    with pytest.raises(TypeError, match="images must be a tensor .*, got ndarray"):
+        register(x.numpy(), x)
+    with pytest.raises(TypeError, match="targets must be floating point, got torch.uint8"):
+        register(x, x.byte())
+    with pytest.raises(ValueError, match="transform=ThinPlateSpline.*wanted one that makes a"):
+        register(x, x, transform=geometry.ThinPlateSpline())
+    with pytest.raises(ValueError, match="transform='affine'; wanted one that makes a"):
+        register(x, x, transform="affine")
+    with pytest.raises(ValueError, match="targets must be finite"):
+        register(x, x / 0)
+    for wrong in ({"steps": 1.5}, {"rate": float("inf")}, {"levels": 1.5}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            register(x, x, **wrong)
+    with torch.no_grad():  # it descends all the same
+        assert register(x, x, steps=2).theta.shape == (1, 3, 3)
+
+
+def test_a_basin_is_that_of_one_square_image():
+    for wrong in (torch.rand(1, 1, 8, 9), torch.rand(2, 1, 8, 8)):
+        with pytest.raises(ValueError, match=r"image is .*; wanted one square image"):
+            basin(wrong, [1.0], n=2, steps=1)
+    with pytest.raises(ValueError, match="image must have shape"):
+        basin(torch.rand(1, 8, 8), [1.0], steps=1)
+    with pytest.raises(ValueError, match="n=0; wanted 1 copy or more"):
+        basin(scene(), [1.0], n=0)
+
+
+def test_corners_can_be_read_through_affine_matrices():
+    still, moved = geometry.identity(2), geometry.affine(shift=(0.5, 0), batch=2)
+    assert torch.allclose(corner_error(still, moved, 8), torch.full((2,), 2.0))
+    assert torch.equal(corner_error(still, geometry.to_homogeneous(still), 8), torch.zeros(2))

@@ -1,0 +1,92 @@
+"""Every number in prose that comes from a record says so, and is what the record says."""
+
+import pytest
+
+from stn_course.experiments import records
+from stn_course.training.record import RunRecord
+from tests.support import NOTEBOOKS, ROOT
+from tools import prose, readme
+from tools.notebooks.run import read
+
+PAGES = [*readme.LANGUAGES, *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "book").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_numbers_on_a_page_are_those_of_the_records(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    if page in readme.LANGUAGES:  # results are made from the records: test_readme.py compares
+        text = readme.prose(text)
+    assert prose.problems(text) == []
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_numbers_in_a_notebook_are_those_of_the_records(name):
+    cells = read(ROOT / "notebooks" / f"{name}.ipynb").cells
+    found = {k: prose.problems(c.source) for k, c in enumerate(cells, 1) if c.cell_type != "code"}
+    assert {k: lines for k, lines in found.items() if lines} == {}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two seeds of `one` (98 and 99 of 100), one of `two` (90 of 100)."""
+    folder = tmp_path_factory.mktemp("records")
+    for name, seed, correct in (("one", 0, 98), ("one", 1, 99), ("two", 0, 90)):
+        record = RunRecord(
+            experiment=name,
+            seed=seed,
+            config={},
+            digits="full MNIST",
+            parameters=1234567,
+            curves={},
+            results={"test/clean": {"correct": correct, "total": 100, "loss": 0.1}},
+            hashes={},
+            probes={"turned": {"angle": [0, 45], "accuracy": [correct, 30.25]}},
+            seconds=12.5,
+        )
+        records.save(record, folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "reads <!-- record: one test/clean -->98.5 %<!-- / --> of them",
+        "reads <!-- record: one test/clean -->98.50<!-- / --> of them",
+        "wrong on <!-- record: one test/clean error -->1.5 %<!-- / -->",
+        "give or take <!-- record: one test/clean sd -->0.71<!-- / -->",
+        "<!--record: one test/clean n-->2<!--/--> seeds",
+        "<!-- record: one test/clean correct -->197<!-- / --> of "
+        "<!-- record: one test/clean total -->200<!-- / -->",
+        "<!-- record: two - one test/clean -->\u22128.5<!-- / --> points",
+        "<!-- record: one parameters -->1\u202f234\u202f567<!-- / --> weights",
+        "<!-- record: one parameters -->1,234,567<!-- / --> weights",
+        "<!-- record: one seconds -->12.5<!-- / --> s",
+        "<!-- record: one probe turned accuracy 1 -->30.2 %<!-- / --> at 45 degrees",
+        "published: <!-- cited: HY -->98.87 %<!-- / -->",
+        "chance is 10 %, and code is `print('97.12 %')`, maths is $0.5 %$",
+        "```\n97.12 %\n```",
+    ],
+)
+def test_true_numbers_pass(text, folder):
+    assert prose.problems(text, folder) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("<!-- record: one test/clean -->98.6 %<!-- / -->", "98.6 written, 98.5 in the records"),
+        ("<!-- record: one test/clean -->98.5 to 99 %<!-- / -->", "holds 2 numbers"),
+        ("<!-- record: one test/clean -->most<!-- / -->", "holds 0 numbers"),
+        ("<!-- record: three test/clean -->98.5 %<!-- / -->", "three has no record"),
+        ("<!-- record: one test/hard -->98.5 %<!-- / -->", "'test/hard' is not in the record"),
+        ("<!-- record: one test/clean best -->99 %<!-- / -->", "asks for nothing that is known"),
+        ("<!-- record: one probe turned accuracy 9 -->1<!-- / -->", "out of range"),
+        ("<!-- record: one test/clean -->98.5 %", "not closed"),
+        ("<!-- cited: -->98.87 %<!-- / -->", "without saying from where"),
+        ("it reads 98.5 % of them", "'98.5 %' carries no mark"),
+        ("it reads 98.5% of them", "'98.5%' carries no mark"),
+    ],
+)
+def test_false_and_unmarked_numbers_are_named(text, words, folder):
+    found = prose.problems(text, folder)
+    assert any(words in line for line in found), found

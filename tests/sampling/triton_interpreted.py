@@ -1,0 +1,109 @@
+"""The Triton kernels as Triton's interpreter runs them: `test_fused_triton.py` starts this file
+in a process of its own, because Triton reads TRITON_INTERPRET only when it is first imported.
+"""
+
+import os
+
+import pytest
+import torch
+
+from stn_course import sampling
+from stn_course.sampling import reference
+from stn_course.sampling.fused import cuda
+from tests.sampling.cases import answers, draw, near, run_kernels
+
+assert os.environ.get("TRITON_INTERPRET") == "1", "wanted: TRITON_INTERPRET=1 pytest THIS_FILE"
+CASES = 60  # each takes half a second here; on a GPU there are more
+
+
+@pytest.mark.parametrize("part", range(6))
+def test_random_cases_in_the_interpreter(part):
+    for seed in range(part * CASES // 6, (part + 1) * CASES // 6):
+        case = draw(seed, channels=(32,) if seed % 50 == 0 else (1, 2, 3), largest=12)
+        near(run_kernels(case), answers(case))
+
+
+def test_many_blocks_and_splits_are_summed(monkeypatch):
+    """More pixels than one block holds, by one program and by several for an image."""
+    case = draw(3, channels=(2,), largest=3)  # a spline
+    for seed, size in ((0, (23, 25)), (2, (19, 31)), (3, (20, 29))):
+        case = draw(seed, channels=(2,), largest=8)
+        case.size = size
+        case.grad = torch.rand(*case.images.shape[:2], *size, dtype=torch.float64)
+        wanted = answers(case)
+        for programs in (1, 512):
+            monkeypatch.setattr(cuda, "PROGRAMS", programs)
+            found, again = run_kernels(case), run_kernels(case)
+            near(found[:2] + found[3:], wanted[:2] + wanted[3:])
+            # Many pixels: some lie on the lattice, or nearly, where the slope jumps.
+            near([found[2]], [wanted[2]], 1e-3)
+            assert all(torch.equal(a, b) for a, b in zip(found, again, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.bfloat16])
+def test_types(dtype):
+    case = draw(5)
+    images = (255 * case.images).to(dtype) if dtype == torch.uint8 else case.images.to(dtype)
+    shown = images.double() / 255 if dtype == torch.uint8 else images.double()
+    wanted = reference.warp(shown, case.transform, case.size, "border")
+    out = cuda.forward(images, case.transform.float(), None, case.size, "border", False)
+    assert out.dtype == (torch.float32 if dtype == torch.uint8 else dtype)
+    near([out], [wanted], 2 * torch.finfo(out.dtype).eps + 1e-6)
+
+
+def test_background():
+    for shape in ((2, 3, 5, 6), (1, 2, 2, 7), (2, 1, 1, 1), (0, 2, 4, 4)):
+        images = torch.rand(shape)
+        assert torch.equal(cuda.background(images), sampling.background_of(images))
+        dark = (images * 255).to(torch.uint8)
+        assert torch.equal(cuda.background(dark), sampling.background_of(dark.float() / 255))
+
+
+def test_what_cannot_be_read_is_nan_and_the_rest_is_not():
+    """Values are not checked on a GPU; a wrong image must not look like a right one."""
+    images, args = torch.rand(3, 1, 4, 5), (None, (4, 5), "zeros", False)
+    theta = torch.eye(3).repeat(3, 1, 1)
+    theta[1, 2, 0] = 3  # a horizon
+    theta[2, 0, 1] = float("inf")
+    out = cuda.forward(images, theta, *args)
+    assert out[0].isfinite().all() and out[1:].isnan().all()
+    out = cuda.forward(images, theta[:, :2].contiguous(), *args)
+    assert out[:2].isfinite().all() and out[2].isnan().all()
+    grads = cuda.backward(
+        torch.ones(3, 1, 4, 5), images, theta, None, "zeros", False, (False, True, False)
+    )
+    assert grads[0] is None and grads[2] is None
+    assert grads[1][0].isfinite().all() and grads[1][1:].isnan().all()
+
+
+def test_a_gradient_that_is_not_finite_shows():
+    images, theta = torch.rand(2, 2, 4, 5), torch.eye(2, 3).repeat(2, 1, 1)
+    grad = torch.ones(2, 2, 4, 5)
+    grad[0, 1, 2, 2] = float("inf")
+    to_images, _, _ = cuda.backward(grad, images, theta, None, "zeros", False, (True, False, False))
+    assert to_images[0, 1].isnan().all()
+    assert to_images[0, 0].isfinite().all() and to_images[1].isfinite().all()
+
+
+def test_gradients_of_any_size_keep_their_digits():
+    """The integers' scale follows the plane's largest gradient."""
+    case = draw(1, channels=(1,), largest=9)
+    wanted = answers(case)[1]
+    args = (case.images.float(), case.transform.float(), torch.zeros(case.images.shape[:2]))
+    for factor in (2.0**-100, 2.0**-30, 1.0, 2.0**60, 2.0**100):
+        grad = (case.grad * factor).float()
+        flags = (case.padding, case.align_corners, (True, False, False))
+        near([cuda.backward(grad, *args, *flags)[0].double() / factor], [wanted])
+
+
+def test_a_large_output_has_larger_blocks(monkeypatch):
+    """CUDA's grid has a shortest axis; the blocks grow until they fit, and nothing else changes."""
+    images, theta = torch.rand(2, 1, 9, 9), 0.8 * torch.eye(2, 3).repeat(2, 1, 1)
+    grad, args = torch.rand(2, 1, 40, 50), (None, "zeros", False)
+    wanted = cuda.forward(images, theta, None, (40, 50), "zeros", False)
+    sums = cuda.backward(grad, images, theta, *args, (True, True, False))
+    monkeypatch.setattr(cuda, "MOST_BLOCKS", 3)
+    assert cuda._Call(images, theta, None, (40, 50), "zeros", False).blocks <= 3
+    assert torch.equal(cuda.forward(images, theta, None, (40, 50), "zeros", False), wanted)
+    again = cuda.backward(grad, images, theta, *args, (True, True, False))
+    near(again[:2], sums[:2])
