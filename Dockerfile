@@ -1,5 +1,5 @@
-# The course in a container: JupyterLab on port 8888 with everything installed.
-#   docker build -t stn-course .            (--build-arg PIP_ARGS="..." as in the README)
+# The course in a container: JupyterLab on port 8888 with everything installed, the tests too.
+#   docker build -t stn-course .            (--build-arg PIP_ARGS="..." as in book/install.md)
 #   docker run -p 8888:8888 stn-course      then open the address that it prints
 #   docker run stn-course make test
 FROM python:3.11-slim
@@ -10,6 +10,6 @@ RUN apt-get update \
 WORKDIR /course
 COPY . .
 ARG PIP_ARGS=""
-RUN make setup PIP_ARGS="$PIP_ARGS"
+RUN make setup-tests PIP_ARGS="$PIP_ARGS"
 EXPOSE 8888
 CMD [".venv/bin/jupyter", "lab", "--ip=0.0.0.0", "--allow-root", "--no-browser", "notebooks/01_invariance.ipynb"]

@@ -7,8 +7,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 PIP_ARGS ?=
 BIN := .venv/bin
 STAMP := .venv/.ready
+TESTS := .venv/.ready-for-tests
 
-.PHONY: help setup course test lab book notebooks bench full lock
+.PHONY: help setup setup-tests course test lab book notebooks bench full lock
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -25,26 +26,33 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "PyTorch has no builds for Macs with Intel processors any more: the course needs Apple silicon." >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@echo "Setting up .venv: some minutes the first time, nothing to do the next."
-	$(BIN)/python -m pip install $(PIP_ARGS) -q -c constraints.txt -e '.[tf,book,cluster,gpu,test]'
+	$(BIN)/python -m pip install $(PIP_ARGS) -q -c constraints.txt -e '.[course,tf,book]'
+	@touch $@
+
+setup-tests: $(TESTS)
+
+$(TESTS): $(STAMP)
+	@echo "Adding to .venv what only the tests use."
+	$(BIN)/python -m pip install $(PIP_ARGS) -q -c constraints.txt -e '.[test,cluster,gpu]'
 	@touch $@
 
 course: setup ## digits, every notebook (quick profile), the book: build/html
-	@$(BIN)/python tools/course.py
+	@$(BIN)/python -m tools.course
 
-test: setup ## every check; one exit code
-	@$(BIN)/python tools/checks.py
+test: setup-tests ## every check; one exit code
+	@$(BIN)/python -m tools.check
 
 lab: setup ## JupyterLab, at notebook 01
 	$(BIN)/jupyter lab notebooks/01_invariance.ipynb
 
 book: setup ## the book from the stored outputs: build/html
-	@$(BIN)/python tools/book.py --course build/none.json
+	@$(BIN)/python -m tools.book --course build/none.json
 
 notebooks: setup ## run the notebooks again from notebooks/src and store them
-	@$(BIN)/python tools/notebooks.py execute
+	@$(BIN)/python -m tools.notebooks execute
 
-bench: setup ## every speed target beside its peer; leave the machine alone meanwhile
-	@$(BIN)/python benchmarks/run.py
+bench: setup-tests ## every speed target beside its peer; leave the machine alone meanwhile
+	@$(BIN)/python -m benchmarks
 
 full: setup ## remake every record (prints the plan and the time first)
 	$(BIN)/stn-course run --all --again

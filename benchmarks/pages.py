@@ -5,20 +5,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from side_by_side import absent, line, seconds
 
-from stn_course.speed import Speed
+from benchmarks.timing import absent, line, seconds
+from stn_course.experiments.speed import Speed
 
 ROOT = Path(__file__).resolve().parents[1]
 FIRST = """
 import io
-from stn_course import fused, geometry, plots
+from stn_course import geometry, warp
+from stn_course.analysis import plots
 from stn_course.data import mnist
 some = mnist("test").images[:8]
-turned = fused.warp(some, geometry.affine(angle=30, batch=8))
+turned = warp(some, geometry.affine(angle=30, batch=8))
 fig = plots.images_row(turned[:, 0], [""] * 8)
 fig.savefig(io.BytesIO(), format="png")
 """
@@ -26,7 +28,7 @@ fig.savefig(io.BytesIO(), format="png")
 
 def slider() -> Speed:
     """An ipywidgets slider moved 200 times: its picture made anew in the kernel."""
-    from stn_course.theta_explorer import ThetaExplorer
+    from stn_course.lessons.grid_sampling.explorer import ThetaExplorer
 
     y, x = np.mgrid[:28, :28] / 27
     explorer = ThetaExplorer(np.exp(-((x - 0.4) ** 2) / 0.01 - (y - 0.6) ** 2 / 0.1))
@@ -41,7 +43,7 @@ def slider() -> Speed:
 def canvas() -> Speed:
     """The playground's slider moved 200 times in Chromium: as its test measures it."""
     name, wanted = "slider to picture, canvas in Chromium, p95 of 200", 0.008
-    words = ["-q", "-s", "tests/test_widgets.py", "-k", "p95_of_200_redraws"]
+    words = ["-q", "-s", "tests/lessons/test_widgets.py", "-k", "p95_of_200_redraws"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *words], cwd=ROOT, capture_output=True, text=True
     )
@@ -76,8 +78,13 @@ def pages() -> Iterator[Speed]:
         start = time.perf_counter()
         words = ["-q", "--nbval", str(path.relative_to(ROOT)), "-p", "no:cacheprovider"]
         environment = os.environ | {"PYTHONWARNINGS": "ignore"}
-        done = subprocess.run([sys.executable, "-m", "pytest", *words], cwd=ROOT,
-                              capture_output=True, text=True, env=environment)  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *words],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            env=environment,
+        )
         spent = time.perf_counter() - start
         total += spent
         limit = 90.0 if path.name.startswith("06") else 60.0
@@ -90,6 +97,34 @@ def pages() -> Iterator[Speed]:
     yield seconds(12, "pytest --nbval notebooks, all of them", 360.0, [total])
 
 
+def headers() -> Iterator[Speed]:
+    """Every notebook's run against the seconds and the gigabytes that its first cell states."""
+    from stn_course import data
+    from tools.notebooks import (
+        rules as notebook_rules,  # here: what they import is not on every machine with a GPU
+    )
+    from tools.notebooks import run as notebooks
+
+    for path in sorted((ROOT / "notebooks" / "src").glob("*.md")):
+        name = f"notebook {path.stem}, as its header states"
+        nb = notebooks.read(path)
+        stated = notebook_rules.header(nb)
+        try:
+            found = notebooks.run(nb, path.stem, data.source()).metadata.stn_course
+        except notebooks.NotebookFailed as failure:
+            yield absent(12, name, stated["seconds"], str(failure))
+            continue
+        yield against_header(name, stated, found)
+
+
+def against_header(name: str, stated: dict[str, float], found: dict) -> Speed:
+    """The verdict is "met" where both the seconds and the memory are within what is stated."""
+    spent = seconds(12, name, stated["seconds"], [float(found["seconds"])])
+    memory = f"{found['peak_mb'] / 1000:.2f} GB, stated {stated['gigabytes']:g} GB"
+    fits = found["peak_mb"] <= 1000 * stated["gigabytes"]
+    return replace(spent, why=memory, verdict=spent.verdict if fits else "missed")
+
+
 def measure(device: str = "cpu") -> Iterator[Speed]:
     """Targets 11 and 12: of a reader's machine, so of a CPU."""
     if device != "cpu":
@@ -98,6 +133,7 @@ def measure(device: str = "cpu") -> Iterator[Speed]:
     yield canvas()
     yield first_figure()
     yield from pages()
+    yield from headers()
 
 
 if __name__ == "__main__":

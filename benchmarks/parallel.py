@@ -9,13 +9,14 @@ import time
 from collections.abc import Iterator
 
 import torch
-from side_by_side import absent, line, seconds
 
-from stn_course import records, train
-from stn_course.catalogue_03 import KINDS
-from stn_course.experiments import EXPERIMENTS
-from stn_course.speed import Speed
-from stn_course.turns import interleave
+from benchmarks.timing import absent, line, seconds
+from stn_course.experiments import records
+from stn_course.experiments.catalogue import EXPERIMENTS
+from stn_course.experiments.catalogue.distorted_digits import KINDS
+from stn_course.experiments.interleave import interleave
+from stn_course.experiments.speed import Speed
+from stn_course.training import loop
 
 CELLS = [n for n in EXPERIMENTS if n.startswith("paper-") and n.split("-")[-1] in KINDS]
 NAME, WANTED = "the STN paper's table, 32 cells of 3 seeds", 1200.0
@@ -23,9 +24,9 @@ AT_ONCE = (1, 4, 8, 16)
 
 
 def rate(at_once: int, device: torch.device, runs: int = 16) -> float:
-    """Training steps a second of ``runs`` short runs, ``at_once`` of them in turns."""
+    """Training steps a second of `runs` short runs, `at_once` of them in turns."""
     short = [dataclasses.replace(EXPERIMENTS[n].config, epochs=1) for n in CELLS[:runs]]
-    starts = [lambda c=c, k=k: train.steps(c, k, device=device) for k, c in enumerate(short)]
+    starts = [lambda c=c, k=k: loop.steps(c, k, device=device) for k, c in enumerate(short)]
     begin = time.perf_counter()
     for _, result, trace in interleave(starts, at_once, device):
         assert result is not None, trace

@@ -4,12 +4,13 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
-from side_by_side import absent, line, seconds
 
-from stn_course import data, records
-from stn_course.experiments import EXPERIMENTS
-from stn_course.glimpse_lab import one_by_one
-from stn_course.speed import Speed
+from benchmarks.timing import absent, line, seconds
+from stn_course import data
+from stn_course.experiments import records, statistics
+from stn_course.experiments.catalogue import EXPERIMENTS
+from stn_course.experiments.speed import Speed
+from stn_course.lessons.digit_sequences.helpers import one_by_one
 
 GOAL, SET = 98.26, "sequences"
 SHOWN = 100  # images of a split that the published loop makes: all 80 000 would take minutes
@@ -22,7 +23,7 @@ def to_accuracy(device: str) -> Speed:
     found = []
     for experiment in (n for n in EXPERIMENTS if n.startswith("seq-")):
         runs = [r for r in records.load(experiment) if (r.device == "cpu") != gpu]
-        if runs and records.mean_sd([r.accuracy(f"test/{SET}") for r in runs])[0] >= GOAL:
+        if runs and statistics.mean_sd([r.accuracy(f"test/{SET}") for r in runs])[0] >= GOAL:
             times = [r.seconds for r in runs]
             found.append((sum(times) / len(times), times, experiment, runs[0].threads))
     if not found:
@@ -50,10 +51,10 @@ def published(device: str) -> Speed:
     peer = 0.0
     for split, size in zip(("train", "valid", "test"), data.PUBLISHED_100.sizes, strict=True):
         digits = data.mnist(split).images[:, 0].numpy().astype(np.float32) / 256
-        scraps, dice = digits[:1000, 9:18, 9:18], np.random.RandomState(0)
+        scraps, generator = digits[:1000, 9:18, 9:18], np.random.RandomState(0)
         start = time.perf_counter()
         for _ in range(SHOWN):
-            one_by_one(dice, digits, scraps)
+            one_by_one(generator, digits, scraps)
         peer += (time.perf_counter() - start) * size / SHOWN
     why = f"hashes as published; the published loop needs {peer:.0f} s ({SHOWN} of each split)"
     return seconds(10, name, wanted, times, peer=peer, peer_name="the published loop", why=why)

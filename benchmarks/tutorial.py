@@ -3,7 +3,7 @@
 The peer is written for this from the tutorial's published settings: batches of 64 from a
 DataLoader with four worker processes, each image through PIL and torchvision's steps,
 F.affine_grid and F.grid_sample, SGD .01, float32. Ours are the same steps by
-`stn_course.step.Step`. That they are the same is checked first: from the same weights, without
+`training.step.Step`. That they are the same is checked first: from the same weights, without
 dropout, in float32, twenty steps on the same batches give the same losses.
 """
 
@@ -14,18 +14,20 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from side_by_side import absent, compare, line, seconds
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from stn_course import records
-from stn_course.config import build
+from benchmarks.timing import absent, compare, line, seconds
 from stn_course.data import mnist
-from stn_course.experiments import find
-from stn_course.speed import Speed
-from stn_course.step import Step
-from stn_course.train import fit, make_optimizer
+from stn_course.experiments import records, statistics
+from stn_course.experiments.catalogue import find
+from stn_course.experiments.speed import Speed
+from stn_course.training.config import build
+from stn_course.training.cuda_graph import RecordedStep, make_step
+from stn_course.training.loop import fit
+from stn_course.training.optimisation import make_optimizer
+from stn_course.training.step import Step
 
 MEAN, SD = 0.1307, 0.3081
 STEPS = 100  # of one measurement
@@ -81,8 +83,9 @@ class Peer:
     def __init__(self, images, labels, device):
         self.device, self.model = device, Tutorial().to(device)
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.01)
-        self.loader = DataLoader(Digits(images, labels), 64, shuffle=True, num_workers=WORKERS,
-                                 persistent_workers=True)  # fmt: skip
+        self.loader = DataLoader(
+            Digits(images, labels), 64, shuffle=True, num_workers=WORKERS, persistent_workers=True
+        )
         self.batches = iter(())
 
     def learn(self, x, y):
@@ -110,7 +113,7 @@ class Ours:
         self.model, self.number = build(self.config).to(device), 0
         self.model.train()
         optimizer = make_optimizer(self.config, self.model)
-        self.step = Step(self.config, 0, self.model, optimizer, self.images, self.labels)
+        self.step = make_step(self.config, 0, self.model, optimizer, self.images, self.labels)
 
     def __call__(self):
         for _ in range(STEPS):
@@ -156,10 +159,15 @@ def measure(device: str = "cpu") -> Iterator[Speed]:
     if device == "cuda":
         error = difference(images, labels, device)
         yield replace(
-            seconds(6, "the tutorial's training, 20 epochs of 938 steps", 4.0,
-                    [twenty_epochs(images, labels) for _ in range(3)], gpu=True),
+            seconds(
+                6,
+                "the tutorial's training, 20 epochs of 938 steps",
+                4.0,
+                [twenty_epochs(images, labels) for _ in range(3)],
+                gpu=True,
+            ),
             error=error,
-        )  # fmt: skip
+        )
         yield graph(images, labels)
         yield to_accuracy(device)
         return
@@ -200,7 +208,8 @@ def graph(images, labels) -> Speed:
         config = replace(find("mild-stn").config, epochs=1)
         model = build(config).cuda()
         optimizer = make_optimizer(config, model)
-        step = Step(config, 0, model, optimizer, images.cuda(), labels.cuda(), record=record)
+        step = Step(config, 0, model, optimizer, images.cuda(), labels.cuda())
+        step = RecordedStep(step, record=record)
         count = itertools.count()
         runs.append(lambda step=step, count=count: step(index, next(count), 1e-3))
     return compare(
@@ -210,7 +219,7 @@ def graph(images, labels) -> Speed:
         wanted=1,
         peer_name="the same step by step",
         tolerance=1.0,
-        agreement=lambda: 0.0,  # tests/test_step.py holds the two against each other
+        agreement=lambda: 0.0,  # tests/training/test_step.py holds the two against each other
         device="cuda",
         seconds=0.05,
     )
@@ -225,7 +234,7 @@ def to_accuracy(device: str) -> Speed:
         here = [r for r in records.load("fast-clean") if r.device == "cpu"]
     if len(here) < 5:
         return absent(7, name, wanted, f"{len(here)} of 5 records of fast-clean", device == "cuda")
-    mean = records.mean_sd([r.accuracy("test/clean") for r in here])[0]
+    mean = statistics.mean_sd([r.accuracy("test/clean") for r in here])[0]
     times = [r.seconds for r in here]
     why = f"{mean:.2f} % on test, {len(here)} seeds, {here[0].threads} threads"
     if mean < 98.87:

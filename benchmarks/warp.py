@@ -1,4 +1,4 @@
-"""The warp beside what one would use otherwise: `python benchmarks/warp.py [--device cuda]`.
+"""The warp beside what one would use otherwise: `python -m benchmarks.warp [--device cuda]`.
 
 Targets 1 to 4, a line each. On a machine that is not quiet, `--clock thread` counts the time
 that this thread had a core (one thread, CPU only).
@@ -14,10 +14,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 import torch.nn.functional as F
-from side_by_side import absent, compare, line
 
-from stn_course import fused, geometry
-from stn_course.speed import Speed
+from benchmarks.timing import absent, compare, line
+from stn_course import geometry
+from stn_course.experiments.speed import Speed
+from stn_course.sampling import fused
 
 TORCH = "F.affine_grid + F.grid_sample"
 
@@ -180,8 +181,16 @@ def image_by_image():
         except ImportError as error:
             yield absent(1, f"{told} by {title}", 3, str(error))
             continue
-        yield compare(1, f"{told} by {title}", ours, peer, wanted=3, peer_name=title,
-                      tolerance=tolerance, rounds=9)  # fmt: skip
+        yield compare(
+            1,
+            f"{told} by {title}",
+            ours,
+            peer,
+            wanted=3,
+            peer_name=title,
+            tolerance=tolerance,
+            rounds=9,
+        )
 
 
 # Among millions of places some fall on the lattice for one of the two and just beside it for the
@@ -192,7 +201,7 @@ TARGETS = {1: target_1, 2: target_2, 3: target_3, 4: target_4}
 
 
 def same_bits(function, name: str, runs: int = 10) -> None:
-    """AssertionError unless every one of ``runs`` runs gives the same bits."""
+    """AssertionError unless every one of `runs` runs gives the same bits."""
     first, *others = (function() for _ in range(runs))
     for other in others:
         pairs = zip(first, other, strict=True) if isinstance(first, tuple) else [(first, other)]

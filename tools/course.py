@@ -20,13 +20,13 @@ import papermill
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from notebooks import (
+from tools.notebooks.run import (
     CELL_TIMEOUT,
     NOTEBOOKS,
     QUIET_KERNEL,
     ROOT,
     NotebookFailed,
-    PeakMemory,
+    Usage,
     kernel_environment,
 )
 
@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run_all(folder: Path, out: Path, profile: str) -> dict:
-    """Run every notebook of ``folder`` in order; one line each.
+    """Run every notebook of `folder` in order; one line each.
 
     Returns {"digits", "profile", "notebooks": {name: {"seconds", "peak_mb"}}}. Raises
     `NotebookFailed` at the first cell that fails, FileNotFoundError where there is no notebook.
@@ -96,11 +96,11 @@ def run_all(folder: Path, out: Path, profile: str) -> dict:
 def run_one(path: Path, out: Path, profile: str) -> tuple[nbformat.NotebookNode, float, float]:
     """Run one notebook with papermill: (notebook, seconds, peak memory of its kernel in MB).
 
-    Raises `NotebookFailed`; the half-run notebook stays at ``out`` to be looked at.
+    Raises `NotebookFailed`; the half-run notebook stays at `out` to be looked at.
     """
     logging.getLogger("papermill").setLevel(logging.ERROR)
     start = time.monotonic()
-    with kernel_environment(), PeakMemory() as memory, warnings.catch_warnings():
+    with kernel_environment(), Usage() as usage, warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         try:
             nb = papermill.execute_notebook(
@@ -135,7 +135,7 @@ def run_one(path: Path, out: Path, profile: str) -> tuple[nbformat.NotebookNode,
         if INJECTED in cell.metadata.get("tags", []):
             cell.metadata.tags.append("remove-cell")  # it is not part of the course's text
     nb.metadata.pop("papermill", None)
-    return nb, time.monotonic() - start, memory.mb
+    return nb, time.monotonic() - start, usage.mb
 
 
 def _original_number(ran: Path, index: int) -> int:

@@ -5,7 +5,7 @@
 # Needs torch with CUDA, triton, numpy and tqdm, the digits (STN_COURSE_DATA), and a clean checkout:
 # a record names its commit. Where only the files are, STN_COURSE_COMMIT tells it.
 # OUT/records.jsonl gets the records of the long tables, for `stn-course records import`, and
-# OUT/bench.tgz those of speed, for figures/records. What is stopped goes on from its records when
+# OUT/bench.tgz those of speed, for records/speed. What is stopped goes on from its records when
 # it is run again with the same OUT.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -28,7 +28,7 @@ run() { # minutes, then what `stn-course run` is told
 
 names() { "$python" -m stn_course run --list | awk '{print $1}' | grep -E "$1"; }
 
-commit=$("$python" -c "from stn_course.records import current_commit; print(current_commit())") || exit 1
+commit=$("$python" -c "from stn_course.training.record import current_commit; print(current_commit())") || exit 1
 case $commit in
 unknown | *-dirty)
   echo "commit=$commit: no record of it could be filed; commit, or set STN_COURSE_COMMIT" >&2
@@ -40,7 +40,7 @@ for part in "$@"; do
   case $part in
   check)
     if "$python" -c "import pytest" 2>/dev/null; then
-      "$python" -m pytest -q tests/test_step.py tests/test_fused_triton.py || exit 1
+      "$python" -m pytest -q tests/training/test_step.py tests/sampling/test_triton.py || exit 1
     else
       echo "no pytest here: the tests that need a GPU did not run"
     fi
@@ -48,7 +48,7 @@ for part in "$@"; do
   bench)
     speed=$(mktemp -d)
     trap 'rm -rf "$speed"' EXIT
-    timeout 300 "$python" benchmarks/run.py --device "$device" \
+    timeout 300 "$python" -m benchmarks --device "$device" \
       --only warp epoch tutorial parallel --out "$speed/bench"
     tar -czf "$out/bench.tgz" -C "$speed" bench && tar -tzf "$out/bench.tgz"
     ;;

@@ -12,7 +12,7 @@ What the mark may ask for, always over all seeds of the experiment:
     NAME parameters             also: seconds (mean)
     NAME probe KEY [KEY ...]    mean of a probe; keys and list places as in the record
 
-A number that somebody else published carries ``<!-- cited: KEY -->98.87 %<!-- / -->``. The text
+A number that somebody else published carries `<!-- cited: KEY -->98.87 %<!-- / -->`. The text
 between the comments holds one number; it is compared at the decimals it is written with. A
 percentage with decimals that carries no mark is an error: it came from somewhere.
 """
@@ -21,7 +21,8 @@ import math
 import re
 from pathlib import Path
 
-from stn_course import records
+from stn_course.experiments import records, statistics
+from stn_course.training.record import RunRecord
 
 MARK = re.compile(r"<!--\s*(record|cited):\s*(.*?)\s*-->(.*?)<!--\s*/\s*-->", re.DOTALL)
 OPENING = re.compile(r"<!--\s*(?:record|cited)\b")
@@ -52,7 +53,7 @@ def problems(text: str, folder: Path | None = None) -> list[str]:
 
 
 def compare(written: str, value: float) -> list[str]:
-    """Does the one number in ``written`` equal ``value`` at the decimals written?"""
+    """Does the one number in `written` equal `value` at the decimals written?"""
     numbers = [match.strip() for match in NUMBER.findall(written)]
     if len(numbers) != 1:
         return [f"{written!r} holds {len(numbers)} numbers; wanted one"]
@@ -70,7 +71,7 @@ def resolve(asked: str, folder: Path | None = None) -> float:
         raise LookupError(f"{name} has no record")
     match rest:
         case ["-", other, split]:
-            return _mean(runs, split) - records.accuracy(other, split, folder)[0]
+            return _mean(runs, split) - statistics.accuracy(other, split, folder)[0]
         case ["parameters" | "seconds" as field]:
             return math.fsum(getattr(run, field) for run in runs) / len(runs)
         case ["probe", *keys] if keys:
@@ -80,7 +81,7 @@ def resolve(asked: str, folder: Path | None = None) -> float:
         case [split, "error"]:
             return 100.0 - _mean(runs, split)
         case [split, "sd"]:
-            return records.mean_sd([run.accuracy(split) for run in runs])[1]
+            return statistics.mean_sd([run.accuracy(split) for run in runs])[1]
         case [_, "n"]:
             return len(runs)
         case [split, "correct" | "total" as field]:
@@ -88,11 +89,11 @@ def resolve(asked: str, folder: Path | None = None) -> float:
     raise ValueError(f"{' '.join(rest)!r} asks for nothing that is known; see tools/prose.py")
 
 
-def _mean(runs: list[records.RunRecord], split: str) -> float:
-    return records.mean_sd([run.accuracy(split) for run in runs])[0]
+def _mean(runs: list[RunRecord], split: str) -> float:
+    return statistics.mean_sd([run.accuracy(split) for run in runs])[0]
 
 
-def _probe(run: records.RunRecord, keys: list[str]) -> float:
+def _probe(run: RunRecord, keys: list[str]) -> float:
     found = run.probes
     for key in keys:
         found = found[int(key)] if isinstance(found, list) else found[key]

@@ -12,21 +12,37 @@ from pathlib import Path
 
 # number: title, and a line on what its reader will be able to do.
 COURSE = {
-    1: ("See what a network does not know", "Turn a digit until a network misreads it, and "
-        "measure invariance instead of hoping for it."),
-    2: ("Move an image with six numbers", "Grids, sampling and how a loss reaches the six "
-        "numbers: every gradient drawn and checked."),
-    3: ("Teach a network to look straight", "Train a spatial transformer on distorted digits, "
-        "and find out why it sometimes refuses."),
-    4: ("Read three digits in clutter", "From one glance to a sequence of glances: attention "
-        "as a transformer that moves."),
-    5: ("Tell the network where it is", "Coordinates as channels, and a homography that tilts "
-        "the page without falling over."),
-    6: ("Build the same network in Keras", "Weight for weight and number for number; and the "
-        "layer that silently does not learn."),
-    7: ("Make it fast", "Count the bytes, predict the ratio, measure it; then write the one "
-        "operation that reaches it."),
-}  # fmt: skip
+    1: (
+        "See what a network does not know",
+        "Turn a digit until a network misreads it, and "
+        "measure invariance instead of hoping for it.",
+    ),
+    2: (
+        "Move an image with six numbers",
+        "Grids, sampling and how a loss reaches the six numbers: every gradient drawn and checked.",
+    ),
+    3: (
+        "Teach a network to look straight",
+        "Train a spatial transformer on distorted digits, and find out why it sometimes refuses.",
+    ),
+    4: (
+        "Read three digits in clutter",
+        "From one glance to a sequence of glances: attention as a transformer that moves.",
+    ),
+    5: (
+        "Tell the network where it is",
+        "Coordinates as channels, and a homography that tilts the page without falling over.",
+    ),
+    6: (
+        "Build the same network in Keras",
+        "Weight for weight and number for number; and the layer that silently does not learn.",
+    ),
+    7: (
+        "Make it fast",
+        "Count the bytes, predict the ratio, measure it; then write the one "
+        "operation that reaches it.",
+    ),
+}
 PACKAGES = (
     "stn-course torch numpy matplotlib jupyterlab ipywidgets anywidget papermill keras tensorflow "
     "tensorflow-cpu sphinx myst-nb sphinx-book-theme"
@@ -37,7 +53,7 @@ NOT_RECORDED = "not recorded in this build"
 
 
 def course_map(titles: dict[str, str]) -> str:
-    """The map of the course as HTML. ``titles`` is {file stem: title} of what exists.
+    """The map of the course as HTML. `titles` is {file stem: title} of what exists.
 
     Raises ValueError for a file name without a number of its own.
     """
@@ -119,8 +135,8 @@ def digits(course: dict, measured: dict[str, dict]) -> str:
 def status(course: dict, measured: dict[str, dict], commit: str, built: str) -> str:
     """The status page's tables.
 
-    ``course`` is what `make course` wrote: {"digits": str, "notebooks": {stem: {"seconds": float,
-    "peak_mb": float}}}, or {}. ``measured`` holds each notebook's own metadata `stn_course`
+    `course` is what `make course` wrote: {"digits": str, "notebooks": {stem: {"seconds": float,
+    "peak_mb": float}}}, or {}. `measured` holds each notebook's own metadata `stn_course`
     {"seconds", "peak_mb", "digits"}, {} where there is none; a run beats the notebook.
     """
     facts = [
@@ -166,7 +182,7 @@ def _versions() -> list[list[str]]:
 
 
 def commit(root: Path) -> str:
-    """The commit in ``root``, and whether the files differ from it."""
+    """The commit in `root`, and whether the files differ from it."""
     try:
         head = _git(root, "rev-parse", "--short=12", "HEAD")
         changed = _git(root, "status", "--porcelain")

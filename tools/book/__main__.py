@@ -1,4 +1,4 @@
-"""Build the book: python tools/book.py [--out build/html]. Exit code 0 means that all is well.
+"""Build the book: python -m tools.book [--out build/html]. Exit code 0 means that all is well.
 
 The sources are gathered in a folder of their own (build/book/source): the pages of book/, the
 executed notebooks made ready for a page without a kernel, the pages made at build, and MathJax
@@ -15,12 +15,11 @@ import sys
 from importlib.metadata import distribution
 from pathlib import Path
 
-import book_check
-import book_notebooks
-import book_pages
 import nbformat
 
-ROOT = Path(__file__).resolve().parents[1]
+from tools.book import api, check, notebooks, pages
+
+ROOT = Path(__file__).resolve().parents[2]
 MATHJAX = "mathjax/static/mathjax/es5/tex-svg.js"
 MATHJAX_SHA256 = "2af9375000b5a3669be94d436ae1c61159855283cd18b3ee9817fb71c8f94c84"
 
@@ -33,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--notebooks", type=Path, default=ROOT / "notebooks")
     parser.add_argument("--course", type=Path, default=ROOT / "build" / "course.json")
     parser.add_argument("--records", type=Path, help="folder of run records, if not the usual one")
+    parser.add_argument("--no-api", action="store_true", help="without the pages of the package")
     options = parser.parse_args(arguments)
     try:
         for folder in (options.out, options.work):
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         return code
     for original in sorted(options.notebooks.glob("[0-9][0-9]_*.ipynb")):
         shutil.copy(original, options.out / "_sources" / "notebooks")  # what a reader downloads
-    found = book_check.problems(options.out)
+    found = check.problems(options.out)
     for text in found:
         print(f"error: {text}", file=sys.stderr)
     if found:
@@ -56,36 +56,41 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def stage(options: argparse.Namespace) -> dict[str, str]:
-    """Fill ``options.work``/source; returns settings for Sphinx that depend on what was found."""
+    """Fill `options.work`/source; returns settings for Sphinx that depend on what was found."""
     source = options.work / "source"
     shutil.copytree(ROOT / "book", source, ignore=shutil.ignore_patterns("_static", "conf.py"))
     (source / "notebooks").mkdir()
+    if options.no_api:
+        (source / "api.md").write_text("# API\n\nThis build left these pages out.\n")
+    else:
+        api.write_pages(source / "api")
     generated = source / "generated"
     generated.mkdir()
     titles, measured = {}, {}
     for path in sorted(options.notebooks.glob("[0-9][0-9]_*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
-        titles[path.stem] = book_notebooks.title(notebook, path.name)
+        titles[path.stem] = notebooks.title(notebook, path.name)
         measured[path.stem] = notebook.metadata.get("stn_course", {})
-        ready = book_notebooks.prepare(notebook, path.name)
+        ready = notebooks.prepare(notebook, path.name)
         nbformat.write(ready, source / "notebooks" / path.name)
     course = json.loads(options.course.read_text()) if options.course.exists() else {}
 
-    from stn_course.scoreboard import rows
+    from stn_course.experiments.scoreboard import rows
 
-    commit, built = book_pages.commit(ROOT), book_pages.build_date()
-    hero = (ROOT / "book" / "_static" / "hero.svg").read_text(encoding="utf-8")
+    commit, built = pages.commit(ROOT), pages.build_date()
+    hero = (ROOT / "figures" / "hero.svg").read_text(encoding="utf-8")
     for name, text in {
+        "stn.md": notebooks.drawing("stn"),
         "hero.md": f'<figure class="hero-figure">\n{hero}\n</figure>\n',
-        "map.md": book_pages.course_map(titles),
-        "toc.md": book_pages.toctree(list(titles)),
-        "scoreboard.md": book_pages.scoreboard(rows(folder=options.records)),
-        "status.md": book_pages.status(course, measured, commit, built),
+        "map.md": pages.course_map(titles),
+        "toc.md": pages.toctree(list(titles)),
+        "scoreboard.md": pages.scoreboard(rows(folder=options.records)),
+        "status.md": pages.status(course, measured, commit, built),
     }.items():
         (generated / name).write_text(text, encoding="utf-8")
     _vendor_mathjax(source / "_vendor" / "mathjax")
 
-    digits = book_pages.digits(course, measured)
+    digits = pages.digits(course, measured)
     footer = f"Digits: {digits}. Built {built}, commit {commit}."
     settings = {"html_theme_options.extra_footer": f"<p>{html.escape(footer)}</p>"}
     if "sample" in digits:
@@ -106,7 +111,7 @@ def _vendor_mathjax(folder: Path) -> None:
 
 
 def _empty(folder: Path) -> None:
-    """Make ``folder`` new. Raises ValueError rather than delete what no build made."""
+    """Make `folder` new. Raises ValueError rather than delete what no build made."""
     mark = folder / ".made-by-book"  # from the first moment on: a build can break off
     if folder.exists() and any(folder.iterdir()):
         if not mark.exists():

@@ -1,21 +1,27 @@
 """Make an executed notebook ready for a page that has no kernel."""
 
 import html
+import re
 from copy import deepcopy
 
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
+from tools import ROOT
+
 VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
+DRAWING = re.compile(r"!\[[^\]]*\]\((?:\.\./)?figures/drawings/([\w-]+)\.svg\)")
 IMAGES = ("image/png", "image/jpeg", "image/gif", "image/svg+xml")
 
 
 def prepare(notebook: NotebookNode, name: str) -> NotebookNode:
-    """A copy of ``notebook`` in which every figure has alt text and every widget says something.
+    """A copy of `notebook` in which every figure has alt text and every widget says something.
+
+    Drawings of the project stand in it as SVG.
 
     Anywidgets stay: the page's loader starts them. Widgets that need a kernel are replaced by a
-    note and by the picture that was saved with them. ``name`` is used in errors alone.
+    note and by the picture that was saved with them. `name` is used in errors alone.
 
     Raises ValueError for a figure without alt text and for a widget whose state was not stored,
     naming notebook and cell.
@@ -25,6 +31,7 @@ def prepare(notebook: NotebookNode, name: str) -> NotebookNode:
     shown: set[str] = set()
     for number, cell in enumerate(notebook.cells, 1):
         if cell.cell_type != "code":
+            cell.source = DRAWING.sub(lambda found: drawing(found[1]), cell.source)
             continue
         where = f"{name}, cell {number}"
         cell.outputs = [new for old in cell.outputs for new in _still(old, models, shown, where)]
@@ -38,6 +45,15 @@ def prepare(notebook: NotebookNode, name: str) -> NotebookNode:
     return notebook
 
 
+def drawing(name: str) -> str:
+    """A drawing of the project as SVG in the page, so that it follows its light and dark.
+
+    As an image it would stand on the white that the theme puts behind images in the dark.
+    """
+    svg = (ROOT / "figures" / "drawings" / f"{name}.svg").read_text(encoding="utf-8")
+    return f'\n<figure class="drawing-figure">\n{svg}</figure>\n'
+
+
 def title(notebook: NotebookNode, name: str) -> str:
     """The text of the first heading. Raises ValueError where there is none."""
     for cell in notebook.cells:
@@ -49,7 +65,7 @@ def title(notebook: NotebookNode, name: str) -> str:
 
 
 def _still(output: NotebookNode, models: dict, shown: set[str], where: str) -> list[NotebookNode]:
-    """``output`` as it can be shown without a kernel; ids of live figures are put in ``shown``."""
+    """`output` as it can be shown without a kernel; ids of live figures are put in `shown`."""
     view = output.get("data", {}).get(VIEW)
     if view is None:
         return [output]
@@ -73,7 +89,7 @@ def _still(output: NotebookNode, models: dict, shown: set[str], where: str) -> l
 
 
 def _tree(key: str, models: dict, where: str) -> list[str]:
-    """``key`` and the models inside it, in the order of the screen."""
+    """`key` and the models inside it, in the order of the screen."""
     if key not in models:
         raise ValueError(
             f"{where}: the state of widget {key} is not stored; run the notebook again"

@@ -4,18 +4,20 @@ import base64
 import re
 from statistics import median
 
-import address
 from nbformat import NotebookNode
 
-import notebooks
+from tools import address
+from tools.notebooks import run as notebooks
 
 MOST_LINES, MEDIAN_LINES, MOST_COLUMNS = 30, 6, 72
 CELLS = (35, 60)
 FIRST_FIGURE_BY = 5  # the title, the install and the parameters cell come before it
 MOST_BYTES = 1_500_000
 SHORTEST_ALT = 40
+SLOWER = 1.5  # than the laptop that a header speaks of, the machine that stores a notebook may be
 IMAGES = ("image/png", "image/jpeg", "image/gif", "image/svg+xml")
 WORDS_A_MINUTE, MINUTES_AN_EXERCISE = 130, 6
+MEASURED = {"seconds", "peak_mb", "adds_mb", "times_imports", "digits"}
 HEADER = {
     "minutes": r"\*\*Time\*\*\s+(\d+) minutes",
     "seconds": r"\*\*Runs in\*\*\s+(\d+) seconds",
@@ -61,11 +63,14 @@ def expected_minutes(nb: NotebookNode) -> float:
 
 
 def against_run(stated: dict[str, float], measured: dict) -> list[str]:
-    """The stored run took at most what is stated, and what is stated is not idle talk."""
+    """The stored run took about what is stated, and what is stated is not idle talk.
+
+    Some laptops are slower than others: what the header's seconds are held to is `make bench`.
+    """
     found = []
     if "seconds" in stated and "seconds" in measured:
         took = measured["seconds"]
-        if not took <= stated["seconds"] <= max(4 * took, 10):
+        if not took / SLOWER <= stated["seconds"] <= max(4 * took, 10):
             found.append(f"cell 1 says {stated['seconds']:.0f} seconds; measured {took:.0f} s")
     if "gigabytes" in stated and "peak_mb" in measured:
         took = measured["peak_mb"] / 1000
@@ -90,7 +95,7 @@ def opening(nb: NotebookNode) -> list[str]:
     found += against_run(stated, nb.metadata.get("stn_course", {}))
     code = code_cells(nb)
     if not code or code[0][1].source.strip() != address.install_cell():
-        found.append("the first code cell is not the install cell of tools/address.py")
+        found.append("the first code cell is not the setup cell of `python -m tools.address`")
     marked = [cell for _, cell in code if "parameters" in tags(cell)]
     if len(marked) != 1:
         found.append(f"{len(marked)} cells are tagged parameters; wanted one")
@@ -111,7 +116,7 @@ def shape(nb: NotebookNode) -> list[str]:
         if lines > MOST_LINES:
             found.append(f"cell {k} has {lines} lines; at most {MOST_LINES}")
         widest = max(map(len, cell.source.splitlines()))
-        if widest > MOST_COLUMNS and "stn-course @ git+" not in cell.source:
+        if widest > MOST_COLUMNS and "setup" not in tags(cell):
             found.append(f"cell {k} is {widest} columns wide; at most {MOST_COLUMNS}")
     if len(notebooks.nbformat.writes(nb).encode()) > MOST_BYTES:
         found.append(f"larger than {MOST_BYTES / 1e6} MB")
@@ -128,8 +133,8 @@ def executed(nb: NotebookNode) -> list[str]:
             found.append(f"cell {k} holds an error")
         if any(output.get("name") == "stderr" for output in cell.outputs):
             found.append(f"cell {k} holds what was written to stderr")
-    if set(nb.metadata.get("stn_course", {})) != {"seconds", "peak_mb", "digits"}:
-        found.append("not measured: store it with tools/notebooks.py execute")
+    if set(nb.metadata.get("stn_course", {})) != MEASURED:
+        found.append("not measured: store it with python -m tools.notebooks execute")
     return found
 
 

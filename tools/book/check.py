@@ -63,7 +63,7 @@ def _candidates(srcset: str) -> list[str]:
 
 
 def problems(folder: Path) -> list[str]:
-    """What is wrong with the built book in ``folder``, a sentence each; empty when all is well."""
+    """What is wrong with the built book in `folder`, a sentence each; empty when all is well."""
     found, ids = [], {}
     pages = {path: _read(path) for path in sorted(folder.rglob("*.html"))}
     if not pages:
@@ -101,7 +101,7 @@ def _unsaid(image: dict) -> str:
 
 
 def _dangling(page: Path, urls: list[str], ids: dict[Path, set[str]]) -> list[str]:
-    """Local addresses on ``page`` that lead nowhere."""
+    """Local addresses on `page` that lead nowhere."""
     found = []
     for url in urls:
         parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""Every check of the project: what `make test` runs.  One line a step at the end, one exit code.
+"""Every check of the project: what `make test` runs. One line a step at the end, one exit code.
 
 No step hides another: all of them run, whatever failed before, and each must do something: a
 step that finds nothing to check fails.
@@ -13,17 +13,20 @@ import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 REPORTS = ROOT / "build" / "reports"
-MEASURED = "tests/test_notebooks_run.py"  # times a real run: alone, with all cores
+BOOK = "build/test/html"
 OLDEST_NODE = 20
+# One thread in each of several processes: two that share cores through OpenMP stall.
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
 
 class Step(NamedTuple):
-    """``report``: pytest's own account of what it ran, where the step is one of pytest."""
+    """`report`: pytest's own account of what it ran, where the step is one of pytest."""
 
     name: str
     command: list[str]
@@ -36,22 +39,20 @@ def steps() -> list[Step]:
     return [
         Step("ruff check", [*python, "ruff", "check", "."]),
         Step("ruff format", [*python, "ruff", "format", "--check", "."]),
-        # One thread in each of several processes: two that share cores through OpenMP stall.
-        _pytest(
-            "unit tests",
-            ["tests", f"--ignore={MEASURED}", "-n", str(cores()), "--dist", "loadfile"],
-            {"OMP_NUM_THREADS": "1"},
+        # Before the tests: they read the pages that were built here.
+        Step(
+            "book",
+            [sys.executable, "-m", "tools.book", "--course", "build/none.json"]
+            + ["--out", BOOK, "--work", "build/test/book"],
         ),
-        _pytest("notebooks again", [MEASURED]),
+        _pytest("unit tests", ["tests", *parallel()], ONE_THREAD | {"STN_COURSE_TEST_BOOK": BOOK}),
+        # Each notebook runs once: what nbval does not look at, `beside_nbval` does.
         _pytest(
             "nbval",
             ["--nbval", "notebooks", "--ignore=notebooks/src", "--nbval-cell-timeout=300"]
-            + ["--nbval-sanitize-with", "tests/nbval_sanitize.cfg"],
-        ),
-        Step(
-            "book",
-            [sys.executable, "tools/book.py", "--course", "build/none.json"]
-            + ["--out", "build/test/html", "--work", "build/test/book"],
+            + ["--nbval-sanitize-with", "tests/nbval_sanitize.cfg"]
+            + ["-p", "tests.project.beside_nbval", *parallel()],
+            ONE_THREAD | {"PYTHONPATH": str(ROOT)},
         ),
         Step("JavaScript", [*node(), "--test", "--test-reporter=spec", *javascript_tests()]),
     ]
@@ -63,19 +64,20 @@ def _pytest(name: str, arguments: list[str], environment: dict[str, str] | None 
     return Step(name, [*command, f"--junitxml={report}"], environment or {}, report)
 
 
-def cores() -> int:
-    """Worker processes: as many as cores, at most four (each holds torch, about 0.5 GB)."""
-    return min(4, os.cpu_count() or 1)
+def parallel() -> list[str]:
+    """As many processes as cores, at most four (each holds torch, about 0.5 GB), by the file."""
+    return ["-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile"]
 
 
 def javascript_tests() -> list[str]:
-    """The files for ``node --test``. Raises FileNotFoundError: no file, nothing tested."""
+    """The files for `node --test`. Raises FileNotFoundError: no file, nothing tested."""
     found = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "tests" / "js").glob("*.test.mjs"))
     if not found:
         raise FileNotFoundError("no tests/js/*.test.mjs")
     return found
 
 
+@cache
 def node() -> list[str]:
     """A node that is new enough: the machine's, else the one that pip installed."""
     found = shutil.which("node")

@@ -14,8 +14,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from stn_course.records import current_commit
-from stn_course.speed import Speed, machine
+from stn_course.experiments.speed import Speed, machine
+from stn_course.training.record import current_commit
 
 CONTROL = 0.03
 ATTEMPTS = 3  # measurements, while the control says that the machine is not quiet
@@ -53,7 +53,7 @@ def here(gpu: bool = False) -> dict:
 
 
 def seconds(target: int, name: str, wanted: float, values: list[float], gpu=False, **more) -> Speed:
-    """A time without a peer: the median of ``values`` and its interval, at most ``wanted``."""
+    """A time without a peer: the median of `values` and its interval, at most `wanted`."""
     middle, low, high = median_interval(values)
     verdict = "met" if high <= wanted else "missed"
     spread = {"low": low, "high": high} if len(values) > 1 else {}
@@ -109,7 +109,7 @@ def compare(
 ) -> Speed:
     """Run both and say which is faster. Raises AssertionError where they do not agree.
 
-    tolerance, share: of the results, as in `difference`; ``agreement`` gives the error itself
+    tolerance, share: of the results, as in `difference`; `agreement` gives the error itself
     where the two do not return what could be compared. seconds: what one measurement lasts at
     least, by repeating the call.
     """

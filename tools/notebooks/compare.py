@@ -1,4 +1,4 @@
-"""Are two runs of a notebook the same?  Texts exactly, pictures by their pixels."""
+"""Are two runs of a notebook the same? Texts exactly, pictures by their pixels."""
 
 import base64
 import io
@@ -13,9 +13,9 @@ MOST_OTHER_PIXELS = 0.01
 
 
 def changed_outputs(stored: NotebookNode, again: NotebookNode, pixels: bool = True) -> list[str]:
-    """What a second run shows otherwise, in words; cells tagged ``live`` are left out.
+    """What a second run shows otherwise, in words; cells tagged `live` are left out.
 
-    ``pixels=False`` compares everything but the pictures: where the digits are others, those are.
+    `pixels=False` compares everything but the pictures: where the digits are others, those are.
     """
     found = []
     for k, (a, b) in enumerate(zip(stored.cells, again.cells, strict=True), 1):

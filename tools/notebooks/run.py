@@ -1,19 +1,16 @@
-"""Run the notebooks and store them; keep each .ipynb equal to its MyST source.
-
-    python tools/notebooks.py execute [NAME ...]   run src/NAME.md, store NAME.ipynb
-    python tools/notebooks.py sync [--to-source]   carry edits over without running anything
-    python tools/notebooks.py check                the rules of tools/notebook_rules.py
+"""Run notebooks and store them; keep each .ipynb equal to its MyST source.
 
 The source is the truth. A stored notebook is a function of its source, the records and the
 versions: no timings, no machine's name, ids that depend only on a cell's or a widget's place.
-What was measured while it ran stands apart, in its metadata under ``stn_course``.
+What was measured while it ran stands apart, in its metadata under `stn_course`.
 """
 
-import argparse
+import ast
 import hashlib
 import json
 import os
 import re
+import subprocess
 import sys
 import threading
 import time
@@ -27,11 +24,14 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 CELL_TIMEOUT = 600  # seconds
 # A kernel on this machine alone warns that its connection is not encrypted: not our reader's worry.
 QUIET_KERNEL = ["--log-level=ERROR"]
+# What a notebook costs is told of two cores, as in its header, on whatever machine it runs; threads
+# that have nothing to do sleep, so that processor time is time spent on the notebook.
+TWO_CORES = {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "PASSIVE"}
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -47,16 +47,23 @@ class NotebookFailed(Exception):
         self.notebook, self.cell = notebook, cell
 
 
-class PeakMemory:
-    """Samples the memory of all child processes; ``mb`` is the largest sum seen, in MB.
+class Usage:
+    """What all child processes together use while the block runs, sampled from outside.
 
-    A context manager. Sampled from outside, so that a notebook's code need not know of it.
+    `mb` is the most memory (resident, in MB), `own_mb` the most of it that is their own, as
+    code and other files that are mapped are not: there a build of torch makes the difference.
+    `cpu_seconds` is the processor time of all of them.
     """
 
     def __init__(self, every: float = 0.1):
-        self.mb, self.every, self._stop = 0.0, every, threading.Event()
+        self.mb, self.own_mb, self.every, self._stop = 0.0, 0.0, every, threading.Event()
+        self._seconds: dict[int, float] = {}
 
-    def __enter__(self) -> "PeakMemory":
+    @property
+    def cpu_seconds(self) -> float:
+        return sum(self._seconds.values())
+
+    def __enter__(self) -> "Usage":
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
         return self
@@ -67,39 +74,81 @@ class PeakMemory:
 
     def _watch(self) -> None:
         me = psutil.Process()
+        mine = me.cmdline()
         while True:
-            total = 0
+            total = own = 0
             for child in me.children(recursive=True):
                 try:
-                    total += child.memory_info().rss
+                    with child.oneshot():
+                        if child.cmdline() == mine:
+                            continue  # forked, and not yet the program that it will be
+                        memory, times = child.memory_info(), child.cpu_times()
                 except psutil.NoSuchProcess:
                     continue  # it ended between the two calls
-            self.mb = max(self.mb, total / 1e6)
+                total += memory.rss
+                own += memory.rss - getattr(memory, "shared", 0)  # only Linux tells them apart
+                self._seconds[child.pid] = times.user + times.system
+            self.mb, self.own_mb = max(self.mb, total / 1e6), max(self.own_mb, own / 1e6)
             if self._stop.wait(self.every):
                 return
 
 
+def import_statements(nb: NotebookNode) -> str:
+    """The imports of a notebook's cells, each once, in their order: code of its own."""
+    found = []
+    for cell in nb.cells:
+        if cell.cell_type == "code":
+            body = ast.parse(re.sub(r"(?m)^( *)[%!].*", r"\1pass", cell.source)).body  # no magics
+            found += [ast.unparse(s) for s in body if isinstance(s, ast.Import | ast.ImportFrom)]
+    return "\n".join(dict.fromkeys(found))
+
+
+def imports_alone(nb: NotebookNode, folder: Path) -> Usage:
+    """What the imports of a notebook use in a Python of their own: the measure of what it adds."""
+    last = "import time; time.sleep(0.5)"  # long enough to be seen
+    code = f"import ipykernel.ipkernel\n{import_statements(nb)}\n{last}"
+    with kernel_environment(**TWO_CORES), Usage() as usage:
+        subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, capture_output=True)
+    return usage
+
+
+def costs(usage: Usage, alone: Usage) -> dict[str, float]:
+    """What a notebook's run used beside what its imports used alone."""
+    return {
+        "adds_mb": round(usage.own_mb - alone.own_mb, -1),
+        "times_imports": round(usage.cpu_seconds / alone.cpu_seconds, 1),
+    }
+
+
 @contextmanager
-def kernel_environment():
-    """Kernels draw with their own backend, whatever this process was told to draw with."""
-    backend = os.environ.pop("MPLBACKEND", None)
+def kernel_environment(**variables: str):
+    """Kernels draw with their own backend, whatever this process was told to draw with.
+
+    `variables` are set as well while the block runs.
+    """
+    before = dict(os.environ)
+    os.environ.pop("MPLBACKEND", None)
+    os.environ.update(variables)
     try:
         yield
     finally:
-        if backend is not None:
-            os.environ["MPLBACKEND"] = backend
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def read(path: Path) -> NotebookNode:
-    """Any notebook, as ``.ipynb`` or as MyST markdown."""
+    """Any notebook, as `.ipynb` or as MyST markdown."""
     path = Path(path)
     return nbformat.read(path, 4) if path.suffix == ".ipynb" else jupytext.read(path)
 
 
 def run(nb: NotebookNode, name: str, digits: str, folder: Path = NOTEBOOKS) -> NotebookNode:
-    """A freshly executed copy of ``nb``, with nothing in it that depends on the moment.
+    """A freshly executed copy of `nb`, with nothing in it that depends on the moment.
 
-    ``folder`` is the kernel's working directory. Raises `NotebookFailed`.
+    `folder` is the kernel's working directory. Its metadata under `stn_course` tell what the
+    run took (seconds, peak_mb) and, for machines that are busy or have another build of torch,
+    what it took beside its imports alone: `adds_mb`, memory of its own beyond theirs, and
+    `times_imports`, its processor time over theirs. Raises `NotebookFailed`.
     """
     fresh = nbformat.v4.new_notebook(cells=[_bare(cell, k) for k, cell in enumerate(nb.cells)])
     at = {"cell": 0}
@@ -114,7 +163,7 @@ def run(nb: NotebookNode, name: str, digits: str, folder: Path = NOTEBOOKS) -> N
         on_cell_start=lambda cell, cell_index: at.update(cell=cell_index),
     )
     start = time.monotonic()
-    with kernel_environment(), PeakMemory() as memory:
+    with kernel_environment(**TWO_CORES), Usage() as usage:
         try:
             client.execute()
         except CellExecutionError as error:
@@ -125,13 +174,20 @@ def run(nb: NotebookNode, name: str, digits: str, folder: Path = NOTEBOOKS) -> N
             words = "the kernel died" if isinstance(error, DeadKernelError) else "it took too long"
             raise NotebookFailed(name, at["cell"] + 1, source, words, "") from None
     seconds = time.monotonic() - start
+    alone = imports_alone(nb, folder)
+    measured = {
+        "seconds": round(seconds),
+        "peak_mb": round(usage.mb, -1),
+        **costs(usage, alone),
+        "digits": digits,
+    }
     for cell in fresh.cells:
         cell.metadata.pop("execution", None)
     widgets = fresh.metadata.get("widgets")
     fresh.metadata = NotebookNode(
         kernelspec=KERNELSPEC,
         language_info={"name": "python"},
-        stn_course={"seconds": round(seconds), "peak_mb": round(memory.mb, -1), "digits": digits},
+        stn_course=measured,
     )
     if widgets:
         fresh.metadata["widgets"] = widgets
@@ -147,7 +203,7 @@ def _bare(cell: NotebookNode, place: int) -> NotebookNode:
 
 
 def stable_widgets(nb: NotebookNode, salt: str) -> NotebookNode:
-    """Widget model ids that depend only on ``salt`` and the order of first appearance.
+    """Widget model ids that depend only on `salt` and the order of first appearance.
 
     Models that no shown widget reaches are dropped: the kernel leaves some behind.
     """
@@ -207,42 +263,3 @@ def sync(name: str, to_source: bool = False, folder: Path = NOTEBOOKS) -> list[s
 
 def sources(folder: Path = NOTEBOOKS) -> list[str]:
     return sorted(path.stem for path in (folder / "src").glob("*.md"))
-
-
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=("execute", "sync", "check"))
-    parser.add_argument("names", nargs="*", help="notebooks, e.g. 01_invariance (default: all)")
-    parser.add_argument("--to-source", action="store_true", help="sync: from .ipynb to the source")
-    arguments = parser.parse_args(argv)
-    names = arguments.names or sources()
-    for unknown in set(names) - set(sources()):
-        parser.error(f"{unknown!r} is not in notebooks/src; there is {', '.join(sources())}")
-    wrong = 0
-    for name in names:
-        if arguments.what == "execute":
-            from stn_course import data
-
-            source = read(NOTEBOOKS / "src" / f"{name}.md")
-            try:
-                nb = run(source, name, data.source())
-            except NotebookFailed as failure:
-                print(failure, file=sys.stderr)
-                return 1
-            nbformat.write(nb, NOTEBOOKS / f"{name}.ipynb")
-            measured = nb.metadata.stn_course
-            print(f"{name:<24} {measured.seconds:4d} s  {measured.peak_mb:6.0f} MB", flush=True)
-        elif arguments.what == "sync":
-            for line in sync(name, arguments.to_source):
-                print(f"{name}: {line} (carried over)")
-        else:
-            import notebook_rules
-
-            for line in notebook_rules.all_problems(name):
-                print(f"{name}: {line}")
-                wrong += 1
-    return 1 if wrong else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

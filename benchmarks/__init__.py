@@ -1,0 +1,1 @@
+"""Every speed target beside its peer: `python -m benchmarks`."""

@@ -1,0 +1,1 @@
+"""The book: its pages gathered, built by Sphinx and looked through."""
