@@ -1,10 +1,13 @@
-"""Sphinx's settings. Build with `python tools/book.py`, which gathers the sources first."""
+"""Sphinx's settings. Build with `python -m tools.book`, which gathers the sources first."""
 
+import sys
 import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+REPOSITORY = PROJECT.get("urls", {}).get("Repository")  # none: no button that leads to one
+sys.path.insert(0, str(ROOT))  # the tools, and the package whose docstrings are shown
 
 project = "How spatial transformers work"
 author = "The stn-course authors"
@@ -12,12 +15,27 @@ release = PROJECT["version"]
 language = "en"
 extensions = [
     "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.viewcode",
+    "tools.book.api",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_togglebutton",
     "sphinxcontrib.bibtex",
 ]
-exclude_patterns = ["generated", "_vendor"]
+exclude_patterns = ["generated", "_vendor", "api/packages.md"]
+autosummary_generate = False  # the list of public names leads to the packages' own pages
+
+# The API pages. A name in single backquotes is a link where it is known, and code elsewhere.
+default_role = "py:obj"
+autodoc_mock_imports = ["keras", "tensorflow"]  # their names are enough, and loading takes long
+autodoc_typehints = "signature"
+autodoc_preserve_defaults = True  # as the code writes them: no path of this machine
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 68
+add_module_names = False
+toc_object_entries = False  # a sidebar of a thousand names helps nobody and is slow to make
 
 nb_execution_mode = "off"  # pages show the outputs stored in the notebooks
 nb_merge_streams = True
@@ -48,16 +66,19 @@ html_theme_options = {
     "home_page_in_toc": True,
     "show_navbar_depth": 1,
     "use_download_button": True,
-    "use_repository_button": True,
-    "repository_url": PROJECT["urls"]["Repository"],
-    "repository_branch": "main",
-    "repository_provider": "github",
-    "path_to_docs": "",
-    "launch_buttons": {"colab_url": "https://colab.research.google.com"},
     "footer_content_items": "extra-footer.html",
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "github-dark",
 }
+if REPOSITORY:
+    html_theme_options |= {
+        "use_repository_button": True,
+        "repository_url": REPOSITORY,
+        "repository_branch": "main",
+        "path_to_docs": "",
+    }
+    if REPOSITORY.startswith("https://github.com/"):  # Colab opens notebooks from there alone
+        html_theme_options["launch_buttons"] = {"colab_url": "https://colab.research.google.com"}
 
 
 def setup(app):
