@@ -42,8 +42,12 @@ class Tutorial(nn.Module):
         self.conv1, self.conv2 = nn.Conv2d(1, 10, 5), nn.Conv2d(10, 20, 5)
         self.drop, self.fc1, self.fc2 = nn.Dropout2d(), nn.Linear(320, 50), nn.Linear(50, 10)
         self.localization = nn.Sequential(
-            *(nn.Conv2d(1, 8, 7), nn.MaxPool2d(2, 2), nn.ReLU()),
-            *(nn.Conv2d(8, 10, 5), nn.MaxPool2d(2, 2), nn.ReLU()),
+            nn.Conv2d(1, 8, 7),
+            nn.MaxPool2d(2, 2),
+            nn.ReLU(),
+            nn.Conv2d(8, 10, 5),
+            nn.MaxPool2d(2, 2),
+            nn.ReLU(),
         )
         self.fc_loc = nn.Sequential(nn.Linear(90, 32), nn.ReLU(), nn.Linear(32, 6))
         nn.init.zeros_(self.fc_loc[2].weight)

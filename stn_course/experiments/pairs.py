@@ -32,21 +32,27 @@ PAIRS = {
     "S11": {
         f"{with_it} for {without}": (f"proj-{without}", f"proj-{with_it}", "test/p")
         for without, with_it in (
-            *(("none", "affine"), ("affine", "homography")),
-            *(("affine", "corners"), ("homography", "corners")),
-            *(("se-01", "se-05"), ("se-01", "se-06"), ("se-01", "se-07")),
+            ("none", "affine"),
+            ("affine", "homography"),
+            ("affine", "corners"),
+            ("homography", "corners"),
+            ("se-01", "se-05"),
+            ("se-01", "se-06"),
+            ("se-01", "se-07"),
         )
     },
     "S12": {
         f"{kind.upper()}: a transformer before the CNN": (
-            *(f"paper-cnn-{kind}", f"paper-st-cnn-aff-{kind}"),
+            f"paper-cnn-{kind}",
+            f"paper-st-cnn-aff-{kind}",
             f"test/{kind}",
         )
         for kind in ("r", "rts", "p", "e")
     }
     | {
         f"E, ours: {with_it} for {without}": (
-            *(f"elastic-{without}", f"elastic-{with_it}"),
+            f"elastic-{without}",
+            f"elastic-{with_it}",
             "test/e",
         )
         for without, with_it in (("none", "affine"), ("none", "tps"), ("affine", "tps"))

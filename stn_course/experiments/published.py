@@ -127,8 +127,12 @@ ROWS: tuple[Row, ...] = (
         for more, end in _ALONE_OR_FRESH
     ),
     _ours(
-        *("S2", _SEQ, "RNN-SPN from the whole picture, fresh sequences"),
-        *("1.5 % error", "seq-rnn-order", "sequences"),
+        "S2",
+        _SEQ,
+        "RNN-SPN from the whole picture, fresh sequences",
+        "1.5 % error",
+        "seq-rnn-order",
+        "sequences",
     ),
     *(
         _ours("S3", _DOWN, what, "none", f"seq-{name}", "sequences")
@@ -166,7 +170,12 @@ ROWS: tuple[Row, ...] = (
     ),
     _ours("S7", _CLUTTER, "CNN, its 10 000 images", "92", "cluttered-cnn", "cluttered"),
     _ours(
-        *("S7", _CLUTTER, "STN, its 10 000 images", "97.62", "cluttered-stn", "cluttered"),
+        "S7",
+        _CLUTTER,
+        "STN, its 10 000 images",
+        "97.62",
+        "cluttered-stn",
+        "cluttered",
         "at least 98.5",
     ),
     _ours("S7", _CLUTTER, "STN, fresh clutter", "97.62", "cluttered-stn-fresh", "cluttered"),
@@ -193,11 +202,17 @@ ROWS: tuple[Row, ...] = (
     Row("S10", "plain MNIST, seven runs", "run 02", _SE_RUNS[1], "se-02"),
     *(
         Row(
-            *("S10", "plain MNIST, seven runs", f"run {i:02d}{variant}", published),
-            *(f"se-{i:02d}{suffix}", "test/clean", kind),
+            "S10",
+            "plain MNIST, seven runs",
+            f"run {i:02d}{variant}",
+            published,
+            f"se-{i:02d}{suffix}",
+            "test/clean",
+            kind,
         )
         for suffix, variant, kind in (
-            *(("-source", "", AS_PUBLISHED), ("", ", 20 epochs (theirs: 30)", AS_PUBLISHED)),
+            ("-source", "", AS_PUBLISHED),
+            ("", ", 20 epochs (theirs: 30)", AS_PUBLISHED),
             ("-well", ", trained well", OURS),
         )
         for i, published in enumerate(_SE_RUNS, 1)
@@ -214,8 +229,13 @@ ROWS: tuple[Row, ...] = (
     ),
     *(
         Row(
-            *("S12", f"STN paper, {kind}", net, f"{cells[k]} % error"),
-            *(f"paper-{_SHORT[net]}-{kind.lower()}", f"test/{kind.lower()}", CPU_BUDGET),
+            "S12",
+            f"STN paper, {kind}",
+            net,
+            f"{cells[k]} % error",
+            f"paper-{_SHORT[net]}-{kind.lower()}",
+            f"test/{kind.lower()}",
+            CPU_BUDGET,
         )
         for net, cells in _TABLE1.items()
         for k, kind in enumerate(("R", "RTS", "P", "E"))
@@ -240,8 +260,13 @@ ROWS: tuple[Row, ...] = (
     _ours("S13", _TC, "CNN + STN", "1.7 % error", "ours-tc", "tc", "at most 1.2"),
     *(
         Row(
-            *("S14", "MNIST addition", net, f"{error} % error"),
-            *(f"paper-{net.lower()}-addition", "test/addition", CPU_BUDGET),
+            "S14",
+            "MNIST addition",
+            net,
+            f"{error} % error",
+            f"paper-{net.lower()}-addition",
+            "test/addition",
+            CPU_BUDGET,
         )
         for net, error in (
             ("FCN", "47.7"),
@@ -251,21 +276,40 @@ ROWS: tuple[Row, ...] = (
         )
     ),
     _ours(
-        *("S14", "MNIST addition", "two transformers", "5.8 (again 8.8) % error", "ours-addition"),
-        *("addition", "at most 4"),
+        "S14",
+        "MNIST addition",
+        "two transformers",
+        "5.8 (again 8.8) % error",
+        "ours-addition",
+        "addition",
+        "at most 4",
     ),
     _ours(
-        *("S15", "co-localisation, translated", "IoU > .5", "100"),
-        *("coloc-translated", "translated", "100"),
+        "S15",
+        "co-localisation, translated",
+        "IoU > .5",
+        "100",
+        "coloc-translated",
+        "translated",
+        "100",
     ),
     _ours(
-        *("S15", "co-localisation, cluttered", "IoU > .5", "75-93"),
-        *("coloc-cluttered", "cluttered", "at least 95"),
+        "S15",
+        "co-localisation, cluttered",
+        "IoU > .5",
+        "75-93",
+        "coloc-cluttered",
+        "cluttered",
+        "at least 95",
     ),
     *(
         _ours(
-            *("S16", f"Not-so-Clevr, {split} split", f"{task}, {network}", published),
-            *(f"clevr-{task}-{network}-{split}", split),
+            "S16",
+            f"Not-so-Clevr, {split} split",
+            f"{task}, {network}",
+            published,
+            f"clevr-{task}-{network}-{split}",
+            split,
         )
         for (network, split), answer in _CLEVR.items()
         for task, published in (

@@ -96,7 +96,11 @@ def tutorial(
     """
     body = [
         *pooled(channels, 10, 5, conv),
-        *(conv(10, 20, 5), nn.Dropout2d(0.5), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten()),
+        conv(10, 20, 5),
+        nn.Dropout2d(0.5),
+        nn.MaxPool2d(2),
+        nn.ReLU(),
+        nn.Flatten(),
     ]
     wide = dense(width_of(body, size, channels), 50, drop=0.5)
     net = nn.Sequential(*body, *wide, nn.Linear(50, classes))

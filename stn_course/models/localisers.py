@@ -70,9 +70,13 @@ def small(n: int, size: Size = (28, 28), channels: int = 1) -> nn.Sequential:
     cells make it as wide for a 60x60 canvas as for a digit.
     """
     body = [
-        *(nn.Conv2d(channels, 16, 5, stride=2, padding=2), nn.ReLU()),
+        nn.Conv2d(channels, 16, 5, stride=2, padding=2),
+        nn.ReLU(),
         *pooled(16, 32, 3, padding=1),
-        *(nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten()),
+        nn.Conv2d(32, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(4),
+        nn.Flatten(),
     ]
     return nn.Sequential(*body, *dense(width_of(body, size, channels), 48), nn.Linear(48, n))
 

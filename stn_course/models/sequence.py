@@ -229,8 +229,14 @@ class RNNSPN(SequenceNet):
         plan, body = self.plan, self.plan.start(nn.Sequential(*self.plan.features(self.channels)))
         width = width_of(body, self.size, self.channels)
         self.transformer = RecurrentTransformer(
-            *(body, width, plan.state, self.digits, geometry.Affine(bound)),
-            *(self.glimpse, self.padding, detach_state),
+            body,
+            width,
+            plan.state,
+            self.digits,
+            geometry.Affine(bound),
+            self.glimpse,
+            self.padding,
+            detach_state,
         )
         if plan.state_start is not None:
             normal_(self.transformer.cell, plan.state_start)

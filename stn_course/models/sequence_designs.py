@@ -109,17 +109,31 @@ _LJ_READER = partial(published_reader, width=96, padding=1, drop=0.25)
 _SK_READER = partial(published_reader, padding=0, drop=0.0)
 DESIGNS = {
     "sk": Design(
-        *(partial(three_convolutions, padding=0), 200, 0.0, 256),
-        *(partial(_SK_READER, width=96), partial(_SK_READER, width=32)),
+        partial(three_convolutions, padding=0),
+        200,
+        0.0,
+        256,
+        partial(_SK_READER, width=96),
+        partial(_SK_READER, width=32),
         start=glorot_,
         state_start=0.1,
     ),
     "lj": Design(
-        *(partial(three_convolutions, padding=1), 200, 0.25, 256, _LJ_READER, _LJ_READER),
+        partial(three_convolutions, padding=1),
+        200,
+        0.25,
+        256,
+        _LJ_READER,
+        _LJ_READER,
         start=glorot_,
     ),
     "ours": Design(
-        *(averaged, 128, 0.0, 96, row_reader, row_reader),
+        averaged,
+        128,
+        0.0,
+        96,
+        row_reader,
+        row_reader,
         # The RNN-SPN's glances stay tall: with 32 rows of output they blurred what they read
         # (5 epochs on fresh rows: 96.8 % of the digits, with 64 rows 97.9 %).
         glimpses={"FFN-SPN": (50, 84), "RNN-SPN": (64, 32)},

@@ -16,8 +16,16 @@ from stn_course.training.record import write_atomically
 FILE = "checkpoint.pt"
 # What torch.load says of files that are cut short or damaged.
 BROKEN = (
-    *(RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError),
-    *(AssertionError, pickle.UnpicklingError, zipfile.BadZipFile),
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    AssertionError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
 )
 
 

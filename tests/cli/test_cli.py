@@ -18,8 +18,13 @@ from stn_course.training.record import dumps, loads
 
 FAST = ["--model", "fc", "--epochs", "1", "--precision", "float32", "--quiet"]
 WRITTEN = {
-    *("checkpoint.pt", "config.json", "history.csv", "history.png"),
-    *("record.json", "tensorboard", "weights.safetensors"),
+    "checkpoint.pt",
+    "config.json",
+    "history.csv",
+    "history.png",
+    "record.json",
+    "tensorboard",
+    "weights.safetensors",
 }
 
 
@@ -152,7 +157,7 @@ def test_clean_digits_are_the_data_unless_another_is_named(tmp_path):
 def test_a_run_is_measured_on_what_it_was_trained_on(tmp_path, flags, tests, capsys):
     folder = tmp_path / "run"
     code, out, err = run(
-        *("train", *FAST, "--limit", "20", *flags.split(), "--out", folder), capsys=capsys
+        "train", *FAST, "--limit", "20", *flags.split(), "--out", folder, capsys=capsys
     )
     assert (code, err) == (0, "")
     record = loads((folder / "record.json").read_text())

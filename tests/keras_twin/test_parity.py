@@ -49,7 +49,8 @@ NETWORKS = {
     "paper-st-cnn, homography": ("paper-st-cnn", (1, 28, 28), {"transform": "homography"}),
     "paper-st-cnn, pooled": ("paper-st-cnn", (1, 42, 42), {"pool": True}),
     "two transformers": (
-        *("paper-st-fcn", (2, 42, 42)),
+        "paper-st-fcn",
+        (2, 42, 42),
         {"transformers": 2, "pool": True, "classes": 19},
     ),
     "CoordConv, reader": ("tutorial-coord-cls", (1, 28, 28), {"transform": "translation"}),

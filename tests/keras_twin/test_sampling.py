@@ -114,10 +114,16 @@ def test_the_background_is_the_same_number(size):
 @pytest.mark.parametrize(
     "head",
     [
-        *(geometry.Affine(), geometry.Affine(0.5), geometry.Translation(0.4)),
-        *(geometry.Attention(4.0), geometry.Similarity(), geometry.Homography()),
-        *(geometry.Corners(), geometry.Corners(None)),
-        *(geometry.ThinPlateSpline(), geometry.ThinPlateSpline((3, 4), 0.2)),
+        geometry.Affine(),
+        geometry.Affine(0.5),
+        geometry.Translation(0.4),
+        geometry.Attention(4.0),
+        geometry.Similarity(),
+        geometry.Homography(),
+        geometry.Corners(),
+        geometry.Corners(None),
+        geometry.ThinPlateSpline(),
+        geometry.ThinPlateSpline((3, 4), 0.2),
     ],
     ids=str,
 )

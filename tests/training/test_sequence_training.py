@@ -21,7 +21,7 @@ from stn_course.training.optimisation import rate
 CPU = torch.device("cpu")
 OF_OURS = [name for name in digit_sequences.EXPERIMENTS if name.startswith("seq-")]
 TINY = Config(
-    *("rnn-spn", {"design": "sk"}), distort="sequences", frozen=True, tests=("sequences",), limit=20
+    "rnn-spn", {"design": "sk"}, distort="sequences", frozen=True, tests=("sequences",), limit=20
 )
 TINY = dataclasses.replace(TINY, epochs=2, batch_size=10, precision="float32")
 

@@ -221,7 +221,9 @@ def _draw_samples(
     room = recipe.canvas - recipe.patch_size
     bounds = (
         *[n] * recipe.digits,
-        *(2 * recipe.x_jitter, recipe.canvas, 2 * recipe.slope),
+        2 * recipe.x_jitter,
+        recipe.canvas,
+        2 * recipe.slope,
         *[recipe.bank_size, room, room] * recipe.patches,
     )
     drawn = torch.from_numpy(stream.rows(bounds, count))

@@ -45,8 +45,12 @@ class Finder(nn.Module):
         with torch.no_grad():
             last.weight.mul_(gain)
         self.scores = nn.Sequential(
-            *(nn.Conv2d(1, 16, 5, stride=2, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
-            *(nn.Conv2d(16, 32, 5, padding=2), nn.ReLU(), last),
+            nn.Conv2d(1, 16, 5, stride=2, padding=2),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(16, 32, 5, padding=2),
+            nn.ReLU(),
+            last,
         )
 
     def forward(self, scenes: Tensor) -> Tensor:
