@@ -56,16 +56,20 @@ def main(argv: list[str] | None = None) -> int:
     (build / "course.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if arguments.no_book:
         return 0
-    book = [sys.executable, str(ROOT / "tools" / "book.py")]
-    book += ["--notebooks", str(build / "notebooks"), "--course", str(build / "course.json")]
-    book += ["--out", str(build / "html"), "--work", str(build / "book")]
-    code = subprocess.run(book, cwd=ROOT).returncode
+    code = subprocess.run(book_command(build), cwd=ROOT).returncode
     if code:
         print("the course stopped: the book was not built", file=sys.stderr)
         return code
     print(f"\nThe course ran on: {result['digits']}")
     print(f"Open {build / 'html' / 'index.html'} in a browser; `make lab` opens notebook 01.")
     return 0
+
+
+def book_command(build: Path) -> list[str]:
+    """What makes the book of the notebooks that ran in `build`."""
+    book = [sys.executable, "-m", "tools.book", "--notebooks", str(build / "notebooks")]
+    book += ["--course", str(build / "course.json")]
+    return [*book, "--out", str(build / "html"), "--work", str(build / "book")]
 
 
 def run_all(folder: Path, out: Path, profile: str) -> dict:

@@ -139,10 +139,17 @@ def test_pictures_are_compared_by_pixels():
 def course(folder, *sources):
     (folder / "in").mkdir()
     nbformat.write(tiny(*sources), folder / "in" / "01_tiny.ipynb")
-    command = [sys.executable, "tools/course.py", "--no-book"]
+    command = [sys.executable, "-m", "tools.course", "--no-book"]
     command += ["--notebooks", folder / "in", "--build", folder / "build"]
     environment = offline(folder / "cache")
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
+def test_the_command_that_makes_its_book_can_be_run(tmp_path):
+    from tools.course import book_command
+
+    command = [*book_command(tmp_path), "--help"]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True).returncode == 0
 
 
 def test_the_course_runs_and_says_on_what(tmp_path):
