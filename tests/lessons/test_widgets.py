@@ -391,10 +391,16 @@ EVENT = """(mode) => (k) => {
 }"""
 
 
+MOST_SINES = 3  # times 300 000 sines: what a redraw may take
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize("mode", ["affine", "tps"])
-def test_p95_of_80_redraws_is_at_most_8_ms(page, mode):
-    """In the page's own processor time: what else the machine does meanwhile does not count."""
+def test_a_redraw_costs_no_more_than_a_few_hundred_thousand_sines(page, mode):
+    """In the page's own processor time, beside a fixed piece of work in the same page.
+
+    So neither a busy machine nor a slow one fails it; the milliseconds are for `make bench`.
+    """
     page.locator(f"input[value={mode}]").check()
     page.evaluate(f"window.move = ({EVENT})({mode!r})")
     client = page.context.new_cdp_session(page)
@@ -404,11 +410,14 @@ def test_p95_of_80_redraws_is_at_most_8_ms(page, mode):
         metrics = client.send("Performance.getMetrics")["metrics"]
         return 1e3 * next(m["value"] for m in metrics if m["name"] == "TaskDuration")
 
-    times = []
+    sines = "() => { let s = 0; for (let i = 0; i < 3e5; i++) s += Math.sin(i); return s; }"
+    times, units = [], []
     for k in range(100):
-        before = spent()
-        page.evaluate("(k) => move(k)", k)
-        times.append(spent() - before)
+        for kept, script in ((times, "(k) => move(k)"), (units, sines)):
+            before = spent()
+            page.evaluate(script, k)
+            kept.append(spent() - before)
     median, p95 = np.percentile(times[20:], [50, 95])
-    print(f"{mode}: redraw median {median:.2f} ms, p95 {p95:.2f} ms")
-    assert 0.05 < median <= p95 <= 8
+    unit = np.median(units[20:])
+    print(f"{mode}: redraw median {median:.2f} ms, p95 {p95:.2f} ms; the sines {unit:.2f} ms")
+    assert 0.05 < median <= p95 and median <= MOST_SINES * unit
