@@ -4,9 +4,9 @@ import { readFileSync } from "node:fs";
 import test from "node:test";
 
 // The module has no package.json to say that it is a module, so it is read as the book reads it.
-const source = readFileSync(new URL("../../stn_course/static/warp_playground.js", import.meta.url), "utf8");
+const source = readFileSync(new URL("../../stn_course/lessons/static/warp_playground.js", import.meta.url), "utf8");
 const wp = await import(`data:text/javascript;base64,${Buffer.from(source).toString("base64")}`);
-const golden = JSON.parse(readFileSync(new URL("../golden/sampler.json", import.meta.url)));
+const golden = JSON.parse(readFileSync(new URL("../sampling/golden/sampler.json", import.meta.url)));
 
 const [B, C, h, w] = golden.shapes.images;
 const [, , H, W] = golden.shapes.output;
