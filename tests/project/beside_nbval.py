@@ -61,18 +61,18 @@ def other_outputs(cell: NotebookNode, outputs: list, pixels: bool) -> list[str]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item, nextitem):
-    found = []
-    if is_cell(item) and (nextitem is None or nextitem.parent is not item.parent):
+    last = is_cell(item) and (nextitem is None or nextitem.parent is not item.parent)
+    if last:
         usage = watching.pop(item.parent)
         usage.__exit__()
+    result = yield  # the kernel ends: it must not be counted among its imports
+    if last:
         nb = item.parent.nb
         now = costs(usage, imports_alone(nb, item.parent.path.parent))
-        found = dearer(nb.metadata.stn_course, now)
         words = f"{item.parent.name}: {now['times_imports']} times its imports, {now['adds_mb']} MB"
         item.user_properties.append(("told", words))
-    result = yield  # the kernel ends
-    if found:
-        pytest.fail(f"{item.parent.name}: " + "; ".join(found), pytrace=False)
+        if found := dearer(nb.metadata.stn_course, now):
+            pytest.fail(f"{item.parent.name}: " + "; ".join(found), pytrace=False)
     return result
 
 
