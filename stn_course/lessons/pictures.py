@@ -22,14 +22,21 @@ def drawn_two(size: int = 28, side: float | None = None) -> Tensor:
     bow = np.stack([0.5 + 0.19 * np.cos(turn), 0.35 + 0.19 * np.sin(turn)], 1)
     pen = np.concatenate([bow, [[0.31, 0.8], [0.71, 0.8]]])  # in [0, 1], x first, y down
     pen = (pen - 0.5) * side + (size - 1) / 2
+    return torch.tensor(stroke(pen, size, 0.045 * side), dtype=torch.float32)[None, None]
+
+
+def stroke(pen: np.ndarray, size: int, radius: float) -> np.ndarray:
+    """A line through the points `pen` [K, 2] (pixels, x first), soft at its edge.
+
+    1 within half a pixel less than `radius` of it, 0 beyond half a pixel more.  # [size, size]
+    """
     y, x = np.mgrid[:size, :size]
     here = np.stack([x, y], 2)[:, :, None].astype(float)  # [H, W, 1, 2]
     start, along = pen[:-1], np.diff(pen, axis=0)
     t = ((here - start) * along).sum(3) / (along**2).sum(1)  # [H, W, strokes]
     nearest = start + along * t.clip(0, 1)[..., None]
     distance = np.linalg.norm(here - nearest, axis=3).min(2)
-    ink = (0.045 * side + 0.5 - distance).clip(0, 1)
-    return torch.tensor(ink, dtype=torch.float32)[None, None]
+    return (radius + 0.5 - distance).clip(0, 1)
 
 
 def rings(size: int = 112) -> Tensor:

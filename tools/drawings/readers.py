@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from stn_course import models
-from stn_course.lessons.pictures import drawn_two
+from stn_course.lessons.pictures import drawn_two, stroke
 from stn_course.sampling import reference
 from tools.drawings import shapes, trace
 from tools.drawings.canvas import WIDTH, Canvas, line_height, text_width
@@ -39,14 +39,7 @@ FIRST, ACROSS, DOWN = (9.0, 48.0), 27.0, -10.0  # left top of the first digit; t
 
 def drawn(points, size: int) -> torch.Tensor:
     """A line through `points` (pixels) drawn with the pen of `drawn_two`.  # [size, size]"""
-    pen = np.array(points, dtype=float)
-    y, x = np.mgrid[:size, :size]
-    here = np.stack([x, y], 2)[:, :, None].astype(float)  # [H, W, 1, 2]
-    start, along = pen[:-1], np.diff(pen, axis=0)
-    t = ((here - start) * along).sum(3) / (along**2).sum(1)  # [H, W, strokes]
-    nearest = start + along * t.clip(0, 1)[..., None]
-    distance = np.linalg.norm(here - nearest, axis=3).min(2)
-    return torch.tensor((1.76 - distance).clip(0, 1))
+    return torch.tensor(stroke(np.array(points, dtype=float), size, 0.045 * 28))
 
 
 def row_of_digits() -> torch.Tensor:
