@@ -14,7 +14,7 @@ from stn_course.analysis.run_plots import save
 from stn_course.experiments import records, statistics
 from stn_course.experiments.pairs import PAIRS
 from stn_course.experiments.published import ROWS, Row
-from stn_course.experiments.statistics import NOT_YET, BySeed, _too_few, interval
+from stn_course.experiments.statistics import NOT_YET, BySeed, interval, too_few
 from stn_course.training.record import RunRecord
 
 OURS, PUBLISHED = STYLE["CNN"], STYLE["FC"]["color"]
@@ -250,7 +250,7 @@ def paired_differences(pairs: dict[str, tuple[BySeed, BySeed]], xlabel: str) -> 
     for y, pair in enumerate(pairs.values()):
         a, b = statistics.in_both(*pair)
         if len(a) < statistics.FEWEST:
-            ax.text(0, y, f" {_too_few(len(a))}", va="center", color=GREY, fontsize=9)
+            ax.text(0, y, f" {too_few(len(a))}", va="center", color=GREY, fontsize=9)
             continue
         mean, half = statistics.paired_difference(a, b)
         sure = abs(mean) > half

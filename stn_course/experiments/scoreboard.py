@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stn_course.experiments import records
 from stn_course.experiments.published import ROWS, SOURCES
-from stn_course.experiments.statistics import _percent, mean_sd_text
+from stn_course.experiments.statistics import mean_sd_text
 
 
 def rows(kind: str | None = None, folder: Path | None = None) -> list[dict]:
@@ -40,3 +40,7 @@ def rows(kind: str | None = None, folder: Path | None = None) -> list[dict]:
             }
         )
     return table
+
+
+def _percent(published: str) -> str:
+    return published if published == "none" or "%" in published else f"{published} %"

@@ -62,10 +62,6 @@ def difference(a: list[float], b: list[float]) -> tuple[float, float]:
 NOT_YET = "not yet run"
 
 
-def _percent(published: str) -> str:
-    return published if published == "none" or "%" in published else f"{published} %"
-
-
 def mean_sd_text(values: list[float], unit: str = " %") -> str:
     """`97.12 ± 0.08 %`; one value alone has no ±, none at all is `not yet run`."""
     if not values:
@@ -92,7 +88,8 @@ def in_both(a: BySeed, b: BySeed) -> tuple[list[float], list[float]]:
 FEWEST = 3  # seeds that both have, below which a difference is not judged
 
 
-def _too_few(n: int) -> str:
+def too_few(n: int) -> str:
+    """Why `n` seeds that two runs share do not allow a verdict."""
     return f"too few seeds, {n} of at least {FEWEST}" if n else NOT_YET
 
 
@@ -100,7 +97,7 @@ def difference_in_words(name: str, a: BySeed, b: BySeed) -> str:
     """What the seeds that both have say of b against a, in words, whatever it is."""
     first, second = in_both(a, b)
     if len(first) < FEWEST:
-        return f"- {name}: {_too_few(len(first))}"
+        return f"- {name}: {too_few(len(first))}"
     mean, half = paired_difference(first, second)
     verdict = "no measurable difference"
     if abs(mean) > half:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from stn_course.analysis.plots import BLUE, READ, WRITE, show_image
 
 
-def _room(ax: Axes, shape: Sequence[int]) -> None:
+def room_for(ax: Axes, shape: Sequence[int]) -> None:
     """Show the image's own edge and some of what lies outside."""
     (height, width), room = shape, 0.2 * shape[1]
     edge = plt.Rectangle((-0.5, -0.5), width, height, fill=False, ec="#9ca3af", lw=0.8, ls=":")
@@ -60,7 +60,7 @@ def descent(image, frames: Sequence[tuple[int, np.ndarray, np.ndarray]]) -> Figu
         corners = places[[0, 0, -1, -1, 0], [0, -1, -1, 0, 0]]
         above.plot(*corners.T, color=READ, lw=1.5)
         above.plot(*corners[:2].T, color=BLUE, lw=3)
-        _room(above, np.shape(image))
+        room_for(above, np.shape(image))
         show_image(below, output)
     axes[0, 0].set_ylabel("read here")
     axes[1, 0].set_ylabel("comes out")

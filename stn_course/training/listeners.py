@@ -46,7 +46,8 @@ class Listener:
 class Checkpoints(Listener):
     """Writes `folder/checkpoint.pt` after each epoch and after every `every` steps.
 
-    The checkpoint of every `keep_every`-th epoch is kept.
+    The checkpoint of every `keep_every`-th epoch is kept. It stands last among the listeners, so
+    that what they add to the curves is in it.
     """
 
     def __init__(self, folder, every: int = 0, keep_every: int = 0):

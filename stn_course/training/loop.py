@@ -62,7 +62,7 @@ def steps(
                 run.validate()
                 for each in listeners:
                     each.epoch(run)
-        run.model.eval()
+        run.finish()
         for each in listeners:
             each.end(run)
     finally:

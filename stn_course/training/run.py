@@ -77,8 +77,9 @@ class Run:
             self.state = State(**found)
             self._check_state(resume, any(each.makes_curves for each in listeners))
         self.state.digits = self.digits
-        learns = config, self.seed, self.model, self.optimizer, self.images, self.labels
-        self.step = make_step(*learns)
+        self.step = make_step(
+            config, self.seed, self.model, self.optimizer, self.images, self.labels
+        )
         self.loss_sum = torch.full((), self.state.loss_sum, dtype=torch.float64, device=self.device)
         self.started = time.perf_counter() - self.state.seconds
 
@@ -91,7 +92,7 @@ class Run:
         made = [name for name, values in state.curves.items() if values]
         made = [name for name in made if name not in OWN_CURVES]
         if state.curves["train_loss"] and bool(made) != makes_curves:
-            wrong = f"after each epoch it measured {made or 'nothing'}; each_epoch must do the same"
+            wrong = f"after each epoch it measured {made or 'nothing'}; EachEpoch must do the same"
         if wrong:
             raise ValueError(f"cannot resume from {where}: {wrong}")
 
@@ -150,9 +151,13 @@ class Run:
         self.state.loss_sum = self.loss_sum.item()
         return vars(self.state)
 
+    def finish(self) -> None:
+        """Training is over: the clock stops, and the model is in eval mode."""
+        self.snapshot()
+        self.model.eval()
+
     def record(self) -> RunRecord:
         """What the run was and what came of it, measured on every set that the config names."""
-        seconds = time.perf_counter() - self.started
         return RunRecord(
             experiment=self.name,
             seed=self.seed,
@@ -170,7 +175,7 @@ class Run:
             versions={"torch": torch.__version__, "numpy": np.__version__},
             device=torch.cuda.get_device_name(self.device) if self.images.is_cuda else "cpu",
             threads=torch.get_num_threads(),
-            seconds=round(seconds, 3),
+            seconds=round(self.state.seconds, 3),
         )
 
     def _results(self) -> dict[str, dict]:

@@ -291,12 +291,12 @@ def test_what_each_epoch_measures_joins_the_curves_and_resumes(tmp_path):
     _, whole = fit(TINY, 0, [EachEpoch(seen)])
     assert len(set(whole.curves["bias"])) == 2 and whole.curves["mode"] == [True, True]
     fit(dataclasses.replace(TINY, epochs=1), 0, [EachEpoch(seen), Checkpoints(tmp_path)])
-    with pytest.raises(ValueError, match=r"it measured \['bias', 'mode'\]; each_epoch must"):
+    with pytest.raises(ValueError, match=r"it measured \['bias', 'mode'\]; EachEpoch must"):
         fit(TINY, 0, [Checkpoints(tmp_path)], resume=tmp_path)
     _, resumed = fit(TINY, 0, [EachEpoch(seen), Checkpoints(tmp_path)], resume=tmp_path)
     assert resumed.repeatable() == whole.repeatable()
     fit(dataclasses.replace(TINY, epochs=1), 0, [Checkpoints(tmp_path / "plain")])
-    with pytest.raises(ValueError, match="it measured nothing; each_epoch must"):
+    with pytest.raises(ValueError, match="it measured nothing; EachEpoch must"):
         fit(TINY, 0, [EachEpoch(seen), Checkpoints(tmp_path / "plain")], resume=tmp_path / "plain")
 
 
@@ -629,3 +629,15 @@ def test_listeners_are_closed_whatever_happens():
     with pytest.raises(KeyboardInterrupt):
         fit(TINY, 0, [breaks])
     assert breaks.closed
+
+
+def test_the_clock_stands_while_what_was_trained_is_measured():
+    noted = []
+
+    class Slow(Listener):
+        def end(self, run):
+            noted.append(run.state.seconds)
+            time.sleep(0.05)
+
+    _, record = fit(TINY, 0, [Slow()])
+    assert record.seconds == round(noted[0], 3) > 0

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from stn_course import geometry
 from stn_course.analysis.plots import BLUE, GREY, READ, WRITE, show_image
-from stn_course.lessons.figures import _room
+from stn_course.lessons.figures import room_for
 
 
 # ---------------------------------------------------------------- reading places
@@ -91,7 +91,7 @@ def _dots(ax: Axes, places: np.ndarray, shape: Sequence[int]) -> None:
     thin = places[step // 2 :: step, step // 2 :: step]
     ax.plot(*thin.reshape(-1, 2).T, ".", ms=2.5, color=READ)
     ax.plot(*places[0].T, color=BLUE, lw=2)
-    _room(ax, shape)
+    room_for(ax, shape)
 
 
 def pixel_rows(n: int = 4) -> Figure:
