@@ -4,10 +4,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from stn_course.analysis.plots import GREY, STYLE
+from stn_course.analysis.plots import GREY, RED, TEAL
 
-BLUE = STYLE["CNN"]["color"]
-RED = (185, 28, 28)
+WRONG = (185, 28, 28)  # the frame of a misread digit
 
 
 def save(figure: Figure, path) -> None:
@@ -20,7 +19,7 @@ def history(curves: dict[str, list[float]], title: str = "") -> Figure:
     """One panel a curve, against the epoch; each holds one number an epoch, at least one."""
     fig, axes = plt.subplots(1, len(curves), figsize=(4.2 * len(curves), 3), squeeze=False)
     for ax, (name, values) in zip(axes[0], curves.items(), strict=True):
-        ax.plot(range(1, len(values) + 1), values, color=BLUE, marker="o", markersize=3)
+        ax.plot(range(1, len(values) + 1), values, color=TEAL, marker="o", markersize=3)
         unit = " (%)" if "accuracy" in name else ""
         ax.set(xlabel="epoch", ylabel=name.replace("_", " ") + unit)
         ax.xaxis.get_major_locator().set_params(integer=True)
@@ -32,8 +31,8 @@ def history(curves: dict[str, list[float]], title: str = "") -> Figure:
 def learning_chart(rows: list[dict]) -> Figure:
     """Accuracy and loss of each checkpoint: `rows` hold epoch, split, correct, total, loss."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3))
-    styles = {"train": {"color": GREY, "marker": "s"}, "valid": {"color": BLUE}}
-    styles["test"] = {"color": STYLE["FC"]["color"], "marker": "^"}
+    styles = {"train": {"color": GREY, "marker": "s"}, "valid": {"color": TEAL}}
+    styles["test"] = {"color": RED, "marker": "^"}
     for split, style in styles.items():
         mine = [r for r in rows if r["split"] == split]
         if not mine:
@@ -80,7 +79,7 @@ def by_class(inputs, outputs, labels, read, each: int = 10) -> Figure:
         for row, label in enumerate(classes):
             for column, k in enumerate(np.flatnonzero(labels == label)[:each]):
                 tile = sheet[row * h : (row + 1) * h, column * w : (column + 1) * w]
-                tile[:] = (229, 231, 235) if read[k] == label else RED
+                tile[:] = (229, 231, 235) if read[k] == label else WRONG
                 tile[2:-2, 2:-2] = 255 - images[k, :, :, None]
         ax.imshow(sheet, interpolation="nearest", aspect="equal")
         ax.set_yticks([(r + 0.5) * h for r in range(len(classes))], classes)

@@ -8,6 +8,16 @@ from stn_course.experiments.records import load
 from stn_course.extras import needs
 
 
+def mean_sd(values: list[float]) -> tuple[float, float, int]:
+    """Mean, sample standard deviation (nan below two values) and n."""
+    n = len(values)
+    if n == 0:
+        raise ValueError("values is empty; wanted at least one number")
+    mean = math.fsum(values) / n
+    sd = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1)) if n > 1 else math.nan
+    return mean, sd, n
+
+
 def interval(values: Sequence[float]) -> tuple[float, float]:
     """Mean and half width of its 95 % t interval; 0 for a single value, which has none."""
     mean, sd, n = mean_sd(list(values))
@@ -17,16 +27,6 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
         from scipy import stats  # not on every machine that trains
 
     return mean, float(stats.t.ppf(0.975, n - 1)) * sd / n**0.5
-
-
-def mean_sd(values: list[float]) -> tuple[float, float, int]:
-    """Mean, sample standard deviation (nan below two values) and n."""
-    n = len(values)
-    if n == 0:
-        raise ValueError("values is empty; wanted at least one number")
-    mean = math.fsum(values) / n
-    sd = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1)) if n > 1 else math.nan
-    return mean, sd, n
 
 
 def accuracy(experiment: str, which: str, folder: Path | None = None) -> tuple[float, float, int]:

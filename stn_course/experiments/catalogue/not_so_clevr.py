@@ -22,22 +22,6 @@ from stn_course.models.layers import Normalise
 from stn_course.training.record import RunRecord, current_commit
 from stn_course.training.run import sha256, weights_sha256
 
-
-def squares() -> Iterator[tuple[str, Experiment]]:
-    minutes = {"conv": 2.0, "coordconv": 1.6}
-    for task in not_so_clevr.TASKS:
-        share = 0.2 if task == "regression" else 1.0
-        for network in NETWORKS:
-            for split in SPLITS:
-                config = settings(task, network, split)
-                about = f"Not-so-Clevr {task} by {network}, {split} split"
-                run = partial(record, config=config)
-                yield (
-                    f"clevr-{task}-{network}-{split}",
-                    Experiment(config, about, 5, minutes[network] * share, run=run),
-                )
-
-
 NETWORKS = ("conv", "coordconv")
 LOSSES = {
     "classification": F.cross_entropy,  # one class for each pixel
@@ -297,6 +281,21 @@ def record(name: str, seed: int, *, config: dict) -> RunRecord:
         threads=torch.get_num_threads(),
         seconds=found["seconds"],
     )
+
+
+def squares() -> Iterator[tuple[str, Experiment]]:
+    minutes = {"conv": 2.0, "coordconv": 1.6}
+    for task in not_so_clevr.TASKS:
+        share = 0.2 if task == "regression" else 1.0
+        for network in NETWORKS:
+            for split in SPLITS:
+                config = settings(task, network, split)
+                about = f"Not-so-Clevr {task} by {network}, {split} split"
+                run = partial(record, config=config)
+                yield (
+                    f"clevr-{task}-{network}-{split}",
+                    Experiment(config, about, 5, minutes[network] * share, run=run),
+                )
 
 
 EXPERIMENTS = dict(squares())
