@@ -42,8 +42,9 @@ def test_one_that_fails_does_not_cost_the_others():
     def never():
         raise OSError("not even begun")
 
-    ended = dict((which, rest) for which, *rest in interleave(
-        [broken, never, counting(3, [], "c")], 3, CPU))  # fmt: skip
+    ended = dict(
+        (which, rest) for which, *rest in interleave([broken, never, counting(3, [], "c")], 3, CPU)
+    )
     assert ended[0][0] is None and "ArithmeticError: on purpose" in ended[0][1]
     assert ended[1][0] is None and "OSError: not even begun" in ended[1][1]
     assert ended[2] == ["c", ""]
@@ -87,9 +88,13 @@ def test_in_turns_they_are_what_they_are_alone(short, tmp_path):
     for m in (1, 3):
         found = made[m] = {}
         failed = sweep.run_all(
-            runs, lambda r, found=found: found.update({(r.experiment, r.seed): r}),
-            parallel_runs=m, progress=False, allow_sample=True, weights=tmp_path / str(m),
-        )  # fmt: skip
+            runs,
+            lambda r, found=found: found.update({(r.experiment, r.seed): r}),
+            parallel_runs=m,
+            progress=False,
+            allow_sample=True,
+            weights=tmp_path / str(m),
+        )
         assert failed == []
     assert made[1].keys() == made[3].keys() and len(made[1]) == 5
     for key, record in made[1].items():

@@ -207,10 +207,17 @@ def test_weight_decay_is_half_a_square_of_the_kernels_and_digits_are_summed():
 
 @pytest.mark.parametrize(
     "change",
-    [{"clip": 5.0}, {"lr_localiser": 1e-4}, {"patience": 3}, {"optimizer": "sgd"},
-     {"precision": "auto"}, {"augment": "gentle"}, {"epsilon": 1e-7}],
+    [
+        {"clip": 5.0},
+        {"lr_localiser": 1e-4},
+        {"patience": 3},
+        {"optimizer": "sgd"},
+        {"precision": "auto"},
+        {"augment": "gentle"},
+        {"epsilon": 1e-7},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_setting_that_runs_in_keras_lack_is_refused(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         training.check(shortened("keras-stn-fc-hard", **change))

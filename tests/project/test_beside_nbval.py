@@ -3,6 +3,7 @@
 import base64
 import io
 import os
+import re
 import subprocess
 import sys
 
@@ -56,7 +57,7 @@ def outcome(tmp_path_factory):
         },
         cells=[
             v4.new_markdown_cell(TITLE.format("0.001")),
-            cell("print(1 + 1)", printed("2\n")),
+            cell("work = sum(k * k for k in range(5_000_000))\nprint(1 + 1)", printed("2\n")),
             cell("print('took 3 ms')", printed("took 4 ms\n")),
             cell(DRAW.format(BLACK), picture(BLACK)),
             cell(DRAW.format(BLACK), picture(WHITE)),
@@ -99,6 +100,11 @@ def test_a_notebook_that_takes_more_memory_than_when_it_was_stored_is_told(outco
     assert "Cell 4 ERROR" in outcome and "MB beyond its imports; wanted at most -200" in outcome
     assert "01_small.ipynb: " in outcome and " times its imports, " in outcome
     assert "3 failed" in outcome and "1 error" in outcome
+
+
+def test_a_kernel_is_not_counted_among_its_imports(outcome):
+    (times,) = re.findall(r"01_small.ipynb: ([\d.]+) times its imports", outcome)
+    assert float(times) > 1
 
 
 def test_what_a_notebook_costs_may_grow_up_to_the_slack():
