@@ -12,6 +12,7 @@ import pytest
 from nbformat import v4
 from PIL import Image
 
+from stn_course import data
 from tests.project import beside_nbval
 from tests.support import ROOT
 
@@ -53,7 +54,7 @@ def outcome(tmp_path_factory):
     notebook = v4.new_notebook(
         metadata={
             "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
-            "stn_course": {"digits": "full MNIST", "adds_mb": -200.0, "times_imports": 9.0},
+            "stn_course": {"digits": data.source(), "adds_mb": -200.0, "times_imports": 9.0},
         },
         cells=[
             v4.new_markdown_cell(TITLE.format("0.001")),
