@@ -29,7 +29,8 @@ autosummary_generate = False  # the list of public names leads to the packages' 
 
 # The API pages. A name in single backquotes is a link where it is known, and code elsewhere.
 default_role = "py:obj"
-autodoc_mock_imports = ["keras", "tensorflow"]  # their names are enough, and loading takes long
+# Their names are enough: two take long to load, and readers who build the book have no triton.
+autodoc_mock_imports = ["keras", "tensorflow", "triton"]
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True  # as the code writes them: no path of this machine
 python_use_unqualified_type_names = True

@@ -16,6 +16,8 @@ from typing import NamedTuple
 import pytest
 from packaging.requirements import Requirement
 
+from tests.project.test_layers import PACKAGE, SOURCES
+from tests.project.test_layers import imports as loaded_with
 from tests.support import ROOT, offline
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -158,6 +160,20 @@ def is_named(name: str) -> bool:
         return False
     where, words = NAMED_IN[name]
     return words in (ROOT / where).read_text(encoding="utf-8")
+
+
+def test_the_pages_of_the_package_load_what_make_course_installs():
+    """Sphinx loads every module for its docstrings; what it mocks need not be there."""
+    conf = ast.parse((ROOT / "book" / "conf.py").read_text(encoding="utf-8"))
+    (mocked,) = (
+        ast.literal_eval(line.value)
+        for line in conf.body
+        if isinstance(line, ast.Assign) and line.targets[0].id == "autodoc_mock_imports"
+    )
+    there = modules("core", "course", "tf", "book") | {"stn_course", *mocked}
+    for path in SOURCES:
+        tops = {name.partition(".")[0] for name in loaded_with(PACKAGE / path, everywhere=False)}
+        assert tops - there - sys.stdlib_module_names == set(), path
 
 
 # ---------------------------------------------------------------- with the core alone
