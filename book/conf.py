@@ -2,6 +2,7 @@
 
 import sys
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,8 +30,9 @@ autosummary_generate = False  # the list of public names leads to the packages' 
 
 # The API pages. A name in single backquotes is a link where it is known, and code elsewhere.
 default_role = "py:obj"
-# Their names are enough: two take long to load, and readers who build the book have no triton.
-autodoc_mock_imports = ["keras", "tensorflow", "triton"]
+autodoc_mock_imports = ["keras", "tensorflow"]  # their names are enough, and they load slowly
+if find_spec("triton") is None:  # where it is there, torch loads it too and needs the real one
+    autodoc_mock_imports.append("triton")
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True  # as the code writes them: no path of this machine
 python_use_unqualified_type_names = True

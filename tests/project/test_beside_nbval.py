@@ -66,7 +66,7 @@ def outcome(tmp_path_factory):
         ],
     )
     nbformat.write(notebook, folder / "01_small.ipynb")
-    words = ["-m", "pytest", "--nbval", str(folder), "-p", "no:cacheprovider", "-v", "-ra"]
+    words = ["-m", "pytest", "--nbval", str(folder), "-p", "no:cacheprovider", "-v", "-rN"]
     words += ["--nbval-sanitize-with", "tests/nbval_sanitize.cfg"]
     words += ["-p", "tests.project.beside_nbval", f"--rootdir={folder}"]
     done = subprocess.run(

@@ -5,6 +5,7 @@ And whoever has the core alone is told which extra to install, by name, where on
 
 import ast
 import json
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -162,18 +163,26 @@ def is_named(name: str) -> bool:
     return words in (ROOT / where).read_text(encoding="utf-8")
 
 
-def test_the_pages_of_the_package_load_what_make_course_installs():
+@pytest.fixture
+def settings_without_triton(monkeypatch):
+    """Sphinx's settings where `make course` alone installed what there is."""
+    monkeypatch.setitem(sys.modules, "triton", None)
+    return runpy.run_path(str(ROOT / "book" / "conf.py"))
+
+
+def test_the_pages_of_the_package_load_what_make_course_installs(settings_without_triton):
     """Sphinx loads every module for its docstrings; what it mocks need not be there."""
-    conf = ast.parse((ROOT / "book" / "conf.py").read_text(encoding="utf-8"))
-    (mocked,) = (
-        ast.literal_eval(line.value)
-        for line in conf.body
-        if isinstance(line, ast.Assign) and line.targets[0].id == "autodoc_mock_imports"
-    )
+    mocked = settings_without_triton["autodoc_mock_imports"]
     there = modules("core", "course", "tf", "book") | {"stn_course", *mocked}
     for path in SOURCES:
         tops = {name.partition(".")[0] for name in loaded_with(PACKAGE / path, everywhere=False)}
         assert tops - there - sys.stdlib_module_names == set(), path
+
+
+def test_what_torch_loads_too_is_not_mocked_where_it_is_installed():
+    """A mock in place of a real triton kills the process that builds the book."""
+    pytest.importorskip("triton")
+    assert "triton" not in runpy.run_path(str(ROOT / "book" / "conf.py"))["autodoc_mock_imports"]
 
 
 # ---------------------------------------------------------------- with the core alone
