@@ -1,7 +1,7 @@
 """The named experiments: what makes each record of the scoreboard and of the notebooks.
 
 `stn-course run NAME` makes the records that are missing, `stn-course run --list`
-names them all. What each is stands in the `catalogue_NN` of its notebook.
+names them all. What each is stands in `experiments.catalogue`, one file a topic.
 """
 
 import dataclasses
