@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 from stn_course.cli.train import add_test, add_train, positive
@@ -115,12 +116,14 @@ def _add_run(add) -> None:
 
 
 def _add_tables(add) -> None:
-    filed = add("records", _records, "file the records that another machine made")
-    filed.add_argument(
-        "action", choices=("import",), help="read a JSONL of `run --out`, or a record.json"
-    )
+    kept = add("records", _records, "file records of another machine, or try whether they hold")
+    action = kept.add_subparsers(dest="action", required=True, metavar="ACTION")
+    filed = action.add_parser("import", help="file a JSONL of `run --out`, or a record.json")
     filed.add_argument("file", type=Path, metavar="FILE", help="one record a line")
     filed.add_argument("--again", action="store_true", help="replace those that are there")
+    tried = action.add_parser("check", help="remake the first steps of runs and compare")
+    tried.add_argument("names", nargs="*", metavar="NAME", help="as for `run` (default: all)")
+    tried.add_argument("--every-seed", action="store_true", help="(default: the first of each)")
     table = add("table", _table, "print the scoreboard, or the rows of one task")
     table.add_argument("names", nargs="*", metavar="ROW", help="S1 ... S16 or an experiment")
     formats = ("md", "csv", "html", "latex")
@@ -228,6 +231,24 @@ def _named(names: list[str]) -> list[str]:
 
 
 def _records(arguments) -> int:
+    return _check_records(arguments) if arguments.action == "check" else _file_records(arguments)
+
+
+def _check_records(arguments) -> int:
+    from stn_course.experiments import catalogue, remake, runner
+
+    runner.check_digits()
+    words, count = {True: "again", False: "NOT AGAIN", None: "not told"}, Counter()
+    names = _named(arguments.names) or list(catalogue.EXPERIMENTS)
+    for found in remake.compare_all(names, arguments.every_seed):
+        count[found.again] += 1
+        where = f"{found.experiment}/{found.seed}"
+        print(f"{words[found.again]:<9}  {where:<28} {found.why}", flush=True)
+    print(", ".join(f"{count[each]} {word}" for each, word in words.items()))
+    return 1 if count[False] else 0
+
+
+def _file_records(arguments) -> int:
     from stn_course.experiments import runner
     from stn_course.experiments.records import file_records
 

@@ -25,7 +25,9 @@ class RunRecord:
     `results` maps `"split/set"` (`"test/clean"`, `"valid/hard"`, ...) to
     `{"correct": int, "total": int, "loss": float}`; `curves` holds one value an
     epoch: a number, or lists of them (where each glimpse was); `probes` holds
-    measurements beside accuracy (accuracy against angle, ...).
+    measurements beside accuracy (accuracy against angle, ...). `first_steps` says how the run
+    began: the SHA-256 of the first `weights` and the `losses` of its first ten steps. Records
+    older than this field have none.
     """
 
     experiment: str
@@ -37,6 +39,7 @@ class RunRecord:
     results: dict[str, dict]
     hashes: dict[str, str]  # SHA-256 of the first batch and of the final weights
     probes: dict[str, dict] = field(default_factory=dict)
+    first_steps: dict = field(default_factory=dict)
     commit: str = "unknown"
     versions: dict[str, str] = field(default_factory=dict)
     device: str = "unknown"
@@ -65,8 +68,12 @@ KINDS = {
 }
 
 
+YOUNG = ("first_steps",)  # fields that a record from before them does without
+
+
 def dumps(record: RunRecord) -> str:
-    return json.dumps(asdict(record), indent=1, sort_keys=True, allow_nan=False) + "\n"
+    told = {k: v for k, v in asdict(record).items() if v or k not in YOUNG}
+    return json.dumps(told, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
 def loads(text: str, source: str = "text") -> RunRecord:
@@ -76,6 +83,8 @@ def loads(text: str, source: str = "text") -> RunRecord:
     except ValueError as error:
         raise ValueError(f"{source} is not a record: {error}") from None
     names = {f.name for f in fields(RunRecord)}
+    if isinstance(data, dict):
+        data = {name: {} for name in YOUNG} | data
     if not isinstance(data, dict) or set(data) != names:
         found = set(data) if isinstance(data, dict) else set()
         raise ValueError(
@@ -107,6 +116,11 @@ def loads(text: str, source: str = "text") -> RunRecord:
     for curve, values in data["curves"].items():
         if not isinstance(values, list):
             raise ValueError(f"{source}: curves[{curve!r}] is {values!r}; wanted a list")
+    began = data["first_steps"]
+    if began and (set(began) != {"weights", "losses"} or not isinstance(began["losses"], list)):
+        raise ValueError(
+            f"{source}: first_steps is {began!r}; wanted weights (a hash) and losses (a list)"
+        )
     return RunRecord(**data)
 
 

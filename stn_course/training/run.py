@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from stn_course import models
 from stn_course.analysis.accuracy import evaluate
+from stn_course.data import Digits
 from stn_course.data.seeding import INIT, ORDER, stream
 from stn_course.training.checkpoints import has_checkpoint, load_checkpoint
 from stn_course.training.config import CLEAN, Config, build
@@ -22,6 +23,7 @@ from stn_course.training.datasets import test_set, training_set
 from stn_course.training.optimisation import make_optimizer, rate
 from stn_course.training.record import RunRecord, current_commit
 
+FIRST_STEPS = 10  # whose losses a record keeps, to tell whether today's code would begin alike
 OWN_CURVES = ("train_loss", "valid_accuracy", "valid_loss")
 
 
@@ -33,6 +35,7 @@ class State:
     loss_sum: float = 0.0  # of this epoch so far
     seconds: float = 0.0
     first_batch: str = ""
+    first_steps: dict = field(default_factory=dict)  # as in the record; of an old checkpoint none
     curves: dict = field(default_factory=lambda: {name: [] for name in OWN_CURVES})
     best: dict[str, Tensor] | None = None  # weights of the best epoch, where there is patience
     digits: str = ""  # the source of what it learns from; of an old checkpoint unknown
@@ -49,12 +52,16 @@ class Run:
         self.commit = current_commit()  # of what is in memory now, not of what lies there later
         self.device = device or models.device()
         self.images, self.labels, self.digits = training_set(config, seed, self.device)
-        self.valid = None
-        if "valid" not in config.train_on:
-            self.valid = test_set("valid", config.distort or CLEAN, self.device)
+        self.valid = self.validation_set()
         self.steps_an_epoch = -(-len(self.images) // config.batch_size)
         self.total = config.epochs * self.steps_an_epoch
         self.state, self.stopped, self.probes = State(), False, {}
+
+    def validation_set(self) -> Digits | None:
+        """What each epoch is measured on; None where all digits are trained on."""
+        if "valid" in self.config.train_on:
+            return None
+        return test_set("valid", self.config.distort or CLEAN, self.device)
 
     @contextmanager
     def own_randomness(self) -> Iterator[None]:
@@ -76,6 +83,8 @@ class Run:
             found = load_checkpoint(resume, config, self.seed, self.model, self.optimizer)
             self.state = State(**found)
             self._check_state(resume, any(each.makes_curves for each in listeners))
+        else:
+            self.state.first_steps = {"weights": weights_sha256(self.model), "losses": []}
         self.state.digits = self.digits
         self.step = make_step(
             config, self.seed, self.model, self.optimizer, self.images, self.labels
@@ -122,6 +131,8 @@ class Run:
         """Make one step, of the images at `index`."""
         self.rate = rate(self.config, self.state.step / self.total)
         self.loss = self.step(index, self.state.step, self.rate)
+        if self.state.first_steps and self.state.step < FIRST_STEPS:
+            self.state.first_steps["losses"].append(self.loss.item())
         self.state.first_batch = self.state.first_batch or sha256(self.step.batch)
         self.state.step += 1
         self.loss_sum += self.loss.double() * len(index)
@@ -167,6 +178,7 @@ class Run:
             curves=self.curves,
             results=self._results(),
             probes=self.probes,
+            first_steps=self.state.first_steps,
             hashes={
                 "first_batch": self.state.first_batch,
                 "weights": weights_sha256(self.model),
