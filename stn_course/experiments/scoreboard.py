@@ -7,15 +7,16 @@ from pathlib import Path
 
 from stn_course.experiments import records
 from stn_course.experiments.published import ROWS, SOURCES
-from stn_course.experiments.statistics import mean_sd_text
+from stn_course.experiments.statistics import mean_sd_text, test_set_interval
 
 
 def rows(kind: str | None = None, folder: Path | None = None) -> list[dict]:
     """The scoreboard as dicts: row, task, variant, kind, source, published, target, ours, n,
-    params and command.
+    test, params and command.
 
     `ours` is `mean ± sd %` over n seeds, in the published number's own sense
-    (accuracy, or error where that was published), or `not yet run`. `kind` picks some.
+    (accuracy, or error where that was published), or `not yet run`. `test` is the interval of
+    its mean for a test set of that size, in the same sense. `kind` picks some.
     """
     table = []
     for row in ROWS:
@@ -35,11 +36,24 @@ def rows(kind: str | None = None, folder: Path | None = None) -> list[dict]:
                 "target": _percent(row.target) if row.target else "-",
                 "ours": mean_sd_text(values, " % error" if error else " %"),
                 "n": len(runs),
+                "test": _test_set([r.results[row.which] for r in runs], error),
                 "params": f"{runs[0].parameters:,}".replace(",", " ") if runs else "-",
                 "command": f"stn-course run {row.experiment}" if row.experiment else "-",
             }
         )
     return table
+
+
+def _test_set(results: list[dict], error: bool) -> str:
+    """`98.61 to 98.99 of 10 000`: what other test pictures, that many, might have said."""
+    if not results:
+        return "-"
+    total = results[0]["total"]
+    if any(each["total"] != total for each in results):
+        raise ValueError(f"totals are {[r['total'] for r in results]}; wanted one test set")
+    low, high = test_set_interval(sum(r["correct"] for r in results) / len(results), total)
+    low, high = (100 - high, 100 - low) if error else (low, high)
+    return f"{low:.2f} to {high:.2f} of {total:,}".replace(",", " ")
 
 
 def _percent(published: str) -> str:

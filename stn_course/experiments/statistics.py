@@ -59,6 +59,20 @@ def difference(a: list[float], b: list[float]) -> tuple[float, float]:
     return float(low + high) / 2, float(high - low) / 2
 
 
+def test_set_interval(correct: float, total: int) -> tuple[float, float]:
+    """95 % of what another test set of `total` pictures might say, in percent (Wilson 1927).
+
+    `correct`: how many were right, of several networks their mean. Seeds are another source of
+    noise, which is not in it. Raises ValueError unless 0 <= `correct` <= `total` and `total` > 0.
+    """
+    if not 0 <= correct <= total or total < 1:
+        raise ValueError(f"correct={correct} of total={total}; wanted 0 to total, of at least 1")
+    z, p = 1.959964, correct / total
+    centre = (p + z**2 / (2 * total)) / (1 + z**2 / total)
+    half = z / (1 + z**2 / total) * math.sqrt(p * (1 - p) / total + z**2 / (4 * total**2))
+    return 100 * max(0.0, centre - half), 100 * min(1.0, centre + half)
+
+
 NOT_YET = "not yet run"
 
 

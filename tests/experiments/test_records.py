@@ -60,6 +60,20 @@ def test_statistics_against_scipy(tmp_path):
     assert (difference - half, difference + half) == pytest.approx((low, high))
 
 
+@pytest.mark.parametrize(("correct", "total"), [(990, 1000), (0, 7), (7, 7), (9882, 10_000)])
+def test_the_interval_of_a_test_set_is_wilsons(correct, total):
+    low, high = stats.binomtest(correct, total).proportion_ci(0.95, "wilson")
+    assert statistics.test_set_interval(correct, total) == pytest.approx((100 * low, 100 * high))
+
+
+def test_a_mean_count_lies_between_and_impossible_ones_are_refused():
+    low, high = statistics.test_set_interval(990.3, 1000)
+    assert statistics.test_set_interval(990, 1000)[0] < low < 99.03 < high
+    for correct, total in ((8, 7), (-1, 7), (0, 0), (float("nan"), 7)):
+        with pytest.raises(ValueError, match="correct=.*total="):
+            statistics.test_set_interval(correct, total)
+
+
 def test_an_unpaired_difference_is_welchs():
     a, b = [97.1, 96.4, 97.9, 97.0], [97.5, 97.9]
     mean, half = statistics.difference(a, b)

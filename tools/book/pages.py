@@ -107,8 +107,8 @@ def scoreboard(rows: list[dict]) -> str:
         return "No row has been defined yet.\n"
     done = sum(row["n"] > 0 for row in rows)
     parts = [f"{done} of {len(rows)} numbers have been measured so far.\n"]
-    keys = ("variant", "kind", "published", "target", "ours", "n", "params", "command")
-    head = [*keys[:5], "seeds", "parameters", "command"]
+    keys = ("variant", "kind", "published", "target", "ours", "n", "test", "params", "command")
+    head = [*keys[:5], "seeds", "test set", "parameters", "command"]
     for name, group in groupby(rows, key=lambda row: row["row"]):
         group = list(group)
         tasks = list(dict.fromkeys(row["task"] for row in group))
