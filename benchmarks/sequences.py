@@ -9,28 +9,42 @@ from benchmarks.timing import absent, line, seconds
 from stn_course import data
 from stn_course.experiments import records, statistics
 from stn_course.experiments.catalogue import EXPERIMENTS
-from stn_course.experiments.speed import Speed
+from stn_course.experiments.speed import Speed, resting_on
 from stn_course.lessons.digit_sequences.helpers import one_by_one
+from stn_course.training.record import RunRecord
 
 GOAL, SET = 98.26, "sequences"
 SHOWN = 100  # images of a split that the published loop makes: all 80 000 would take minutes
 
 
 def to_accuracy(device: str) -> Speed:
-    """Target 9: the fastest experiment whose seeds reach the published figure on test, in mean."""
-    name = f"{GOAL} % a digit of the sequences, on test"
+    """Target 9: the fastest experiment that reads as well as the published one, from its records.
+
+    Chosen on validation, over all its seeds; what it says of test is told, whatever it is. The
+    times are of the machines that made the records.
+    """
+    name = f"{GOAL} % a digit of the sequences, chosen on validation"
     wanted, gpu = (1800.0, False) if device == "cpu" else (60.0, True)
-    found = []
+    found = {}
     for experiment in (n for n in EXPERIMENTS if n.startswith("seq-")):
         runs = [r for r in records.load(experiment) if (r.device == "cpu") != gpu]
-        if runs and statistics.mean_sd([r.accuracy(f"test/{SET}") for r in runs])[0] >= GOAL:
-            times = [r.seconds for r in runs]
-            found.append((sum(times) / len(times), times, experiment, runs[0].threads))
+        if runs and accuracy(runs, "valid") >= GOAL:
+            found[sum(r.seconds for r in runs) / len(runs)] = runs
     if not found:
         return absent(9, name, wanted, "no experiment on sequences has reached it yet", gpu)
-    _, times, experiment, threads = min(found)
-    why = f"{experiment}, {len(times)} seeds, {threads} threads a run"
-    return seconds(9, name, wanted, times, gpu, why=why)
+    runs = found[min(found)]
+    why = (
+        f"{runs[0].experiment}, {len(runs)} seeds, {runs[0].threads} thread a run: "
+        f"{accuracy(runs, 'valid'):.2f} % on validation, {accuracy(runs, 'test'):.2f} % on test"
+    )
+    made_on = {} if gpu else {"device": "the CPUs that made its records"}
+    own = made_on | {"threads": runs[0].threads, "rests_on": resting_on(runs)}
+    return seconds(9, name, wanted, [r.seconds for r in runs], gpu, why=why, **own)
+
+
+def accuracy(runs: list[RunRecord], split: str) -> float:
+    """Mean over `runs`, in percent."""
+    return statistics.mean_sd([r.accuracy(f"{split}/{SET}") for r in runs])[0]
 
 
 def published(device: str) -> Speed:

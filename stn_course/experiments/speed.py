@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-from stn_course.experiments.records import records_dir
+from stn_course.experiments import records
 from stn_course.experiments.statistics import NOT_YET
-from stn_course.training.record import write_atomically
+from stn_course.training.record import RunRecord, write_atomically
 
 VERDICTS = ("met", "missed", "void", "not measured")
 
@@ -28,7 +28,8 @@ class Speed:
     the peer's time by the peer's, which must be within 3 % of 1. Where there is no peer,
     `ratio` is None, `wanted` is the longest time in seconds and the interval is of the time.
     `error` is the largest difference of the two results. `why` explains a verdict of "void"
-    or "not measured", or tells what was tried.
+    or "not measured", or tells what was tried. Times that are those of training runs name the
+    runs: `rests_on` maps "experiment/seed" to the SHA-256 of the weights that came of it.
     """
 
     target: int  # the number of the line in the table of targets
@@ -48,6 +49,7 @@ class Speed:
     why: str = ""
     commit: str = "unknown"
     versions: dict[str, str] = field(default_factory=dict)
+    rests_on: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
         if self.verdict not in VERDICTS:
@@ -82,7 +84,19 @@ def machine(gpu: bool = False) -> str:
 
 def folder() -> Path:
     """Where the committed records of speed are."""
-    return records_dir().parent / "speed"
+    return records.records_dir().parent / "speed"
+
+
+def resting_on(runs: list[RunRecord]) -> dict[str, str]:
+    """What a record of speed says of the training runs whose times it gives."""
+    return {f"{run.experiment}/{run.seed}": run.hashes["weights"] for run in runs}
+
+
+def gone(speed: Speed, where: Path | None = None) -> list[str]:
+    """The runs that `speed` rests on whose records are not there any more, or are others now."""
+    names = {key.rpartition("/")[0] for key in speed.rests_on}
+    now = resting_on([run for name in sorted(names) for run in records.load(name, where)])
+    return sorted(key for key, sha in speed.rests_on.items() if now.get(key) != sha)
 
 
 def save(speed: Speed, where: Path | None = None) -> Path:
@@ -101,6 +115,7 @@ def load(where: Path | None = None) -> list[Speed]:
 
 def _read(path: Path) -> Speed:
     data, names = json.loads(path.read_text(encoding="utf-8")), {f.name for f in fields(Speed)}
+    data = {"rests_on": {}} | data  # the field is younger than some records
     if set(data) != names:
         raise ValueError(f"{path.name} is no record of speed: differs in {set(data) ^ names}")
     return Speed(**data)
@@ -148,9 +163,9 @@ def machines(where=None) -> list[str]:
 def targets(where=None) -> tuple[list[str], list[list[str]]]:
     """Head and rows of the table of targets, from the records of speed in `where`."""
     head = ["", "what", "peer", "CPU, wanted", "CPU, measured", "GPU, wanted", "GPU, measured"]
-    records, rows = load(where), []
+    measured, rows = load(where), []
     for number, (what, on_cpu, on_gpu) in TARGETS.items():
-        ours = [r for r in records if r.target == number]
+        ours = [r for r in measured if r.target == number]
         for name in dict.fromkeys(r.name for r in ours) or [what]:
             cells, peers = [], {r.peer_name for r in ours if r.name == name} - {""}
             for gpu, wanted in ((False, on_cpu), (True, on_gpu)):

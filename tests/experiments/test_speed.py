@@ -1,12 +1,13 @@
 """Records of speed, and how they are made."""
 
+import dataclasses
 import itertools
 
 import pytest
 import torch
 
 from benchmarks import distortions, pages, sequences, timing, tutorial, warp
-from stn_course.experiments import speed
+from stn_course.experiments import records, speed
 
 
 def one(**change):
@@ -44,6 +45,43 @@ def test_committed_records_of_speed_are_readable():
     for found in speed.load():
         assert found.commit != "unknown" and not found.commit.endswith("-dirty"), found.name
         assert found.verdict in ("met", "missed", "void", "not measured")
+
+
+def test_what_rests_on_training_runs_falls_with_them(tmp_path):
+    """A committed time names its runs; made again or taken away, they take it along."""
+    resting = [found for found in speed.load() if found.rests_on]
+    assert {found.target for found in resting} >= {7, 9}
+    for found in resting:
+        assert speed.gone(found) == [], found.name
+        assert speed.gone(found, tmp_path) == sorted(found.rests_on)
+    changed = dataclasses.replace(resting[0], rests_on={**resting[0].rests_on, "fast-clean/0": ""})
+    assert speed.gone(changed) == ["fast-clean/0"]
+
+
+def test_the_fastest_is_chosen_on_validation(monkeypatch):
+    """What reads the goal on test alone is not chosen, however fast."""
+    runs = {
+        "seq-cnn": (98.3, 98.3, 9.0),
+        "seq-ffn": (98.1, 98.9, 1.0),
+        "seq-rnn": (98.9, 98.1, 30.0),
+    }
+
+    def load(name):
+        if name not in runs:
+            return []
+        valid, test, seconds = runs[name]
+        results = {
+            f"{split}/sequences": {"correct": round(100 * v), "total": 10_000, "loss": 0.0}
+            for split, v in (("valid", valid), ("test", test))
+        }
+        made = {"results": results, "seconds": seconds, "device": "cpu", "threads": 1}
+        return [dataclasses.replace(records.load("seq-cnn")[0], experiment=name, seed=0, **made)]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sequences.records, "load", load)
+        found = sequences.to_accuracy("cpu")
+    assert found.ours == 9.0 and found.why.startswith("seq-cnn, 1 seeds, 1 thread a run: 98.30")
+    assert list(found.rests_on) == ["seq-cnn/0"]
 
 
 def test_the_interval_of_a_median():
