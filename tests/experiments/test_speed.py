@@ -75,8 +75,9 @@ def test_the_fastest_is_chosen_on_validation(monkeypatch):
             for split, v in (("valid", valid), ("test", test))
         }
         made = {"results": results, "seconds": seconds, "device": "cpu", "threads": 1}
-        return [dataclasses.replace(records.load("seq-cnn")[0], experiment=name, seed=0, **made)]
+        return [dataclasses.replace(a_record, experiment=name, seed=0, **made)]
 
+    a_record = records.load("seq-cnn")[0]
     with monkeypatch.context() as patch:
         patch.setattr(sequences.records, "load", load)
         found = sequences.to_accuracy("cpu")
