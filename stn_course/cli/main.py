@@ -192,10 +192,12 @@ def _run(arguments) -> int:
         raise ValueError(f"--out {arguments.out} is a folder; wanted a JSONL file")
     if arguments.out and not arguments.out.resolve().parent.is_dir():
         raise ValueError(f"--out {arguments.out}: there is no folder {arguments.out.parent}")
-    done = set() if arguments.again else None
-    if arguments.out and not arguments.again:
+    done = None
+    if arguments.out:  # what is there must be whole, also where it is made again
         checks = [runner.check_record] + [records.check_full] * (not arguments.allow_sample)
         done = records.runs_in(arguments.out, *checks)
+    if arguments.again:
+        done = set()
     runs = runner.plan(names, arguments.seeds, done)
     minutes = runner.expected_minutes(runs)
     print(f"{len(runs)} runs to make, about {minutes:.0f} minutes on one CPU core", flush=True)

@@ -5,6 +5,8 @@ the numbers in prose are functions of records alone.
 """
 
 import json
+import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,10 +27,21 @@ def save(record: RunRecord, folder: Path | None = None) -> Path:
 
 
 def load(experiment: str, folder: Path | None = None) -> list[RunRecord]:
-    """All records of `experiment`, by seed; an empty list where there is none."""
-    paths = (Path(folder or records_dir()) / experiment).glob("*.json")
-    records = [loads(p.read_text(), p.name) for p in paths]
-    return sorted(records, key=lambda r: r.seed)
+    """All records of `experiment`, by seed; an empty list where there is none.
+
+    Raises ValueError for a file that is no record, or the record of another run: a copy that
+    somebody left there would count twice.
+    """
+    found = []
+    for path in (Path(folder or records_dir()) / experiment).glob("*.json"):
+        record = loads(path.read_text(), path.name)
+        if (record.experiment, f"{record.seed}.json") != (experiment, path.name):
+            raise ValueError(
+                f"{path} is the record of {record.experiment}, seed {record.seed}; wanted that of "
+                f"{experiment}, seed {path.stem}"
+            )
+        found.append(record)
+    return sorted(found, key=lambda r: r.seed)
 
 
 Check = Callable[[RunRecord], None]  # raises ValueError for a record that is not wanted
@@ -46,10 +59,16 @@ def runs_in(path: Path, *checks: Check) -> set[tuple[str, int]]:
 
 
 def append(path: Path, record: RunRecord) -> None:
-    """Add `record` as a line; where the disk takes only a part of it, none of it stays."""
+    """Add `record` as a line; where the disk takes only a part of it, none of it stays.
+
+    A line of its own, also where the last one has no end: an editor or a kill took it.
+    """
     line = (json.dumps(json.loads(dumps(record))) + "\n").encode()
-    with open(path, "ab", buffering=0) as file:  # a buffer would be written once more at the end
-        end = file.tell()
+    with open(path, "ab+", buffering=0) as file:  # a buffer would be written once more at the end
+        end = file.seek(0, os.SEEK_END)
+        if end:
+            file.seek(end - 1)
+            line = line if file.read(1) == b"\n" else b"\n" + line
         try:
             while line:
                 line = line[file.write(line) :]
@@ -67,8 +86,8 @@ def check_full(record: RunRecord) -> None:
 
 def check_commit(record: RunRecord) -> None:
     """ValueError for a record of code that cannot be found again."""
-    if record.commit == "unknown" or record.commit.endswith("-dirty"):
-        raise ValueError(f"commit={record.commit!r}; wanted one that can be found")
+    if not re.fullmatch(r"[0-9a-f]{40}", record.commit):
+        raise ValueError(f"commit={record.commit!r}; wanted the 40 digits of one that can be found")
 
 
 def _records_in(path: Path, *checks: Check) -> Iterator[tuple[str, RunRecord]]:

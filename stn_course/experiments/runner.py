@@ -12,11 +12,14 @@ from pathlib import Path
 from torch import nn
 
 from stn_course.data import is_sample
+from stn_course.data.clutter.fresh import ROWS
+from stn_course.data.digits import SPLITS
+from stn_course.data.recipes import DISTORTIONS, TASKS
 from stn_course.experiments import records
 from stn_course.experiments.catalogue import find
 from stn_course.experiments.experiment import Experiment
 from stn_course.training.checkpoints import read_weights, save_weights
-from stn_course.training.config import Config, build
+from stn_course.training.config import CLEAN, Config, build
 from stn_course.training.listeners import ProgressBar
 from stn_course.training.loop import steps
 from stn_course.training.record import RunRecord, current_commit
@@ -43,6 +46,29 @@ def check_record(record: RunRecord) -> None:
     wanted = [f"test/{name}" for name in asked.get("tests", ()) if experiment.run is None]
     if missing := [which for which in wanted if which not in record.results]:
         raise ValueError(f"results has {sorted(record.results)}; wanted {missing} as well")
+    _check_totals(record)
+
+
+def _check_totals(record: RunRecord) -> None:
+    """ValueError where another number of pictures was read than the set has.
+
+    Of a set that is drawn, digits and rows, the number is known; of all, a record on file tells.
+    """
+    wanted = {}
+    for which in record.results:
+        split, name = which.split("/")
+        if name in ROWS:
+            size = ROWS[name].sizes[("train", "valid", "test").index(split)]
+            wanted[which] = size * ROWS[name].digits
+        elif name == CLEAN or name in (*DISTORTIONS, *TASKS):
+            wanted[which] = len(range(60_000)[SPLITS[split]])
+    for filed in records.load(record.experiment)[:1]:
+        wanted |= {which: result["total"] for which, result in filed.results.items()}
+    for which, result in record.results.items():
+        if which in wanted and result["total"] != wanted[which]:
+            raise ValueError(
+                f"results[{which!r}] is of {result['total']} pictures; wanted {wanted[which]}"
+            )
 
 
 def plan(

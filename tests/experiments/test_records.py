@@ -6,6 +6,7 @@ import json
 import math
 import re
 import resource
+import shutil
 import subprocess
 
 import pytest
@@ -161,7 +162,35 @@ def test_a_full_disk_leaves_no_half_line(tmp_path):
     assert records.runs_in(path) == {("toy", 0), ("toy", 2)}
 
 
+def test_a_last_line_without_its_end_is_not_glued_to_the_next(tmp_path):
+    path = tmp_path / "runs.jsonl"
+    records.append(path, make(seed=0))
+    path.write_bytes(path.read_bytes().rstrip(b"\n"))  # an editor that trims
+    records.append(path, make(seed=1))
+    assert records.runs_in(path) == {("toy", 0), ("toy", 1)}
+    path.write_bytes(path.read_bytes()[:-9])  # a kill in the middle of a line
+    records.append(path, make(seed=2))
+    assert len(path.read_text().splitlines()) == 3, "what comes later stands on its own line"
+    with pytest.raises(ValueError, match="line 2 is not a record"):
+        records.runs_in(path)
+
+
+def test_a_copy_in_a_record_folder_does_not_count(tmp_path):
+    first = records.save(make(seed=0), tmp_path)
+    for stranger in (first.with_name("copy.json"), first.with_name("1.json")):
+        shutil.copy(first, stranger)
+        with pytest.raises(ValueError, match="is the record of toy, seed 0; wanted that of toy"):
+            records.load("toy", tmp_path)
+        stranger.unlink()
+    shutil.copytree(first.parent, tmp_path / "other")
+    with pytest.raises(ValueError, match="is the record of toy, seed 0; wanted that of other"):
+        records.load("other", tmp_path)
+
+
 # ---------------------------------------------------------------- from another machine
+COMMIT = "0123456789abcdef" * 2 + "01234567"
+
+
 def written(path, *made):
     lines = [json.dumps(json.loads(dumps(r))) + "\n" for r in made]
     path.write_text("".join(lines))
@@ -169,7 +198,7 @@ def written(path, *made):
 
 
 def one(**changes):
-    good = {"commit": "abc", "digits": "full MNIST (70 000 digits)"}
+    good = {"commit": COMMIT, "digits": "full MNIST (70 000 digits)"}
     return dataclasses.replace(make(), **(good | changes))
 
 
@@ -202,7 +231,12 @@ def test_import_replaces_only_when_asked(tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"digits": "offline sample"}, "full MNIST"), ({"commit": "abc-dirty"}, "abc-dirty")],
+    [
+        ({"digits": "offline sample"}, "full MNIST"),
+        ({"commit": COMMIT + "-dirty"}, "-dirty"),
+        ({"commit": "unknown"}, "unknown"),
+        ({"commit": "zzz"}, "zzz"),
+    ],
 )
 def test_import_refuses_what_cannot_be_committed(tmp_path, change, message):
     path = written(tmp_path / "made.jsonl", one(**change))
@@ -256,6 +290,24 @@ def test_what_is_done_in_a_file_is_checked(tmp_path):
         records.runs_in(path, runner.check_record)
 
 
+def counted(record, correct, total):
+    return {which: {"correct": correct, "total": total, "loss": 0.1} for which in record.results}
+
+
+def test_every_committed_record_is_of_its_experiment_and_its_sets():
+    for name in catalogue.EXPERIMENTS:
+        for each in records.load(name):
+            runner.check_record(each)
+
+
+@pytest.mark.parametrize("name", ["seq-cnn", "cluttered-stn", "clevr-regression-conv-uniform"])
+def test_too_few_pictures_of_any_set_are_told(name):
+    (good, *_) = records.load(name)
+    total = good.results[next(iter(good.results))]["total"]
+    with pytest.raises(ValueError, match=f"is of {total - 1} pictures; wanted {total}"):
+        runner.check_record(dataclasses.replace(good, results=counted(good, 1, total - 1)))
+
+
 def test_a_record_is_of_its_experiment(tmp_path):
     (good, *_) = records.load("hy-stn")
     runner.check_record(good)
@@ -263,6 +315,8 @@ def test_a_record_is_of_its_experiment(tmp_path):
         ({"experiment": "no-such"}, "experiment 'no-such' is unknown"),
         ({"config": good.config | {"lr": 7.0}}, r"config\['lr'\] is 7.0; wanted 0.001"),
         ({"results": {}}, r"wanted \['test/clean'\]"),
+        ({"results": counted(good, 1, 1)}, "is of 1 pictures; wanted 10000"),
+        ({"results": counted(good, 9_999, 10_001)}, "is of 10001 pictures; wanted 10000"),
     ]:
         bad = dataclasses.replace(good, **change)
         path = written(tmp_path / "made.jsonl", bad)
