@@ -77,10 +77,15 @@ def append(path: Path, record: RunRecord) -> None:
             raise
 
 
+def is_full(record: RunRecord) -> bool:
+    """Whether no part of the data was the offline sample."""
+    # Cluttered sets are "regenerated from full MNIST"; squares are drawn, from "none".
+    return "full MNIST" in record.digits or record.digits.startswith("none:")
+
+
 def check_full(record: RunRecord) -> None:
     """ValueError for a record that the offline sample made."""
-    # Cluttered sets are "regenerated from full MNIST"; squares are drawn, from "none".
-    if "full MNIST" not in record.digits and not record.digits.startswith("none:"):
+    if not is_full(record):
         raise ValueError(f"made from the {record.digits}; wanted the full MNIST")
 
 

@@ -479,7 +479,7 @@ def test_wrong_shapes_of_values_are_usage_errors(words, capsys):
 
 
 def test_run_makes_what_is_missing_and_nothing_twice(tmp_path, monkeypatch, capsys):
-    tiny = Experiment(Config(model="fc", limit=100, epochs=1), "a test", seeds=2)
+    tiny = Experiment(Config(model="fc", limit=100, epochs=1, tests=()), "a test", seeds=2)
     monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", tiny)
     out = tmp_path / "runs.jsonl"
     words = ("run", "tiny", "--out", out, "--allow-sample")

@@ -98,3 +98,18 @@ def test_every_package_has_a_page_with_its_sentence(book):
 def test_a_name_in_backquotes_leads_to_where_it_is_explained(book):
     text = (book / "api" / "models.html").read_text(encoding="utf-8")
     assert re.search(r'href="[^"]*geometry[^"]*"[^>]*><code', text)
+
+
+def test_the_source_of_a_name_is_in_the_package(monkeypatch):
+    """A mocked decorator names its own package, which has no page: nothing may lead there."""
+    where = "stn_course.sampling.reference"
+    mocked = type("Mocked", (), {"__module__": "triton"})
+    monkeypatch.setattr(f"{where}.kernel", mocked(), raising=False)
+    assert book_api.source_of(None, where, "kernel") == where
+    assert book_api.source_of(None, where, "no_such") == where
+    assert book_api.source_of(None, "stn_course", "SpatialTransformer") == (
+        "stn_course.models.transformers"
+    )
+    assert book_api.source_of(None, "stn_course.models", "SpatialTransformer.forward") == (
+        "stn_course.models.transformers"
+    )

@@ -195,9 +195,22 @@ def _signature(app, what, name, thing, options, signature, returned):
     return tuple(text and text.replace(REGISTERED, "keras.Layer") for text in (signature, returned))
 
 
+def source_of(app, module: str, name: str) -> str:
+    """The module whose page shows the source of `name`, found in `module`: where it was defined.
+
+    What a mocked package decorates says that it is of that package, which has no page here.
+    """
+    thing = importlib.import_module(module)
+    for part in name.split("."):
+        thing = getattr(thing, part, None)
+    home = getattr(thing, "__module__", None) or ""
+    return home if f"{home}.".startswith(f"{PACKAGE}.") else module
+
+
 def setup(app) -> dict:
     app.connect("autodoc-process-docstring", _docstring)
     app.connect("autodoc-process-signature", _signature)
     app.connect("autodoc-skip-member", _skip)
     app.connect("missing-reference", _missing)
+    app.connect("viewcode-follow-imported", source_of)
     return {"parallel_read_safe": True}
