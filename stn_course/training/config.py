@@ -135,12 +135,15 @@ def _wrong_tests(c: Config) -> Iterator[tuple[bool, str]]:
         )
 
 
+def _is_count(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
+
+
 def _wrong_numbers(c: Config) -> Iterator[tuple[bool, str]]:
     """Whether a number lies where it cannot."""
     for name in ("epochs", "batch_size"):
         value = getattr(c, name)
-        whole = isinstance(value, Integral) and value >= 1
-        yield not whole, f"{name}={value!r}; wanted a whole number, at least 1"
+        yield not _is_count(value), f"{name}={value!r}; wanted a whole number, at least 1"
     inf, rate = math.inf, c.lr_localiser
     yield not 0 < c.lr < inf, f"lr={c.lr}; wanted a positive rate"
     yield not 0 <= c.momentum < 1, f"momentum={c.momentum}; wanted 0 or more, and below 1"
@@ -150,12 +153,12 @@ def _wrong_numbers(c: Config) -> Iterator[tuple[bool, str]]:
         f"lr_localiser={rate}; wanted a rate, 0 or None",
     )
     yield (
-        c.clip is not None and not c.clip > 0,
-        f"clip={c.clip}; wanted a positive length, or None",
+        c.clip is not None and not 0 < c.clip < inf,
+        f"clip={c.clip}; wanted a positive length, or None for no limit",
     )
     yield (
-        c.limit is not None and c.limit < 1,
-        f"limit={c.limit}; wanted at least 1 image, or None",
+        c.limit is not None and not _is_count(c.limit),
+        f"limit={c.limit!r}; wanted at least 1 image, or None",
     )
 
 
@@ -172,7 +175,7 @@ def _wrong_together(c: Config, tasks) -> Iterator[tuple[bool, str]]:
         "adam or rmsprop",
     )
     yield (
-        c.patience is not None and (c.patience < 1 or "valid" in c.train_on),
+        c.patience is not None and (not _is_count(c.patience) or "valid" in c.train_on),
         f"patience={c.patience}, train_on={c.train_on!r}; wanted None, or at least 1 epoch and "
         "train_on='train', so that validation images are left to judge by",
     )

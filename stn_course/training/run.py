@@ -140,21 +140,25 @@ class Run:
     def validate(self) -> None:
         """Close an epoch: its mean training loss, and what the validation images say.
 
-        FloatingPointError where the loss is no number: nothing that follows could be trusted.
+        FloatingPointError where a loss is no number: nothing that follows could be trusted.
         """
         mean = self.loss_sum.item() / len(self.images)
-        if not math.isfinite(mean):
-            raise FloatingPointError(
-                f"the training loss of epoch {self.epoch} is {mean}: the run diverged at "
-                f"lr={self.config.lr:g}; a smaller lr or a clip may keep it"
-            )
+        self._check_loss("training", mean)
         self.curves["train_loss"].append(mean)
         self.loss_sum.zero_()
         if self.valid is not None:
             measured = evaluate(self.model, self.valid.images, self.valid.labels)
+            self._check_loss("validation", measured["loss"])
             self.curves["valid_accuracy"].append(100 * measured["correct"] / measured["total"])
             if "valid_loss" in self.curves:  # a checkpoint from before has none
                 self.curves["valid_loss"].append(measured["loss"])
+
+    def _check_loss(self, of: str, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"the {of} loss of epoch {self.epoch} is {loss}: the run diverged at "
+                f"lr={self.config.lr:g}; a smaller lr or a clip may keep it"
+            )
 
     def snapshot(self) -> dict:
         """The state as it is now, for a checkpoint."""

@@ -535,6 +535,10 @@ def test_a_checkpoint_from_a_gpu_goes_on_here(optimizer, tmp_path):
         ({"distort": "hr", "tests": ["hr"], "pose_weight": math.inf}, "pose_weight=inf; wanted 0"),
         ({"clip": 0.0}, "clip=0.0; wanted a positive length, or None"),
         ({"clip": float("nan")}, "clip=nan; wanted a positive length"),
+        ({"clip": float("inf")}, "clip=inf; wanted a positive length, or None for no limit"),
+        ({"limit": 2.5}, "limit=2.5; wanted at least 1 image"),
+        ({"limit": True}, "limit=True; wanted at least 1 image"),
+        ({"patience": 1.5}, "patience=1.5, train_on='train'; wanted None, or at least 1 epoch"),
         ({"patience": 0}, "patience=0, train_on='train'; wanted None, or at least 1 epoch"),
         ({"patience": 3, "train_on": "train+valid"}, "train_on='train.valid'; wanted None"),
         ({"lr_localiser": -1.0}, "lr_localiser=-1.0; wanted a rate, 0 or None"),
@@ -580,6 +584,20 @@ def test_a_run_that_diverges_says_so():
     wild = dataclasses.replace(TINY, optimizer="sgd", lr=1e20)
     with pytest.raises(FloatingPointError, match=r"epoch 1 is (nan|inf): .*diverged at lr=1e\+20"):
         fit(wild)
+
+
+def test_a_validation_loss_that_is_no_number_ends_the_run_at_once(monkeypatch):
+    """A record could not hold it, and whole epochs would be trained before that is said."""
+    epochs = []
+
+    def measured(*asked):
+        epochs.append(1)
+        return {"correct": 30, "total": 300, "loss": math.inf}
+
+    monkeypatch.setattr(run, "evaluate", measured)
+    with pytest.raises(FloatingPointError, match="the validation loss of epoch 1 is inf"):
+        fit(TINY)
+    assert len(epochs) == 1
 
 
 def test_a_listener_of_ones_own_is_told_every_moment():
