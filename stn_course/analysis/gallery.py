@@ -6,6 +6,7 @@ outputs are 20 files, and the numbers in `gallery.js`, which a page may load fro
 
 import json
 import math
+import secrets
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from stn_course.analysis.predictions import Predictions
 from stn_course.extras import needs
+from stn_course.files import write_atomically, written_whole
 
 PAGE = Path(__file__).with_name("gallery.html")
 ACROSS = 32  # pictures in a row of a sheet, and rows of one
@@ -21,15 +23,14 @@ ACROSS = 32  # pictures in a row of a sheet, and rows of one
 def write(folder: Path, seen: Predictions, title: str) -> Path:
     """Write `index.html`, `gallery.js` and the sheets to `folder`; return the page."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("sheet_*.png"):
-        old.unlink()  # of a longer test
+    key = secrets.token_hex(4)  # of this test: until gallery.js names it the old page stays whole
     data = {
+        "key": key,
         "title": title,
         "across": ACROSS,
         "channels": seen.channels,
-        "input": _sheets(folder, "input", seen.inputs),
-        "output": None if seen.outputs is None else _sheets(folder, "output", seen.outputs),
+        "input": _sheets(folder, key, "input", seen.inputs),
+        "output": None if seen.outputs is None else _sheets(folder, key, "output", seen.outputs),
         "truth": _names(seen.labels),
         "read": _names(seen.read),
         # Of a row, that every digit is right.
@@ -38,25 +39,30 @@ def write(folder: Path, seen: Predictions, title: str) -> Path:
         "boxes": None if seen.boxes is None else _rounded(seen.boxes, 3),
     }
     text = "const GALLERY = " + json.dumps(data, separators=(",", ":")) + ";\n"
-    (folder / "gallery.js").write_text(text)
     page = folder / "index.html"
-    shutil.copyfile(PAGE, page)
+    write_atomically(page, PAGE.read_bytes())
+    write_atomically(folder / "gallery.js", text.encode())
+    for old in set(folder.glob("sheet_*.png")) - set(folder.glob(f"sheet_{key}_*.png")):
+        old.unlink()
     return page
 
 
 def write_images(folder: Path, seen: Predictions) -> None:
     """One PNG an image: `input/00000.png`, ..., and `output/` with a transformer."""
     for kind, images in (("input", seen.inputs), ("output", seen.outputs)):
-        if (Path(folder) / kind).exists():
-            shutil.rmtree(Path(folder) / kind)  # of an earlier test
+        there, made = Path(folder) / kind, Path(folder) / f".{kind}.partial"
+        for old in (made, there) if images is None else (made,):  # of a killed or an earlier test
+            shutil.rmtree(old, ignore_errors=not old.exists())
         if images is None:
             continue
-        (Path(folder) / kind).mkdir(parents=True)
+        made.mkdir(parents=True)
         for k, image in enumerate(images):
-            _png(Path(folder) / kind / f"{k:05d}.png", image)
+            _png(made / f"{k:05d}.png", image)
+        shutil.rmtree(there, ignore_errors=not there.exists())
+        made.rename(there)  # all of them or none
 
 
-def _sheets(folder: Path, kind: str, images: np.ndarray) -> dict:
+def _sheets(folder: Path, key: str, kind: str, images: np.ndarray) -> dict:
     """Write `images` [N, h, w] on sheets; what the page must know of them."""
     n, h, w = images.shape
     for first in range(0, n, ACROSS**2):
@@ -65,7 +71,8 @@ def _sheets(folder: Path, kind: str, images: np.ndarray) -> dict:
         sheet = np.zeros((rows * ACROSS, h, w), np.uint8)
         sheet[: len(part)] = part
         sheet = sheet.reshape(rows, ACROSS, h, w).swapaxes(1, 2).reshape(rows * h, ACROSS * w)
-        _png(folder / f"sheet_{kind}_{first // ACROSS**2}.png", sheet)
+        with written_whole(folder / f"sheet_{key}_{kind}_{first // ACROSS**2}.png") as path:
+            _png(path, sheet)
     return {"height": h, "width": w}
 
 

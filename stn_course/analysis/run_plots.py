@@ -5,13 +5,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from stn_course.analysis.plots import GREY, RED, TEAL
+from stn_course.files import written_whole
 
 WRONG = (185, 28, 28)  # the frame of a misread digit
 
 
 def save(figure: Figure, path) -> None:
     """Write `figure` and forget it."""
-    figure.savefig(path, dpi=120)
+    with written_whole(path) as partial:
+        figure.savefig(partial, dpi=120)
     plt.close(figure)
 
 

@@ -1,7 +1,6 @@
 """The recipes by name; what each makes of a digit; frozen sets; each kind alone."""
 
 import dataclasses
-import os
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -30,6 +29,7 @@ from stn_course.data.distortions import (
     rts,
 )
 from stn_course.data.scenes import Sums, addition, colocalisation, tc
+from stn_course.files import written_whole
 from stn_course.geometry import one_of
 from stn_course.sampling import fused
 
@@ -154,7 +154,6 @@ def write_npz(name: str, path: Path, split: str = "train", seed: int = 0) -> dic
     digits = mnist(split)
     made, labels = freeze(name, digits.images, digits.labels, seed)
     arrays = {key: value.numpy() for key, value in vars(made).items()} | {"labels": labels.numpy()}
-    partial = Path(path).with_suffix(".partial.npz")
-    np.savez_compressed(partial, **arrays, digits=source())
-    os.replace(partial, path)
+    with written_whole(path) as partial:
+        np.savez_compressed(partial, **arrays, digits=source())
     return {key: value.shape for key, value in arrays.items()}

@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from stn_course.training.record import PACKAGE, RunRecord, dumps, loads, write_atomically
+from stn_course.files import write_atomically
+from stn_course.training.record import PACKAGE, RunRecord, dumps, loads
 
 
 def records_dir() -> Path:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from stn_course.experiments import records
 from stn_course.experiments.statistics import NOT_YET
-from stn_course.training.record import RunRecord, write_atomically
+from stn_course.files import write_atomically
+from stn_course.training.record import RunRecord
 
 VERDICTS = ("met", "missed", "void", "not measured")
 

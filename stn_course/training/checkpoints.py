@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from stn_course.extras import needs
-from stn_course.training.record import write_atomically
+from stn_course.files import write_atomically
 
 FILE = "checkpoint.pt"
 # What torch.load says of files that are cut short or damaged.

@@ -16,8 +16,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from stn_course.files import write_atomically
 from stn_course.training.checkpoints import keep_checkpoint, save_checkpoint
-from stn_course.training.record import write_atomically
 
 Measure = Callable[[nn.Module, torch.device], dict]
 

@@ -1,6 +1,6 @@
 """The record of one run: what it was and what came out of it, as JSON.
 
-Also what every stored file needs: to be written whole or not at all, and the commit it is of.
+Also what every stored file needs: the commit it is of.
 """
 
 import json
@@ -140,21 +140,6 @@ def history_csv(record: RunRecord) -> str:
     for epoch, values in enumerate(zip(*curves.values(), strict=True), 1):
         lines.append(",".join([str(epoch), *(f"{v:.6g}" for v in values)]))
     return "\n".join(lines) + "\n"
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """The file at `path` is the old one or the new one, never half of either."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with open(partial, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @cache

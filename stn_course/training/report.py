@@ -10,6 +10,7 @@ from stn_course.analysis import gallery
 from stn_course.analysis.accuracy import evaluate
 from stn_course.analysis.predictions import predict
 from stn_course.extras import needs
+from stn_course.files import write_atomically
 from stn_course.training.checkpoints import (
     checkpoint_path,
     kept_checkpoints,
@@ -18,7 +19,6 @@ from stn_course.training.checkpoints import (
 )
 from stn_course.training.config import CLEAN, Config, build
 from stn_course.training.datasets import test_set, training_set
-from stn_course.training.record import write_atomically
 from stn_course.training.run_folder import chosen_device, counts, read_config
 
 

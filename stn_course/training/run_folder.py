@@ -10,6 +10,7 @@ import torch
 
 from stn_course import models
 from stn_course.extras import needs
+from stn_course.files import write_atomically
 from stn_course.training.checkpoints import (
     has_checkpoint,
     kept_checkpoints,
@@ -19,14 +20,7 @@ from stn_course.training.checkpoints import (
 from stn_course.training.config import Config, build
 from stn_course.training.listeners import Checkpoints, Listener, StepsCsv
 from stn_course.training.loop import fit
-from stn_course.training.record import (
-    NAME,
-    RunRecord,
-    dumps,
-    history_csv,
-    numbers_of,
-    write_atomically,
-)
+from stn_course.training.record import NAME, RunRecord, dumps, history_csv, numbers_of
 from stn_course.training.tensorboard import TensorBoard
 
 CONFIG = "config.json"

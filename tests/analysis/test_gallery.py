@@ -32,12 +32,14 @@ def test_sheets_hold_every_picture_in_its_place(tmp_path):
     made = seen()
     gallery.write(tmp_path, made, "a test")
     for k in (0, 31, 32, 1023, 1024, 1499):
-        sheet = np.asarray(Image.open(tmp_path / f"sheet_input_{k // 1024}.png"))
+        (path,) = tmp_path.glob(f"sheet_*_input_{k // 1024}.png")
+        sheet = np.asarray(Image.open(path))
         y, x = divmod(k % 1024, 32)
         tile = sheet[12 * y : 12 * y + 12, 12 * x : 12 * x + 12]
         assert np.array_equal(tile, made.inputs[k])
     gallery.write(tmp_path, seen(10, transformer=False), "a shorter one")
-    assert [p.name for p in tmp_path.glob("sheet_*")] == ["sheet_input_0.png"]
+    (only,) = tmp_path.glob("sheet_*")
+    assert only.name.endswith("_input_0.png")
     data = (tmp_path / "gallery.js").read_text()
     data = json.loads(data.removeprefix("const GALLERY = ").removesuffix(";\n"))
     assert data["output"] is None and data["boxes"] is None and len(data["truth"]) == 10

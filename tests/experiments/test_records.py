@@ -23,7 +23,6 @@ from stn_course.training.record import (
     history_csv,
     loads,
     numbers_of,
-    write_atomically,
 )
 
 
@@ -100,25 +99,6 @@ def test_clear_errors(tmp_path):
     for a, b, name in (([1.0], [1.0, 2.0], "a"), ([1.0, 2.0], [3.0, 3.0], "b")):
         with pytest.raises(ValueError, match=rf"{name}=.*at least two values that differ"):
             statistics.difference(a, b)
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "x"
-    write_atomically(path, b"old")
-    monkeypatch.setattr(record.os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        write_atomically(path, b"new")
-    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
-
-
-def test_a_file_is_replaced_and_never_written_into(tmp_path):
-    """Who reads the old one meanwhile reads all of it, and a kill leaves one of the two."""
-    path = tmp_path / "x"
-    records.write_atomically(path, b"old")
-    with open(path, "rb") as reader:
-        records.write_atomically(path, b"new and longer")
-        assert reader.read() == b"old"
-    assert path.read_bytes() == b"new and longer"
 
 
 def test_curves_of_lists_are_kept_and_stay_out_of_the_table():

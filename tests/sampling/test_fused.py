@@ -1,10 +1,12 @@
 """The fused warp against the float64 sampler, and every promise its docstring makes."""
 
+import ctypes
 import math
 import shutil
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -340,7 +342,75 @@ def test_a_compiler_that_is_named_and_not_there_is_told(fresh, tmp_path):
         library()
 
 
+def test_a_command_that_is_none_is_told(fresh, tmp_path):
+    fresh.setenv("STN_COURSE_CACHE", str(tmp_path))
+    fresh.setenv("CC", "cc 'open")
+    with pytest.raises(BuildError, match='CC="cc \'open" is no command: No closing quotation'):
+        library()
+    with pytest.warns(UserWarning, match="is no command"):
+        same([fused.warp(IMAGES, THETA)], [reference.warp(IMAGES, THETA)])
+
+
 # ---------------------------------------------------------------- the library
+@COMPILER
+@pytest.mark.parametrize("harm", ["cut short", "changed", "planted"])
+def test_a_kept_library_that_cannot_be_trusted_is_not_loaded(fresh, tmp_path, harm):
+    """Cut short it would end the process; what others may write to would run as this user."""
+    fresh.setenv("STN_COURSE_CACHE", str(tmp_path))
+    library()
+    (kept,) = tmp_path.glob("fused/*.so")
+    whole = kept.read_bytes()
+    kept.unlink()  # this process has it in memory: not into that file
+    kept.write_bytes(whole[: len(whole) // 2] if harm == "cut short" else whole)
+    if harm == "changed":
+        kept.write_bytes(whole[:-9] + bytes(9))
+    kept.chmod(0o666 if harm == "planted" else 0o644)
+    loaded = []
+
+    def load(path):
+        loaded.append((path, Path(path).read_bytes(), Path(path).stat().st_mode & 0o022))
+        return "the library"
+
+    fresh.setattr(compiler.ctypes, "CDLL", load)
+    library.cache_clear()
+    assert library() == "the library"
+    ((_, data, writable),) = loaded
+    assert compiler.hashlib.sha256(data).hexdigest()[:20] in Path(loaded[0][0]).stem
+    assert not writable and len(data) == len(whole)
+    library.cache_clear()
+
+
+@COMPILER
+def test_a_folder_that_others_may_write_to_is_not_used(fresh, tmp_path):
+    fresh.setenv("STN_COURSE_CACHE", str(tmp_path))
+    fresh.setattr(compiler, "_is_ours", lambda path: False)
+    assert compiler._folder() == _own_folder()
+
+
+@COMPILER
+def test_where_nothing_loads_from_the_cache_a_folder_of_its_own_is_tried(fresh, tmp_path):
+    """As from a file system that is mounted without leave to execute."""
+    fresh.setenv("STN_COURSE_CACHE", str(tmp_path))
+    whole = ctypes.CDLL
+
+    def load(path):
+        if Path(path).is_relative_to(tmp_path):
+            raise OSError("failed to map segment from shared object")
+        return whole(path)
+
+    fresh.setattr(compiler.ctypes, "CDLL", load)
+    near([fused.warp(IMAGES, THETA)], [reference.warp(IMAGES, THETA)])
+    assert Path(library()._name).is_relative_to(_own_folder())
+
+
+@COMPILER
+def test_without_a_home_a_folder_of_its_own_is_used(fresh, tmp_path):
+    fresh.delenv("STN_COURSE_CACHE", raising=False)
+    fresh.delenv("XDG_CACHE_HOME", raising=False)
+    fresh.setattr(Path, "expanduser", lambda self: (_ for _ in ()).throw(RuntimeError("no home")))
+    assert compiler._folder() == _own_folder()
+
+
 @COMPILER
 def test_a_compiler_may_be_a_command_of_several_words(fresh, tmp_path):
     fresh.setenv("HOME", str(tmp_path))

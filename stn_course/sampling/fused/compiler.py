@@ -1,7 +1,8 @@
 """warp.c compiled by the machine's own compiler, once, and kept in the user's cache.
 
-The library's name holds a hash of all that it depends on: the source, the flags, the compiler and
-the processor. `STN_COURSE_CACHE` names another folder than the user's cache, `CC` another compiler.
+The library's name holds a hash of all that it depends on, the source, the flags, the compiler and
+the processor, and a hash of what is inside. `STN_COURSE_CACHE` names another folder than the user's
+cache, `CC` another compiler.
 """
 
 import ctypes
@@ -38,43 +39,70 @@ class BuildError(RuntimeError):
 @cache
 def library() -> ctypes.CDLL:
     """The compiled warp.c. Raises BuildError where it cannot be compiled or loaded."""
+    compiler, reasons = _compiler(), []
+    for folder in (_folder, _own_folder):  # what cannot be kept, or not loaded from there, can here
+        failed = False
+        for variant in VARIANTS:
+            try:
+                return ctypes.CDLL(str(_compiled(compiler, variant, folder())))
+            except OSError as error:  # this variant does not load here: an unresolved symbol, say
+                reasons.append(f"{' '.join(variant)}: {error}")
+                failed = True
+            except subprocess.SubprocessError as error:
+                said = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip()
+                reasons.append(f"{' '.join(variant)}: {said or error}")
+        if not failed:
+            break  # the compiler itself refuses; another folder does not help
+    raise BuildError(f"{compiler[0]} gave no library that loads\n" + "\n".join(reasons))
+
+
+def _compiler() -> list[str]:
+    """The command that compiles C, as words. Raises BuildError where there is none."""
     if sys.platform == "win32":
         raise BuildError("Windows has no C compiler by default")
-    named, *more = shlex.split(os.environ.get("CC", "")) or [None]  # "ccache gcc" is two words
+    asked = os.environ.get("CC", "")
+    try:
+        named, *more = shlex.split(asked) or [None]  # "ccache gcc" is two words
+    except ValueError as error:
+        raise BuildError(f"CC={asked!r} is no command: {error}") from None
     compiler = shutil.which(named) if named else shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
-        why = f"CC={os.environ['CC']!r} is not found" if named else "there is no C compiler (cc)"
+        why = f"CC={asked!r} is not found" if named else "there is no C compiler (cc)"
         raise BuildError(f"{why} on this machine")
-    reasons = []
-    for variant in VARIANTS:
-        try:
-            return ctypes.CDLL(str(_compiled([compiler, *more], variant)))
-        except OSError as error:  # this variant does not load here: an unresolved symbol, say
-            reasons.append(f"{' '.join(variant)}: {error}")
-        except subprocess.SubprocessError as error:
-            said = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip()
-            reasons.append(f"{' '.join(variant)}: {said or error}")
-    raise BuildError(f"{compiler} gave no library that loads\n" + "\n".join(reasons))
+    return [compiler, *more]
 
 
-def _compiled(compiler: list[str], variant: tuple[str, ...]) -> Path:
+def _compiled(compiler: list[str], variant: tuple[str, ...], folder: Path) -> Path:
     """Where the library of these flags lies, compiled now unless it was."""
     source, program = SOURCE.read_bytes(), Path(compiler[0]).resolve()
     found = program.stat()
     parts = [FLAGS, variant, str(program), *compiler[1:], found.st_size, found.st_mtime_ns]
     key = hashlib.sha256(source + repr([*parts, _processor()]).encode()).hexdigest()[:20]
-    path = _folder() / f"warp-{key}.so"
-    if not path.exists():
-        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-            half, whole = Path(scratch) / "warp.o", Path(scratch) / "warp.so"
-            steps = (
-                [*FLAGS, *variant, "-c", str(SOURCE), "-o", str(half)],
-                ["-shared", str(half), "-o", str(whole)],
-            )
-            for step in steps:
-                subprocess.run([*compiler, *step], check=True, capture_output=True, timeout=SECONDS)
-            os.replace(whole, path)  # at once: another process sees all of it or nothing
+    for kept in sorted(folder.glob(f"warp-{key}-*.so")):
+        if _is_ours(kept) and kept.stem.endswith(_hash(kept)):
+            return kept
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        half, whole = Path(scratch) / "warp.o", Path(scratch) / "warp.so"
+        steps = (
+            [*FLAGS, *variant, "-c", str(SOURCE), "-o", str(half)],
+            ["-shared", str(half), "-o", str(whole)],
+        )
+        for step in steps:
+            subprocess.run([*compiler, *step], check=True, capture_output=True, timeout=SECONDS)
+        path = folder / f"warp-{key}-{_hash(whole)}.so"
+        os.replace(whole, path)  # at once: another process sees all of it or nothing
     return path
+
+
+def _hash(path: Path) -> str:
+    """Of what is inside: a library that is cut short would bring the process down."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:20]
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether nobody else could have put it there: what is loaded runs as this user."""
+    found = path.stat()
+    return found.st_uid == os.geteuid() and not found.st_mode & 0o022
 
 
 def _processor() -> str:
@@ -88,15 +116,15 @@ def _processor() -> str:
 
 
 def _folder() -> Path:
-    """A folder to keep libraries in; one that only this process uses where none can be written."""
-    named = os.environ.get("STN_COURSE_CACHE")
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stn-course"
-    folder = (Path(named).expanduser() if named else user) / "fused"
+    """A folder to keep libraries in; one that only this process uses where none can be kept."""
+    named, user = os.environ.get("STN_COURSE_CACHE"), os.environ.get("XDG_CACHE_HOME")
     try:
+        folder = Path(named or f"{user or '~/.cache'}/stn-course").expanduser() / "fused"
         folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o755)
         with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError:
+            return folder if _is_ours(folder) else _own_folder()
+    except (OSError, RuntimeError):  # not to be written; nobody's home
         return _own_folder()
 
 

@@ -1,0 +1,141 @@
+"""A file is the old one or the new one: errors, kills, two writers, and who else writes."""
+
+import ast
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from stn_course import files
+from stn_course.files import write_atomically, written_whole
+from tests.support import ROOT
+
+PACKAGE = ROOT / "stn_course"
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "x"
+    write_atomically(path, b"old")
+    monkeypatch.setattr(files.os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_is_replaced_and_never_written_into(tmp_path):
+    """Who reads the old one meanwhile reads all of it, and a kill leaves one of the two."""
+    path = tmp_path / "x"
+    write_atomically(path, b"old")
+    with open(path, "rb") as reader:
+        write_atomically(path, b"new and longer")
+        assert reader.read() == b"old"
+    assert path.read_bytes() == b"new and longer"
+
+
+def test_an_error_in_the_block_leaves_the_old_file(tmp_path):
+    path = tmp_path / "x.npz"
+    write_atomically(path, b"old")
+    with pytest.raises(ZeroDivisionError), written_whole(path) as partial:
+        partial.write_bytes(b"half of the n")
+        raise ZeroDivisionError
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+    with pytest.raises(FileNotFoundError), written_whole(path):
+        pass  # nothing was written: nothing takes its place
+    assert path.read_bytes() == b"old"
+
+
+def test_of_two_writers_at_once_both_end_whole(tmp_path):
+    path = tmp_path / "made" / "x.npz"
+    with written_whole(path) as first, written_whole(path) as second:
+        assert first != second and first.suffix == second.suffix == ".npz"
+        first.write_bytes(b"the first")
+        second.write_bytes(b"the second")
+        assert not path.exists()
+    assert path.read_bytes() == b"the first"  # whose block ended last
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_killed_writer_leaves_the_old_file_and_is_swept_later(tmp_path):
+    path = tmp_path / "x[1].json"
+    write_atomically(path, b"old")
+    killed = f"""
+        import os, signal
+        from stn_course.files import written_whole
+        with written_whole({str(path)!r}) as partial:
+            partial.write_bytes(b"half of the n")
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(killed)], cwd=ROOT)
+    assert done.returncode == -signal.SIGKILL and path.read_bytes() == b"old"
+    (left,) = set(tmp_path.iterdir()) - {path}
+    write_atomically(path, b"new")
+    assert left.exists(), "its writer may be at work yet"
+    os.utime(left, (time.time() - 2 * files.ABANDONED,) * 2)
+    write_atomically(path, b"newer")
+    assert list(tmp_path.iterdir()) == [path] and path.read_bytes() == b"newer"
+
+
+def test_others_may_read_it_as_the_umask_says(tmp_path):
+    path = tmp_path / "x"
+    before = os.umask(0o027)
+    try:
+        write_atomically(path, b"")
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+# ---------------------------------------------------------------- nobody else
+# What writes without `files`, and why a half-done one does no harm.
+KNOWN = {
+    ("files.py", "written_whole"): "reads what was written, to flush it",
+    ("files.py", "write_atomically"): "to the name that `written_whole` gave",
+    ("analysis/gallery.py", "_png"): "to a name of `written_whole`, or in a folder that is renamed",
+    ("analysis/run_plots.py", "save"): "to a name of `written_whole`",
+    ("data/recipes.py", "write_npz"): "to a name of `written_whole`",
+    ("training/listeners.py", "StepsCsv"): "lines; what a kill cut is left out on resuming",
+    ("training/tensorboard.py", "EventLog"): "events with a checksum each; a new file each time",
+    ("training/tensorboard.py", "image"): "to memory",
+    ("training/checkpoints.py", "save_checkpoint"): "to memory",
+    ("experiments/records.py", "append"): "a line, which is taken back where the disk is full",
+    ("data/download.py", "_transfer"): "to a temporary name; moved when its SHA-256 is right",
+    ("lessons/widgets.py", "png_base64"): "to memory",
+}
+WRITERS = {"write_text", "write_bytes", "savefig", "savez", "savez_compressed", "save", "tofile"}
+WRITERS |= {"shutil.copy", "shutil.copyfile", "shutil.move", "json.dump", "save_file", "to_csv"}
+OURS = ("run_plots.save", "records.save", "save")  # which are looked at where they stand
+
+
+def writes(call: ast.Call) -> bool:
+    """Whether a call may write a file, by its name and mode."""
+    name = ast.unparse(call.func)
+    last = name.rpartition(".")[2]
+    if last in ("open", "fdopen") and not name.startswith(("Image.", "os.open", "gzip.")):
+        modes = [*call.args[1:2], *(k.value for k in call.keywords if k.arg == "mode")]
+        said = [m.value if isinstance(m, ast.Constant) else "w" for m in modes]
+        return any(isinstance(mode, str) and set("wax+") & set(mode) for mode in said)
+    return name not in OURS and (name in WRITERS or "." in name and last in WRITERS)
+
+
+def test_every_open_for_writing_is_known():
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for top in ast.walk(tree):
+            if isinstance(top, ast.FunctionDef | ast.ClassDef):
+                for node in ast.walk(top):
+                    if isinstance(node, ast.Call) and writes(node):
+                        where = path.relative_to(PACKAGE).as_posix()
+                        found.setdefault((where, node.lineno), set()).add(top.name)
+    unknown = {
+        place: names
+        for place, names in found.items()
+        if not any((place[0], name) in KNOWN for name in names)
+    }
+    assert unknown == {}
+    used = {(where, name) for (where, _), names in found.items() for name in names}
+    assert set(KNOWN) <= used, "no longer there"
