@@ -136,11 +136,13 @@ def run_steps(
 def trained(name: str, seed: int = 0) -> nn.Module:
     """The network of the committed run, with what it learned, in eval mode.
 
-    Raises FileNotFoundError where its weights are not kept.
+    Raises FileNotFoundError where its weights are not kept, ValueError where they are others
+    than its record says.
     """
     path = weights_dir() / f"{name}-{seed}.safetensors"
     model = build(find(name).config)
-    read_weights(path, model)
+    sums = {record.seed: record.hashes["weights"] for record in records.load(name)}
+    read_weights(path, model, sums.get(seed, ""))
     return model.eval()
 
 

@@ -1,6 +1,7 @@
 """Checkpoints: written atomically, complete enough to go on bit for bit, checked on reading."""
 
 import dataclasses
+import hashlib
 import io
 import json
 import pickle
@@ -8,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from stn_course.extras import needs
 from stn_course.files import write_atomically
@@ -79,6 +80,8 @@ def read_checkpoint(where) -> dict:
         raise FileNotFoundError(f"{path} does not exist: nothing was trained there")
     data = path.read_bytes()  # an OSError from here on is about the content
     try:
+        if damaged := zipfile.ZipFile(io.BytesIO(data)).testzip():  # torch checks no sum
+            raise zipfile.BadZipFile(f"the sum of {damaged}")
         found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except BROKEN as error:
         raise ValueError(
@@ -129,18 +132,19 @@ def load_weights(model: nn.Module, found: dict, where) -> None:
 
 
 def save_weights(path, model: nn.Module) -> None:
-    """Write the weights alone, as safetensors."""
+    """Write the weights alone, as safetensors, with their SHA-256: the format has no sum."""
     with needs("course"):
         from safetensors.torch import save  # not on every machine that trains
 
     # Channels-last weights are stored in the usual order: the format knows no other.
     weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    write_atomically(Path(path), save(weights))
+    write_atomically(Path(path), save(weights, {"sha256": weights_sha256(model)}))
 
 
-def read_weights(path, model: nn.Module) -> nn.Module:
+def read_weights(path, model: nn.Module, sha: str = "") -> nn.Module:
     """`model` with the weights that `save_weights` wrote to `path`.
 
+    `sha`: their SHA-256 as a record has it; files older than their own sum are held to that.
     Raises FileNotFoundError without the file, ValueError where it is damaged or of another net.
     """
     with needs("course"):
@@ -152,10 +156,29 @@ def read_weights(path, model: nn.Module) -> nn.Module:
         what = "is a folder" if path.is_dir() else "does not exist"
         raise FileNotFoundError(f"{path} {what}: no weights were kept there")
     try:
-        model.load_state_dict(load(path.read_bytes()))
+        data = path.read_bytes()
+        model.load_state_dict(load(data))
+        length = int.from_bytes(data[:8], "little")
+        about = json.loads(data[8 : 8 + length]).get("__metadata__", {})
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"{path} does not fit this network: {error}") from None
+    found = weights_sha256(model)
+    for wanted in filter(None, (about.get("sha256"), sha)):
+        if found != wanted:
+            raise ValueError(f"{path} is damaged: SHA-256 {found[:16]}..., not {wanted[:16]}...")
     return model
+
+
+def sha256(*tensors: Tensor) -> str:
+    """SHA-256 of the tensors' bytes, one after the other."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def weights_sha256(model: nn.Module) -> str:
+    return sha256(*model.state_dict().values())
 
 
 def plain(value):

@@ -1,7 +1,6 @@
 """Where a training run stands: its data, its network, what it has seen and what came of it."""
 
 import dataclasses
-import hashlib
 import math
 import time
 from collections.abc import Iterator
@@ -10,13 +9,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stn_course import models
 from stn_course.analysis.accuracy import evaluate
 from stn_course.data import Digits
 from stn_course.data.seeding import INIT, ORDER, stream
-from stn_course.training.checkpoints import has_checkpoint, load_checkpoint
+from stn_course.training.checkpoints import (
+    has_checkpoint,
+    load_checkpoint,
+    sha256,
+    weights_sha256,
+)
 from stn_course.training.config import CLEAN, Config, build
 from stn_course.training.cuda_graph import make_step
 from stn_course.training.datasets import test_set, training_set
@@ -201,15 +205,3 @@ class Run:
                 held = test_set(split, name, self.device, self.config.shape)
                 results[f"{split}/{name}"] = evaluate(self.model, held.images, held.labels)
         return results
-
-
-def sha256(*tensors: Tensor) -> str:
-    """SHA-256 of the tensors' bytes, one after the other."""
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def weights_sha256(model: nn.Module) -> str:
-    return sha256(*model.state_dict().values())
