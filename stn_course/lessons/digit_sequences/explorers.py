@@ -9,7 +9,7 @@ from stn_course.data import ClutterRecipe
 from stn_course.data.clutter.fresh import draw_rows
 from stn_course.lessons.digit_sequences.figures import colour_of, quad
 from stn_course.lessons.digit_sequences.helpers import look
-from stn_course.lessons.widgets import bars_html, picture_html
+from stn_course.lessons.widgets import LiveBox, bars_html, picture_html
 from stn_course.models.sequence import SequenceNet
 
 WIDE = {"layout": ipw.Layout(width="320px"), "style": {"description_width": "110px"}}
@@ -22,7 +22,7 @@ def outline(theta, canvas: int, step: int, wide: bool) -> str:
     return f'<polygon points="{points}" stroke="{colour_of(step)}" stroke-width="{width}"/>'
 
 
-class GlanceExplorer(ipw.VBox):
+class GlanceExplorer(LiveBox):
     """A slider for the image and one for the step: where it looks, what it sees, what it says.
 
     net: a sequence network in eval mode; images [N, 1, H, W] in [0, 1]; labels [N, D]. Of a
@@ -69,7 +69,7 @@ class GlanceExplorer(ipw.VBox):
         return f"GlanceExplorer(rows={len(self.images)}, glances={steps})"
 
 
-class ClutterExplorer(ipw.VBox):
+class ClutterExplorer(LiveBox):
     """Sliders for the patches, their size and the slope redraw rows of a recipe.
 
     images [B, 1, 28, 28] in [0, 1] and labels [B]: the digits; the first `shown` rows are drawn.
