@@ -18,11 +18,8 @@ def pytest_runtest_setup(item):
         return
     from stn_course.data import is_sample
 
-    if not is_sample():
-        return
-    if os.environ.get("STN_COURSE_DATA"):
-        pytest.fail("STN_COURSE_DATA is set, but the four MNIST files are not in that folder")
-    pytest.skip("needs the full MNIST: the four files are not here and no mirror answered")
+    if is_sample():
+        pytest.skip("needs the full MNIST: the four files are not here and no mirror answered")
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +45,7 @@ def pytest_terminal_summary(terminalreporter):
 
     try:
         digits = data.source()
-    except (data.CorruptFileError, data.DownloadError) as error:
+    except (data.CorruptFileError, data.DataFolderError, data.DownloadError) as error:
         digits = f"NONE: {error}"
     terminalreporter.write_line(f"digits: {digits}")
 

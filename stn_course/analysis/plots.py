@@ -39,6 +39,20 @@ plt.rcParams.update(
 )
 
 
+WRONG = "#b91c1c"  # beside the cross and the bold type of a wrong verdict, never alone
+CROSS = "✗"
+
+
+def verdict(said, truth) -> dict:
+    """What was said, as the arguments of a text: bold and crossed, and red, where it is not true.
+
+    A right one is plain and in the text's own colour.
+    """
+    if said == truth:
+        return {"text": f"{said}", "color": "black", "fontweight": "normal"}
+    return {"text": f"{CROSS}{said}", "color": WRONG, "fontweight": "bold"}
+
+
 def show_image(ax: Axes, image, title: str = "") -> None:
     """Draw one image ([H, W] or [1, H, W], 0 white to 1 black) without axes."""
     ax.imshow(np.asarray(image).squeeze(), **INK)

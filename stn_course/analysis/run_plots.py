@@ -2,12 +2,11 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from stn_course.analysis.plots import GREY, RED, TEAL
+from stn_course.analysis.plots import CROSS, GREY, RED, TEAL, WRONG
 from stn_course.files import written_whole
-
-WRONG = (185, 28, 28)  # the frame of a misread digit
 
 
 def save(figure: Figure, path) -> None:
@@ -68,21 +67,24 @@ def confusion(matrix: np.ndarray, title: str = "") -> Figure:
 
 
 def by_class(inputs, outputs, labels, read, each: int = 10) -> Figure:
-    """The first `each` images of every class, a row a class; misread ones in red frames.
+    """The first `each` images of every class, a row a class; misread ones framed and crossed.
 
     inputs uint8 [N, h, w]; outputs the same or None; labels and read [N].
     """
     panels = {"input": inputs} | ({} if outputs is None else {"after the transformer": outputs})
     fig, axes = plt.subplots(1, len(panels), figsize=(6 * len(panels), 6), squeeze=False)
-    classes = sorted(set(labels.tolist()))
+    classes, red = sorted(set(labels.tolist())), np.array(to_rgb(WRONG)) * 255
     for ax, (title, images) in zip(axes[0], panels.items(), strict=True):
         h, w = images.shape[1] + 4, images.shape[2] + 4
         sheet = np.full((len(classes) * h, each * w, 3), 255, np.uint8)
         for row, label in enumerate(classes):
             for column, k in enumerate(np.flatnonzero(labels == label)[:each]):
                 tile = sheet[row * h : (row + 1) * h, column * w : (column + 1) * w]
-                tile[:] = (229, 231, 235) if read[k] == label else WRONG
+                tile[:] = (229, 231, 235) if read[k] == label else red
                 tile[2:-2, 2:-2] = 255 - images[k, :, :, None]
+                if read[k] != label:
+                    corner = ((column + 1) * w - 3, row * h + 2)
+                    ax.text(*corner, CROSS, color=WRONG, weight="bold", ha="right", va="top")
         ax.imshow(sheet, interpolation="nearest", aspect="equal")
         ax.set_yticks([(r + 0.5) * h for r in range(len(classes))], classes)
         ax.set(xticks=[], title=title)

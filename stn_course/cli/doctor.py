@@ -3,7 +3,6 @@
 Imports what it examines inside each check, so that it can say what is missing.
 """
 
-import os
 import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -153,13 +152,13 @@ def check_digits() -> Finding:
         from stn_course import data
 
         found = data.mnist("test")
+    except FileNotFoundError as error:  # of a folder that was named: it says the cure itself
+        return Finding("digits", False, str(error))
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         return Finding("digits", False, f"{error} (`stn-course data` fetches and verifies them)")
     count = f"{len(found.labels):,}".replace(",", " ")
     if data.is_sample():
         cure = "a sample is enough to read; for all of MNIST go online and run `stn-course data`"
-        if named := os.environ.get("STN_COURSE_DATA"):
-            cure = f"STN_COURSE_DATA={named} holds no MNIST files; name the folder that does"
         return Finding("digits", True, f"{found.source}, {count} to test on: {cure}")
     return Finding("digits", True, f"{found.source}, {count} to test on, verified")
 

@@ -59,8 +59,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="stn-course",
         description="The course on spatial transformers: its data, its training runs, its tables.",
-        epilog="STN_COURSE_DATA names a folder with the data files; STN_COURSE_DEBUG=1 shows "
-        "tracebacks.",
+        epilog="STN_COURSE_DATA names a folder with the data files, packed or not; one that has "
+        "none is an error. STN_COURSE_DEBUG=1 shows tracebacks.",
     )
     parser.add_argument("--version", action="version", version=f"stn-course {_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

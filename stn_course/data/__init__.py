@@ -21,7 +21,8 @@ from stn_course.data.digits import (
     to_float,
 )
 from stn_course.data.distortions import Distorted
-from stn_course.data.download import CorruptFileError, DownloadError
+from stn_course.data.download import DownloadError
+from stn_course.data.files import CorruptFileError, DataFolderError
 from stn_course.data.not_so_clevr import Squares, squares
 from stn_course.data.recipes import DISTORTIONS, TASKS, freeze, kinds, write_npz
 from stn_course.data.scenes import Placed, Sums, addition, colocalisation
@@ -31,6 +32,7 @@ __all__ = [
     "ClutterSet",
     "CorruptFileError",
     "DISTORTIONS",
+    "DataFolderError",
     "Digits",
     "Distorted",
     "DownloadError",

@@ -1,19 +1,20 @@
 """The SHA-256 values of all published data, and one call that fetches and checks everything."""
 
-import hashlib
+from pathlib import Path
 from typing import NamedTuple
 
-from stn_course.data.clutter.published import FILE_40, FILE_40_SHA256, cluttered, sequences
+from stn_course.data.clutter.published import FILE_40, cluttered, sequences
 from stn_course.data.digits import (
-    MNIST_FILES,
     SAMPLE,
     SAMPLE_FILE,
     SAMPLE_SHA256,
     SPLITS,
     is_sample,
     locate,
+    mnist_files,
 )
-from stn_course.data.download import find_file, read_settings
+from stn_course.data.download import read_settings
+from stn_course.data.files import DataFile, find_file, sha256
 
 # Of `ClutterSet.arrays()`: images float32 [N, H*W], labels int32 [N, digits].
 PUBLISHED_SHA256 = {
@@ -71,22 +72,16 @@ def fetch_all() -> list[Row]:
     Where only the offline sample is here, its file is the only row: the cluttered sets need the
     full MNIST and are not made.
 
-    Raises CorruptFileError and DownloadError as `mnist` does.
+    Raises CorruptFileError, DataFolderError and DownloadError as `mnist` does.
     """
     if is_sample():
-        found = _sha256(SAMPLE_FILE.read_bytes())
+        found = sha256(SAMPLE_FILE.read_bytes())
         return [Row(SAMPLE_FILE.name, SAMPLE, found, found == SAMPLE_SHA256)]
     settings = read_settings()
-    wanted = dict(MNIST_FILES)
     places = locate(settings)
-    file_40 = find_file(FILE_40, FILE_40_SHA256, settings)
-    if file_40:  # not needed, so not fetched; but checked where it is
-        places = {**places, FILE_40: file_40}
-        wanted[FILE_40] = FILE_40_SHA256
-    rows = []
-    for name, (path, kind) in places.items():
-        found = _sha256(path.read_bytes())
-        rows.append(Row(name, kind, found, found == wanted[name]))
+    rows = [_row(file, *places[file.name]) for file in mnist_files()]
+    if file_40 := find_file(FILE_40, settings):  # not needed, so not fetched; but checked
+        rows.append(_row(FILE_40, *file_40))
     sets = (("cluttered", cluttered, "40x40"), ("sequences", sequences, "100x100"))
     for name, make, size in sets:
         for split in SPLITS:
@@ -98,5 +93,10 @@ def fetch_all() -> list[Row]:
     return rows
 
 
-def _sha256(data) -> str:
-    return hashlib.sha256(data).hexdigest()
+def _row(file: DataFile, path: Path, kind: str) -> Row:
+    """Of the file where it is as published, else of what is inside it."""
+    found = sha256(path.read_bytes())
+    if found == file.sha256:
+        return Row(file.name, kind, found, True)
+    inside = sha256(file.unpack(path))
+    return Row(file.name, f"{kind}: what is inside {path.name}", inside, inside == file.inside)

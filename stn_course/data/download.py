@@ -1,15 +1,14 @@
-"""Data files: found on this machine, verified, or downloaded; never replaced in silence.
+"""Data files: downloaded and verified, and the settings that say where data is.
 
-A file is looked for in the folder named by `STN_COURSE_DATA`, then in the user cache, and can be
-fetched from mirrors into that cache. Whatever is used has had its SHA-256 checked.
+`data.files` looks for a file in the folder named by `STN_COURSE_DATA`, then in the user cache;
+`fetch` brings it from mirrors into that cache. Whatever is used has had its SHA-256 checked.
 
-Environment: `STN_COURSE_DATA` (folder with the files, or with `mnist/` holding them),
+Environment: `STN_COURSE_DATA` (a folder with the files; one that has none of them is an error),
 `STN_COURSE_CACHE` (instead of the user cache), `STN_COURSE_OFFLINE=1` (never use the network),
 `STN_COURSE_MIRRORS` (base URLs, comma separated), `STN_COURSE_TIMEOUT` (seconds without a byte
 after which a mirror is given up; default 10).
 """
 
-import hashlib
 import os
 import sys
 import threading
@@ -22,14 +21,6 @@ from tqdm import tqdm
 
 CONNECT_SECONDS = 5.0
 SLOWEST_BYTES_PER_SECOND = 5000
-ANOTHER_COPY = (
-    "Delete the file (or replace it with a good copy) and run again: "
-    "a missing file is fetched anew, a corrupt one is never used"
-)
-
-
-class CorruptFileError(RuntimeError):
-    """A data file is there but its SHA-256 is not the published one."""
 
 
 class DownloadError(RuntimeError):
@@ -77,37 +68,13 @@ def say(line: str) -> None:
     print(f"stn_course: {line}", file=sys.stderr, flush=True)
 
 
-def _cache_folder(settings: Settings) -> Path:
+def cache_folder(settings: Settings) -> Path:
+    """Where downloads are kept: STN_COURSE_CACHE, else the user cache."""
     if settings.cache:
         return Path(settings.cache).expanduser()
     import pooch
 
     return Path(pooch.os_cache("stn-course"))
-
-
-def find_file(name: str, sha256: str, settings: Settings) -> tuple[Path, str] | None:
-    """`(path, kind of place)` of a verified file in STN_COURSE_DATA or the cache, or None.
-
-    Raises CorruptFileError when the file is there with another SHA-256.
-    """
-    if settings.data:
-        folder = Path(settings.data).expanduser()
-        for path in (folder / "mnist" / name, folder / name):
-            if path.is_file():
-                return verified(path, sha256), "STN_COURSE_DATA"
-    # The cache comes last: its address needs pooch, which a training machine may lack.
-    path = _cache_folder(settings) / name
-    return (verified(path, sha256), "the user cache") if path.is_file() else None
-
-
-def verified(path: Path, sha256: str, cure: str = ANOTHER_COPY) -> Path:
-    """`path`; raises CorruptFileError, which ends with the `cure`, for another SHA-256."""
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != sha256:
-        raise CorruptFileError(
-            f"{path} is corrupt: its SHA-256 is {found}, wanted {sha256}. {cure}."
-        )
-    return path
 
 
 class _MirrorFailed(Exception):
@@ -197,7 +164,7 @@ def fetch(name: str, sha256: str, mirrors: list[str], settings: Settings) -> Pat
                 base + name,
                 known_hash="sha256:" + sha256,
                 fname=name,
-                path=_cache_folder(settings),
+                path=cache_folder(settings),
                 downloader=partial(_transfer, timeout=settings.timeout),
             )
             return Path(path)

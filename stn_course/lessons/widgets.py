@@ -1,13 +1,16 @@
 """Pixels as text, and widgets: thin Python over the ES modules in static/.
 
-The sliders of single notebooks stand in modules of their own (`lessons.grid_sampling.explorer`).
+The sliders of single notebooks stand in modules of their own (`lessons.grid_sampling.explorer`),
+each in a `LiveBox`.
 """
 
 import base64
 import io
+import re
 from pathlib import Path
 
 import anywidget
+import ipywidgets as ipw
 import numpy as np
 import traitlets as tr
 from PIL import Image
@@ -37,6 +40,40 @@ def bars_html(name: str, probabilities: list[float]) -> str:
 STATIC = Path(__file__).parent / "static"
 THETA = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 CORNERS = (-1.0, -1.0, 1.0, -1.0, 1.0, 1.0, -1.0, 1.0)  # clockwise from the top left
+
+
+LIVE = "live-figure"  # the class of a LiveBox on the page
+
+
+# ---------------------------------------------------------------- the notebook's keys
+def section(name: str) -> str:
+    """The part of warp_playground.js under the line that says `name`.
+
+    Shared as text, because a widget on a page without a kernel has no address to import from.
+    Raises ValueError where there is no such line.
+    """
+    text = (STATIC / "warp_playground.js").read_text("utf-8")
+    _, *pieces = re.split(r"^// -{64} (.*)\n", text, flags=re.M)
+    parts = dict(zip(pieces[::2], pieces[1::2], strict=True))
+    if name not in parts:
+        raise ValueError(f"warp_playground.js has no part {name!r}; it has {', '.join(parts)}")
+    return parts[name]
+
+
+class KeyGuard(anywidget.AnyWidget):
+    """Shows nothing; keeps the notebook's keys off what is focused in a LiveBox."""
+
+    _esm = section("the notebook's keys") + (
+        f'export default {{ render: () => guardKeys(document, ".{LIVE}") }};\n'
+    )
+
+
+class LiveBox(ipw.VBox):
+    """Sliders and what they draw, one below the other; d, d in one of them deletes no cell."""
+
+    def __init__(self, children):
+        guard = KeyGuard(layout=ipw.Layout(display="none"))
+        super().__init__([*children, guard], _dom_classes=(LIVE,))
 
 
 # ---------------------------------------------------------------- pixels as text

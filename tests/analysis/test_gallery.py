@@ -123,6 +123,14 @@ def test_the_page_lists_pages_sorts_and_filters(tmp_path, visit, transformer):
         best = sign * np.sort(sign * values)[:100]
         assert np.allclose(values[shown], best, atol=2e-5)
 
+    said = items.locator(".said").evaluate_all(
+        "all => all.map(e => [e.textContent, getComputedStyle(e).fontWeight,"
+        " e.closest('li').dataset.index])"
+    )
+    for text, weight, k in said:
+        misread = made.labels[int(k)] != made.read[int(k)]
+        assert text.startswith("✗ ") == misread and (weight == "700") == misread
+
     page.check("#wrong")
     assert f"{wrong} images, {wrong} misread" in status.inner_text()
     page.select_option("#truth", "3")
@@ -130,6 +138,20 @@ def test_the_page_lists_pages_sorts_and_filters(tmp_path, visit, transformer):
     assert f"{both} images" in status.inner_text()
     page.select_option("#size", "500")
     assert items.count() == both
+
+
+@pytest.mark.browser
+def test_outlines_differ_in_their_dashes_too(tmp_path, visit):
+    made = seen(5)
+    made.boxes = np.repeat(made.boxes, 5, 1)
+    page = visit(gallery.write(tmp_path, made, "a test").as_uri())
+    dashes = (
+        page.locator("li")
+        .first.locator("polygon")
+        .evaluate_all("all => all.map(e => getComputedStyle(e).strokeDasharray)")
+    )
+    assert dashes[0] == "none" and len(set(dashes)) == 5
+    assert "teal and dashed, amber and dotted" in page.locator("#legend").inner_text()
 
 
 @pytest.mark.browser

@@ -137,10 +137,15 @@ def test_corrupt_digits(monkeypatch):
 
 def test_the_sample_is_enough_and_is_said(monkeypatch):
     monkeypatch.setattr(data, "is_sample", lambda: True)
-    monkeypatch.delenv("STN_COURSE_DATA", raising=False)
     assert "a sample is enough" in doctor.check_digits().detail and doctor.check_digits().ok
-    monkeypatch.setenv("STN_COURSE_DATA", "nowhere")
-    assert "STN_COURSE_DATA=nowhere holds no MNIST files" in doctor.check_digits().detail
+
+
+def test_a_named_folder_without_digits_is_to_do_and_says_what_was_looked_for(monkeypatch, tmp_path):
+    monkeypatch.setenv("STN_COURSE_DATA", str(tmp_path))
+    found = doctor.check_digits()
+    assert not found.ok and found.needed and str(tmp_path) in found.detail
+    assert "train-images.idx3-ubyte" in found.detail and "mnist.npz" in found.detail
+    assert "stn-course data" not in found.detail  # would look in the same folder
 
 
 def kernel_found(monkeypatch, answer):

@@ -11,7 +11,8 @@ from stn_course import data
 from stn_course.data import PUBLISHED_40, PUBLISHED_100, PUBLISHED_SHA256
 from stn_course.data.clutter import published
 from stn_course.data.clutter.legacy_random import LegacyDraws
-from stn_course.data.download import find_file, read_settings
+from stn_course.data.download import read_settings
+from stn_course.data.files import find_file
 
 SMALL = replace(
     PUBLISHED_100,
@@ -128,7 +129,7 @@ def test_cluttered_is_the_published_set_from_either_origin(split):
     assert made.boxes is not None and "published 40x40" in made.source
     expected = tuple(PUBLISHED_SHA256["cluttered", split, part] for part in ("images", "labels"))
     assert made.sha256() == expected
-    if not find_file(published.FILE_40, published.FILE_40_SHA256, read_settings()):
+    if not find_file(published.FILE_40, read_settings()):
         pytest.skip("the 40x40 file is not here: compared with its hashes only")
     read = data.cluttered(split, origin="file")
     for from_file, from_mnist in zip(read.arrays(), made.arrays(), strict=True):
@@ -269,11 +270,11 @@ def test_sample_is_refused_or_named(tmp_path, monkeypatch):
 
 @pytest.mark.full_data
 def test_file_stands_in_where_mnist_is_missing(tmp_path, monkeypatch):
-    found = find_file(published.FILE_40, published.FILE_40_SHA256, read_settings())
+    found = find_file(published.FILE_40, read_settings())
     if not found:
         pytest.skip("the 40x40 file is not here")
     expected = data.cluttered("test").images(slice(50))
-    (tmp_path / published.FILE_40).write_bytes(found[0].read_bytes())
+    (tmp_path / published.FILE_40.name).write_bytes(found[0].read_bytes())
     monkeypatch.setenv("STN_COURSE_OFFLINE", "1")
     monkeypatch.setenv("STN_COURSE_CACHE", str(tmp_path))
     monkeypatch.delenv("STN_COURSE_DATA", raising=False)

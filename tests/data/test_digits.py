@@ -95,21 +95,16 @@ def test_corrupt_file_is_an_error_and_never_the_sample(place, damage, folder, mo
 
 
 @pytest.mark.full_data
-def test_half_of_the_files_is_not_mixed_with_the_sample(folder, capsys):
+def test_half_of_the_files_is_not_mixed_with_the_sample(folder, monkeypatch, capsys):
     (folder / "t10k-images-idx3-ubyte.gz").unlink()
+    with pytest.raises(data.DataFolderError, match="which lacks t10k-images-idx3-ubyte.gz"):
+        data.mnist("train")
+    monkeypatch.setenv("STN_COURSE_CACHE", str(folder))  # nobody named a folder
+    monkeypatch.delenv("STN_COURSE_DATA")
     assert len(data.mnist("train")) == 4000
     assert data.mnist("train").source == SAMPLE
-    assert "1 of 4 MNIST files are missing" in capsys.readouterr().err
-
-
-def test_data_folder_without_files_is_mentioned(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("STN_COURSE_OFFLINE", "1")
-    monkeypatch.setenv("STN_COURSE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("STN_COURSE_DATA", str(tmp_path / "absent"))
-    download.say.cache_clear()
-    assert data.is_sample() and data.is_sample()
     said = capsys.readouterr().err
-    assert said.count("STN_COURSE_DATA is set but holds no MNIST files") == 1
+    assert "1 of 4 MNIST files are missing" in said
     assert said.count("using the offline sample") == 1
 
 

@@ -171,7 +171,14 @@ def test_histories_without_the_curve_are_none():
 
 @pytest.mark.parametrize(
     ("published", "number"),
-    [("96.46", 96.46), ("2.9 % error", 2.9), ("at most 86", 86), ("none", None), ("75-93", None)],
+    [
+        ("96.46", 96.46),
+        ("94.34 (blog: 93.67)", 94.34),
+        ("2.9 % error", 2.9),
+        ("at most 86", 86),
+        ("none", None),
+        ("75-93", None),
+    ],
 )
 def test_published_numbers_are_read(published, number):
     assert figures.published_number(published) == number

@@ -155,3 +155,31 @@ test("a slider reaches as far as its value, in whole steps", () => {
   assert.deepEqual(wp.reach(-1.2, -1, 1, 0.01), [-1.2, 1]);
   assert.deepEqual(wp.reach(200.5, -180, 180, 1), [-180, 201]);
 });
+
+test("the key guard marks what is focused and stops the notebook's plain keys, until it is taken back", () => {
+  const heard = {}, marks = {};
+  const root = {
+    addEventListener: (kind, f) => (heard[kind] = f),
+    removeEventListener: (kind, f) => heard[kind] === f && delete heard[kind],
+  };
+  const target = (inside) => ({
+    closest: (selector) => (selector === ".live" && inside ? {} : null),
+    setAttribute: (name, value) => (marks[name] = value),
+  });
+  const takeBack = wp.guardKeys(root, ".live");
+  heard.focusin({ target: target(false) });
+  assert.deepEqual(marks, {});
+  heard.focusin({ target: target(true) });
+  assert.deepEqual(marks, { "data-lm-suppress-shortcuts": "true" });
+  const stopped = (key, more = {}, inside = true) => {
+    let told = false;
+    heard.keydown({ key, target: target(inside), stopPropagation: () => (told = true), ...more });
+    return told;
+  };
+  for (const key of ["d", "b", "0", "ArrowLeft"]) assert.ok(stopped(key), key);
+  for (const key of ["Tab", "Escape", "Enter"]) assert.ok(!stopped(key), key);
+  for (const held of ["ctrlKey", "metaKey", "altKey"]) assert.ok(!stopped("s", { [held]: true }), held);
+  assert.ok(!stopped("d", {}, false));
+  takeBack();
+  assert.deepEqual(heard, {});
+});

@@ -216,6 +216,21 @@ def test_image_and_html_widgets_keep_what_they_showed():
     assert outputs[1].data["image/png"] == PIXEL
 
 
+def test_what_guards_the_notebook_s_keys_is_no_figure_of_a_page():
+    from stn_course.lessons.widgets import KeyGuard
+
+    notebook = small_notebook()
+    models = notebook.metadata.widgets[STATE].state
+    name = f"{KeyGuard.__module__}.{KeyGuard.__qualname__}"
+    models["box"] = controls("VBoxModel", children=["IPY_MODEL_turn", "IPY_MODEL_guard"])
+    models["guard"] = models["live"] | {"state": {"_anywidget_id": name}}
+    assert KeyGuard().get_state()["_anywidget_id"] == name
+    ready = book_notebooks.prepare(notebook, "n")
+    (output,) = ready.cells[5].outputs
+    assert "They need a running kernel" in output.data["text/html"]
+    assert "guard" not in ready.metadata.widgets[STATE].state
+
+
 def test_prepare_leaves_its_input_alone_and_drops_dead_state():
     notebook = small_notebook()
     before = json.dumps(notebook)

@@ -1,5 +1,7 @@
 """Every number in prose that comes from a record says so, and is what the record says."""
 
+import re
+
 import pytest
 
 from stn_course.experiments import records
@@ -90,3 +92,28 @@ def test_true_numbers_pass(text, folder):
 def test_false_and_unmarked_numbers_are_named(text, words, folder):
     found = prose.problems(text, folder)
     assert any(words in line for line in found), found
+
+
+COLOUR = r"\b(?:red|green|blue|teal)\b"
+WRONG = r"\b(?:wrong|misread|mirrored)\b"
+
+
+def colour_alone(text: str) -> list[str]:
+    """Sentences that tell right from wrong by a colour and name no other mark."""
+    plain = prose.CODE.sub(" ", text)
+    found = [s for s in re.split(r"[.;:]\s", plain) if re.search(COLOUR, s, re.I)]
+    found = [s for s in found if re.search(WRONG, s, re.I)]
+    return [s for s in found if not re.search(r"\b(?:cross|crossed|bold|dashed|dotted)\b", s)]
+
+
+@pytest.mark.parametrize(
+    "page", sorted((ROOT / "notebooks" / "src").glob("*.md")), ids=lambda p: p.stem
+)
+def test_no_sentence_tells_right_from_wrong_by_a_colour_alone(page):
+    assert colour_alone(page.read_text(encoding="utf-8")) == []
+
+
+def test_such_sentences_are_found():
+    assert colour_alone("Green is right, red is wrong, the small number is another.")
+    assert colour_alone("See below: the number, red where it is wrong. More.")
+    assert not colour_alone("The number is red, bold and with a cross where it is wrong.")

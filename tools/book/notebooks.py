@@ -72,6 +72,8 @@ def _still(output: NotebookNode, models: dict, shown: set[str], where: str) -> l
     live, labels, saved = [], [], []
     for key in _tree(view["model_id"], models, where):
         model, state = models[key], models[key]["state"]
+        if state.get("_anywidget_id", "").endswith(".KeyGuard"):
+            continue  # it shows nothing, and there are no notebook's keys on a page
         if model["model_module"] == "anywidget":
             live.append(new_output("display_data", {VIEW: {**view, "model_id": key}}))
             shown.add(key)

@@ -25,11 +25,17 @@ from stn_course.data.digits import (
     mnist,
     source,
 )
-from stn_course.data.download import find_file, read_settings
+from stn_course.data.download import read_settings
+from stn_course.data.files import PLACES, DataFile, DataFolderError, array_bytes, find_file
 
 SIDE = 28  # of an MNIST digit
-FILE_40 = "mnist_sequence1_sample_5distortions5x5.npz"
-FILE_40_SHA256 = "951f81b297226e1ed81a96a544ee14cbf50a5523b4f3cd45f0e99d9565425e3b"
+_PARTS = ("X_train", "y_train", "X_valid", "y_valid", "X_test", "y_test")
+FILE_40 = DataFile(
+    name="mnist_sequence1_sample_5distortions5x5.npz",
+    sha256="951f81b297226e1ed81a96a544ee14cbf50a5523b4f3cd45f0e99d9565425e3b",
+    inside="0ba4049bb6d14f24829fa5ecdda9ed7c92c3dde25fdf0fac3a8d2bccf7b444d4",
+    unpack=lambda path: array_bytes(path, _PARTS),  # its arrays, one after the other
+)
 SAMPLE_CLUTTER = "sample clutter, not the published set"
 
 
@@ -124,24 +130,35 @@ def cluttered(split: str, allow_sample: bool = False, origin: str = "auto") -> C
     MNIST is here, else the second if the file is. The images are the same bit for bit, but the
     file knows no boxes.
 
-    Raises ValueError for another split or origin, FileNotFoundError without the file, and
-    FullMnistNeededError as `sequences` does.
+    Raises ValueError for another split or origin, FileNotFoundError without the file,
+    CorruptFileError for a damaged one, and FullMnistNeededError as `sequences` does.
     """
     check_split(split)
     if origin not in ("auto", "mnist", "file"):
         raise ValueError(f"origin is {origin!r}; wanted 'auto', 'mnist' or 'file'")
     if origin == "auto":
-        origin = "file" if is_sample() and _file_40() else "mnist"
+        origin = "mnist" if _mnist_is_here() or not _file_40() else "file"
     if origin == "mnist":
         return generate(PUBLISHED_40, allow_sample)[split]
     found = _file_40()
     if not found:
-        raise FileNotFoundError(f"{FILE_40} is neither in STN_COURSE_DATA nor in the cache")
+        raise FileNotFoundError(
+            f"{FILE_40.name} is neither in STN_COURSE_DATA nor in the cache, nor in their "
+            f"{', '.join(PLACES)}"
+        )
     return _read_file_40(split, *found)
 
 
 def _file_40() -> tuple[Path, str] | None:
-    return find_file(FILE_40, FILE_40_SHA256, read_settings())
+    return find_file(FILE_40, read_settings())
+
+
+def _mnist_is_here() -> bool:
+    """False, too, where STN_COURSE_DATA names a folder without it: it may hold the other file."""
+    try:
+        return not is_sample()
+    except DataFolderError:
+        return False
 
 
 @lru_cache

@@ -5,24 +5,27 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from stn_course.analysis.plots import CROSS
 from stn_course.data import ClutterRecipe
 from stn_course.data.clutter.fresh import draw_rows
-from stn_course.lessons.digit_sequences.figures import colour_of, quad
+from stn_course.lessons.digit_sequences.figures import DASHES, colour_of, quad
 from stn_course.lessons.digit_sequences.helpers import look
-from stn_course.lessons.widgets import bars_html, picture_html
+from stn_course.lessons.widgets import LiveBox, bars_html, picture_html
 from stn_course.models.sequence import SequenceNet
 
 WIDE = {"layout": ipw.Layout(width="320px"), "style": {"description_width": "110px"}}
 
 
 def outline(theta, canvas: int, step: int, wide: bool) -> str:
-    """The SVG outline of what theta [2, 3] reads, in the colour of its step."""
+    """The SVG outline of what theta [2, 3] reads, in the colour and the dashes of its step."""
     points = " ".join(f"{x + 0.5:.2f},{y + 0.5:.2f}" for x, y in quad(theta, canvas)[:4])
     width = 1.4 if wide else 0.6
-    return f'<polygon points="{points}" stroke="{colour_of(step)}" stroke-width="{width}"/>'
+    lengths = [f"{width * float(length):g}" for length in DASHES[step % len(DASHES)].split()]
+    dashes = f' stroke-dasharray="{" ".join(lengths)}"' if lengths else ""
+    return f'<polygon points="{points}" stroke="{colour_of(step)}" stroke-width="{width}"{dashes}/>'
 
 
-class GlanceExplorer(ipw.VBox):
+class GlanceExplorer(LiveBox):
     """A slider for the image and one for the step: where it looks, what it sees, what it says.
 
     net: a sequence network in eval mode; images [N, 1, H, W] in [0, 1]; labels [N, D]. Of a
@@ -69,7 +72,7 @@ class GlanceExplorer(ipw.VBox):
         return f"GlanceExplorer(rows={len(self.images)}, glances={steps})"
 
 
-class ClutterExplorer(ipw.VBox):
+class ClutterExplorer(LiveBox):
     """Sliders for the patches, their size and the slope redraw rows of a recipe.
 
     images [B, 1, 28, 28] in [0, 1] and labels [B]: the digits; the first `shown` rows are drawn.
@@ -148,7 +151,7 @@ def _reading(said: Tensor | None, labels: Tensor, k: int) -> str:
     if said is None:
         return ""
     marked = [
-        f"{int(a)}" if torch.equal(a, b) else f"<b>✗{int(a)}</b>"
+        f"{int(a)}" if torch.equal(a, b) else f"<b>{CROSS}{int(a)}</b>"
         for a, b in zip(said[k], labels[k], strict=True)
     ]
     return f"<br>it says {''.join(marked)}"

@@ -18,11 +18,18 @@ from stn_course.sampling import outline
 from stn_course.training.record import RunRecord
 
 GLANCES = (RED, TEAL, OCHRE, VIOLET, SAGE)  # first, second, third, ...
+DASHES = ("", "5 2", "5 2 1 2", "9 2", "9 2 1 2 1 2")  # of their lines, in widths of the line
 
 
 def colour_of(step: int) -> str:
     """The colour of glance `step`, from 0; after the last the first comes again."""
     return GLANCES[step % len(GLANCES)]
+
+
+def dashes_of(step: int):
+    """The line of glance `step` as matplotlib has it: solid, dashed, dashes and dots, ..."""
+    lengths = [float(length) for length in DASHES[step % len(DASHES)].split()]
+    return (0, lengths) if lengths else "-"
 
 
 def quad(theta, canvas: int) -> np.ndarray:
@@ -32,7 +39,7 @@ def quad(theta, canvas: int) -> np.ndarray:
 
 
 def draw_glances(ax: Axes, thetas, canvas: int, only: int | None = None) -> None:
-    """The outlines of thetas [T, 2, 3], one colour a step, cut off a little outside the image.
+    """The outlines of thetas [T, 2, 3], a colour and a line a step, cut off outside the image.
 
     The edge of the image is dotted.
     """
@@ -40,7 +47,8 @@ def draw_glances(ax: Axes, thetas, canvas: int, only: int | None = None) -> None
     ax.add_patch(edge)
     for step, theta in enumerate(thetas):
         if only is None or step == only:
-            ax.plot(*quad(theta, canvas).T, color=colour_of(step), lw=1.8)
+            look = {"color": colour_of(step), "ls": dashes_of(step), "lw": 1.8}
+            ax.plot(*quad(theta, canvas).T, **look)
     room = 0.12 * canvas
     ax.set(xlim=(-room, canvas - 1 + room), ylim=(canvas - 1 + room, -room))
 
@@ -66,7 +74,7 @@ def glances(images, thetas, glimpses, said: Sequence[Sequence[str]] | None = Non
         for step in range(steps):
             ax = axes[1 + step, k]
             show_image(ax, glimpses[k][step])
-            ax.spines[:].set(color=colour_of(step), linewidth=2.5)
+            ax.spines[:].set(color=colour_of(step), linestyle=dashes_of(step), linewidth=2.5)
             if said is not None:
                 ax.set_ylabel(said[k][step], rotation=0, ha="right", va="center", fontsize=10)
     return fig
@@ -166,7 +174,7 @@ def mean_boxes(runs: dict[str, list[RunRecord]], canvas: int, moments: int = 6) 
             ax.set_title(f"epoch {epoch}" if kept else "not yet run", fontsize=9)
             for step, (x0, y0, x1, y1) in enumerate(kept[0][epoch - 1] if kept else ()):
                 box = [[x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0]]
-                ax.plot(*box, color=colour_of(step), lw=1.8)
+                ax.plot(*box, color=colour_of(step), ls=dashes_of(step), lw=1.8)
         for ax in row:
             ax.add_patch(plt.Rectangle((0, 0), canvas, canvas, fill=False, color=GREY, lw=1))
             room = 0.12 * canvas

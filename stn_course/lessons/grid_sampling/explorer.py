@@ -6,7 +6,7 @@ import torch
 
 from stn_course import geometry, sampling
 from stn_course.analysis.plots import BLUE
-from stn_course.lessons.widgets import THETA, picture_html, to_bytes_list
+from stn_course.lessons.widgets import THETA, LiveBox, picture_html, to_bytes_list
 
 
 def _warped(image, theta):
@@ -86,7 +86,7 @@ def parts_of(theta) -> tuple[list[float], float] | None:
     return [float(v) for v in (angle, np.sqrt(abs(det)), shear, x, y)], float(det / wide**2)
 
 
-class ThetaExplorer(ipw.VBox):
+class ThetaExplorer(LiveBox):
     """Sliders for theta, and for what the picture does, over `warp_html`; one output pixel's
     neighbours below it. `theta` is the list of six numbers that is shown.
 

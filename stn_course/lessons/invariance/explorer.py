@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from stn_course import geometry
-from stn_course.lessons.widgets import bars_html, picture_html
+from stn_course.lessons.widgets import LiveBox, bars_html, picture_html
 from stn_course.sampling import reference
 
 
@@ -21,7 +21,7 @@ def moved(image: Tensor, rotate: float, scale: float, shift: float) -> Tensor:
     return reference.warp(image[None], theta)[0]
 
 
-class DigitExplorer(ipw.VBox):
+class DigitExplorer(LiveBox):
     """Sliders over `moved` and `beliefs`; `image` [1, H, W], `models` in eval mode."""
 
     def __init__(self, image: Tensor, models: dict[str, nn.Module]):

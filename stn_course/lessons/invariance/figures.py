@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stn_course.analysis.plots import GREY, RED, STYLE, TEAL, show_image
+from stn_course.analysis.plots import GREY, RED, STYLE, TEAL, show_image, verdict
 from stn_course.experiments.statistics import mean_sd
 from stn_course.training.record import RunRecord
 
@@ -33,7 +33,7 @@ def number_rows(rows: dict[str, Sequence[float]]) -> Figure:
 def verdict_strips(images, values: Sequence[str], verdicts: dict[str, np.ndarray], truth: int):
     """One digit moved by each of `values` with every network's verdict below it.
 
-    `verdicts` maps a network to its probabilities [N, classes]; a wrong verdict is red.
+    `verdicts` maps a network to its probabilities [N, classes]; a wrong one is bold, with a cross.
     """
     n = len(images)
     ratios = [1.2] + [0.5] * len(verdicts)
@@ -51,12 +51,12 @@ def verdict_strips(images, values: Sequence[str], verdicts: dict[str, np.ndarray
 
 def _verdict(ax: Axes, probabilities: np.ndarray, truth: int) -> None:
     said = int(probabilities.argmax())
-    colour = "#15803d" if said == truth else "#b91c1c"
     ax.set(xticks=[], yticks=[], xlim=(0, 1), ylim=(0, 1))
     ax.grid(False)
     for side in ax.spines.values():
         side.set_visible(False)
-    ax.text(0.5, 0.62, str(said), ha="center", va="center", color=colour, fontsize=13)
+    look = verdict(said, truth)
+    ax.text(0.5, 0.62, look.pop("text"), ha="center", va="center", fontsize=13, **look)
     ax.text(0.5, 0.06, f"{100 * probabilities[said]:.0f} %", ha="center", fontsize=7, color=GREY)
 
 

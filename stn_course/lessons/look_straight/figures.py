@@ -11,10 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stn_course.analysis.plots import BLUE, GREY, RED, show_image
+from stn_course.analysis.plots import BLUE, GREY, RED, WRONG, show_image, verdict
 
 BOX, TOP = RED, BLUE
-GREEN, RED = "#15803d", "#b91c1c"
 ENTRIES = ("θ11", "θ12", "θ13", "θ21", "θ22", "θ23")
 
 
@@ -36,7 +35,7 @@ def draw_box(ax: Axes, box, shape: Sequence[int], room: float = 0.15) -> None:
 def straightened(inputs, boxes, outputs, read=None, labels=None, rows: int = 2) -> Figure:
     """Each input [N, h, w] with its box [N, K, 2], and below it what was read there.
 
-    With `read` and `labels` the verdict stands under each output, red where it is wrong.
+    With `read` and `labels` the verdict stands under each output, bold and crossed where wrong.
     """
     n = len(inputs)
     across = -(-n // rows)
@@ -52,10 +51,15 @@ def straightened(inputs, boxes, outputs, read=None, labels=None, rows: int = 2) 
         draw_box(above, boxes[k], np.shape(inputs[k]), room=0.3)
         show_image(below, _unit(outputs[k]))
         if read is not None:
-            colour = GREEN if read[k] == labels[k] else RED
-            below.set_xlabel(str(int(read[k])), color=colour, fontsize=10, labelpad=1)
+            _say(below, read[k], labels[k])
     fig.subplots_adjust(wspace=0.08, hspace=0.12)
     return fig
+
+
+def _say(ax: Axes, said, truth, before: str = "") -> None:
+    """Write a verdict under a picture."""
+    look = verdict(int(said), int(truth))
+    ax.set_xlabel(before + look.pop("text"), fontsize=10, labelpad=1, **look)
 
 
 def _unit(image) -> np.ndarray:
@@ -66,7 +70,8 @@ def _unit(image) -> np.ndarray:
 def theta_paths(steps: Sequence[int], thetas, colours=None, label: str = "") -> Figure:
     """The six entries of theta [T, N, 2, 3] through training, one line a digit.
 
-    `colours` [N] (e.g. the true angle, named by `label`) tells the digits apart.
+    `colours` [N] (e.g. the true angle, named by `label`) tells the digits apart; where it is
+    below 0 the line is dashed.
     """
     thetas = np.asarray(thetas)
     fig, axes = plt.subplots(2, 3, figsize=(9, 4.6), sharex=True, dpi=70)  # fine lines: a large PNG
@@ -77,7 +82,7 @@ def theta_paths(steps: Sequence[int], thetas, colours=None, label: str = "") -> 
         lines = thetas[:, :, k // 3, k % 3]  # [T, N]
         for line, value in zip(lines.T, values, strict=True):
             tint = BOX if colours is None else plt.cm.coolwarm(scale(value))
-            ax.plot(steps, line, color=tint, lw=0.7, alpha=0.8)
+            ax.plot(steps, line, "--" if value < 0 else "-", color=tint, lw=0.7, alpha=0.8)
         ax.axhline(1.0 if k in (0, 4) else 0.0, color=GREY, lw=0.8, ls=":")
         ax.set_title(ENTRIES[k], fontsize=10)
     for ax in axes[1]:
@@ -142,16 +147,14 @@ def exhibit(broken, sound, shown: int = 5) -> Figure:
         box = broken.boxes[k]
         draw_box(above, box, seen.inputs[k].shape, room=0.3)
         show_image(below, broken.outputs[k])
-        verdict = seen.read[k]
-        colour = GREEN if verdict == seen.labels[k] else RED
-        below.set_xlabel(str(verdict), color=colour, labelpad=1)
+        _say(below, seen.read[k], seen.labels[k])
     axes[0, 0].set_ylabel("reads here", fontsize=9)
     axes[1, 0].set_ylabel("gets", fontsize=9)
     upper, lower = right.subplots(2, 1, sharex=True)
-    for run, colour, name in ((sound, TOP, "healthy"), (broken, BOX, "this one")):
-        upper.plot(_smooth(run.losses), color=colour, label=name)
+    for run, colour, line, name in ((sound, TOP, "--", "healthy"), (broken, BOX, "-", "this one")):
+        upper.plot(_smooth(run.losses), line, color=colour, label=name)
         ways = np.asarray(run.distances)  # [T, N]
-        lower.plot(run.steps, np.median(ways, 1), color=colour)
+        lower.plot(run.steps, np.median(ways, 1), line, color=colour)
         lower.fill_between(run.steps, *np.quantile(ways, (0.1, 0.9), 1), color=colour, alpha=0.2)
     upper.set_ylabel("loss", fontsize=9)
     upper.set_ylim(0, None)
@@ -167,7 +170,7 @@ def _smooth(values: Sequence[float], width: int = 15) -> np.ndarray:
 
 
 def starts(networks: dict[str, list[dict]]) -> Figure:
-    """A dial a network: each seed's fixed pose as a hand, red where most digits are mirrored.
+    """A dial a network: each seed's fixed pose as a hand, dashed where most digits are mirrored.
 
     `networks`: of each the poses of its seeds, as `pose.spread` has them. The arc is what is
     left of the digits' own angles. A dial without poses says so.
@@ -177,9 +180,9 @@ def starts(networks: dict[str, list[dict]]) -> Figure:
     for ax, (name, poses) in zip(axes[0], networks.items(), strict=True):
         ax.set_theta_zero_location("N")
         for pose in poses:
-            colour = RED if pose["mirrored"] > 0.5 else TOP
+            colour, line = (WRONG, "--") if pose["mirrored"] > 0.5 else (TOP, "-")
             angle, spread = pose["angle_mean"], pose["angle_sd"]
-            ax.plot([np.radians(angle)] * 2, [0, 1], color=colour, lw=2)
+            ax.plot([np.radians(angle)] * 2, [0, 1], line, color=colour, lw=2)
             arc = np.radians(np.linspace(angle - spread, angle + spread, 20))
             ax.plot(arc, np.ones(20), color=colour, lw=1, alpha=0.5)
         ax.set(ylim=(0, 1.1), yticks=[])
@@ -209,6 +212,7 @@ def pairs(seen) -> Figure:
     """Two channels side by side with the boxes of two transformers, and below what each reads.
 
     `seen`: `predictions.Predictions` of N images of two channels; below stands the sum as read.
+    The second transformer's box is dashed.
     """
     n, height, width = seen.inputs.shape
     width //= seen.channels
@@ -216,16 +220,15 @@ def pairs(seen) -> Figure:
     for k, (above, *below) in enumerate(axes.T):
         show_image(above, _unit(seen.inputs[k]))
         above.axvline(width - 0.5, color=GREY, lw=0.6)
-        for box, colour in zip(seen.boxes[k], (BOX, TOP), strict=True):
+        for box, colour, line in zip(seen.boxes[k], (BOX, TOP), "- --".split(), strict=True):
             places = (box + 1) / 2 * (width, height) - 0.5  # [K, 2] pixels of one channel
             edge = np.vstack([places, places[:1]])
             for channel in range(seen.channels):
-                above.plot(edge[:, 0] + channel * width, edge[:, 1], color=colour, lw=1.2)
+                above.plot(edge[:, 0] + channel * width, edge[:, 1], line, color=colour, lw=1.2)
         above.set(xlim=(-0.5, seen.channels * width - 0.5), ylim=(height - 0.5, -0.5))
         for ax, read in zip(below, np.split(seen.outputs[k], 2, axis=1), strict=True):
             show_image(ax, _unit(read))
-        said, truth = int(seen.read[k]), int(seen.labels[k])
-        below[1].set_xlabel(f"sum {said}", color=GREEN if said == truth else RED, labelpad=1)
+        _say(below[1], seen.read[k], seen.labels[k], before="sum ")
     for ax, name, colour in zip(
         axes[:, 0], ("", "first reads", "second reads"), (GREY, BOX, TOP), strict=True
     ):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from stn_course import geometry, sampling
 from stn_course.analysis.plots import BLUE
-from stn_course.lessons.widgets import picture_html
+from stn_course.lessons.widgets import LiveBox, picture_html
 from stn_course.sampling import reference
 
 
@@ -21,7 +21,7 @@ def box_html(theta: Tensor, size: tuple[int, int]) -> str:
     )
 
 
-class TrainingPlayer(ipw.VBox):
+class TrainingPlayer(LiveBox):
     """A slider over `steps`; each digit with its box, and below it what is read.
 
     images [N, 1, h, w] in [0, 1]; thetas [T, N, 2, 3] after each of the T `steps`.

@@ -1,7 +1,7 @@
 // Corner lab: four corners, the homography that they make, and how near it is to breaking.
 //
-// Python puts the pure functions of warp_playground.js before this text, so that the figure
-// computes with what is tested there.  Conventions are the same: output -> input, x first,
+// Python puts the pure functions and the key guard of warp_playground.js before this text, so that
+// the figure computes with what is tested there.  Conventions are the same: output -> input, x first,
 // [-1, 1] at pixel edges, corners clockwise from the top left.
 
 // ---------------------------------------------------------------- pure functions
@@ -145,13 +145,13 @@ export function mount(el, given, onChange = () => {}) {
     onChange({ picture: state.picture });
   });
   el.style.minWidth = "min(320px, 100%)"; // beside another widget it would be given no room
-  const root = make("div", { class: "warp-playground corner-lab", "data-lm-suppress-shortcuts": "true" },
+  const root = make("div", { class: "warp-playground corner-lab" },
     make("div", { class: "wp-bar", role: "group", "aria-label": "Corners to start from" }, ...buttons, pictures),
     make("div", { class: "wp-stage", style: `--wp-in:${W}fr;--wp-out:${w}fr` },
       figure(well, "Input, and the four corners that are read"), figure(result, "Output"),
       make("div", { class: "wp-side" }, make("div", { class: "wp-numbers" }, matrix), facts, hint, say)),
     numbersSet);
-  root.addEventListener("keydown", (e) => { if (e.key.startsWith("Arrow")) e.stopPropagation(); }); // the notebook's own keys
+  guardKeys(root);
   el.replaceChildren(root);
 
   function moveTo(k, x, y) {

@@ -5,21 +5,15 @@ from pathlib import Path
 import numpy as np
 import traitlets as tr
 
-from stn_course.lessons.widgets import CORNERS, STATIC, PictureWidget, is_convex
+from stn_course.lessons.widgets import CORNERS, STATIC, PictureWidget, is_convex, section
 
 HERE = Path(__file__).parent
-FIGURE = "// ---------------------------------------------------------------- the figure"
 
 
 def module_text() -> str:
-    """The lab's ES module: the pure functions of the warp playground, then its own text.
-
-    One text, because a widget on a page without a kernel has no address to import from.
-    """
-    pure, mark, _ = (STATIC / "warp_playground.js").read_text("utf-8").partition(FIGURE)
-    if not mark:
-        raise ValueError(f"warp_playground.js has no line {FIGURE!r} to be cut at")
-    return pure + (HERE / "corner_lab.js").read_text("utf-8")
+    """The lab's ES module: what it shares with the warp playground, then its own text."""
+    shared = section("pure functions") + section("the notebook's keys")
+    return shared + (HERE / "corner_lab.js").read_text("utf-8")
 
 
 def style_text() -> str:

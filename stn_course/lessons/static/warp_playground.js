@@ -227,6 +227,26 @@ export function reach(value, min, max, step) {
   return [Math.min(min, round(Math.floor(value / step + 1e-9))), Math.max(max, round(Math.ceil(value / step - 1e-9)))];
 }
 
+// ---------------------------------------------------------------- the notebook's keys
+
+/**
+ * Keeps the notebook's own keys (dd deletes a cell, b makes one) off the controls in `root`, or
+ * of those the ones `within` a selector; returns what takes it back.
+ *
+ * JupyterLab asks the focused element for the mark before it looks for its keys there, and never
+ * gets to a mark further up. Others listen where keys bubble to.
+ */
+export function guardKeys(root, within = "*") {
+  const mark = (e) => { if (e.target.closest?.(within)) e.target.setAttribute("data-lm-suppress-shortcuts", "true"); };
+  const stop = (e) => {
+    const plain = e.key.length === 1 && !e.ctrlKey && !e.metaKey && !e.altKey;
+    if ((plain || e.key.startsWith("Arrow")) && e.target.closest?.(within)) e.stopPropagation();
+  };
+  root.addEventListener("focusin", mark);
+  root.addEventListener("keydown", stop);
+  return () => { root.removeEventListener("focusin", mark); root.removeEventListener("keydown", stop); };
+}
+
 // ---------------------------------------------------------------- the figure
 
 const MODES = { affine: "affine", homography: "homography", tps: "thin-plate spline" };
@@ -348,14 +368,14 @@ export function mount(el, given, onChange = () => {}) {
   const sliders = node("div", { class: "wp-sliders" }, group("What the picture does", partSliders), group("The six numbers of θ", thetaSliders));
   const figure = (content, text) => node("figure", {}, content, node("figcaption", {}, text));
   el.style.minWidth = "min(320px, 100%)"; // beside another widget it would be given no room
-  const root = node("div", { class: "warp-playground", "data-lm-suppress-shortcuts": "true" },
+  const root = node("div", { class: "warp-playground" },
     node("div", { class: "wp-bar" }, mode.element, picture.element, padding.element),
     node("div", { class: "wp-stage", style: `--wp-in:${W}fr;--wp-out:${w}fr` },
       figure(well, "Input, and where it is read"),
       figure(node("div", { class: "wp-well wp-result", style: `aspect-ratio:${w}/${h}` }, output), "Output"),
       node("div", { class: "wp-side" }, numbersShown, hint, say, reset)),
     sliders);
-  root.addEventListener("keydown", (e) => { if (e.key.startsWith("Arrow")) e.stopPropagation(); }); // the notebook's own keys
+  guardKeys(root);
   el.replaceChildren(root);
 
   // -- the handles: corners or control points

@@ -30,8 +30,10 @@ def test_every_glance_has_its_colour_above_and_below():
     fig = figures.glances(torch.rand(1, 1, 20, 20), thetas, glimpses, [[7, 3]])
     image, first, second = fig.axes
     assert [line.get_color() for line in image.lines] == list(figures.GLANCES[:2])
+    assert [line.is_dashed() for line in image.lines] == [False, True]
     for ax, colour, said, k in ((first, 0, "7", 0), (second, 1, "3", 1)):
         rgb = plt.matplotlib.colors.to_rgba(figures.GLANCES[colour])
+        assert (ax.spines["left"].get_linestyle() == "-") == (k == 0)
         assert ax.spines["left"].get_edgecolor() == rgb and ax.get_ylabel() == said
         np.testing.assert_allclose(ax.images[0].get_array(), glimpses[0, k, 0])
 

@@ -283,4 +283,7 @@ def test_a_recipe_beyond_the_sliders_is_not_replaced():
 
 
 def test_a_sixth_glance_has_a_colour():
-    assert explorers.outline(torch.eye(2, 3), 40, 5, wide=False).startswith("<polygon")
+    drawn = [explorers.outline(torch.eye(2, 3), 40, k, wide=False) for k in range(6)]
+    assert all(each.startswith("<polygon") for each in drawn)
+    assert "dasharray" not in drawn[0] and len(set(drawn[:5])) == 5 and drawn[5] == drawn[0]
+    assert 'stroke-dasharray="3 1.2"' in drawn[1]  # in pixels: five and two widths of .6

@@ -25,11 +25,15 @@ def test_the_identity_s_box_is_the_edge_of_the_picture_and_its_top_is_blue():
     assert top.tolist() == [[-0.5, -0.5], [27.5, -0.5]]
 
 
-def test_verdicts_are_red_where_they_are_wrong():
+def told(axes):
+    """What stands under pictures: its weight."""
+    return {a.get_xlabel(): a.xaxis.label.get_fontweight() for a in axes if a.get_xlabel()}
+
+
+def test_verdicts_are_crossed_and_bold_where_they_are_wrong():
     images, boxes = np.zeros((4, 8, 8)), outline(geometry.identity(4)).numpy()
     fig = figures.straightened(images, boxes, images, read=[1, 2, 3, 4], labels=[1, 2, 3, 5])
-    told = {ax.get_xlabel(): ax.xaxis.label.get_color() for ax in fig.axes if ax.get_xlabel()}
-    assert told == dict.fromkeys("123", figures.GREEN) | {"4": figures.RED}
+    assert told(fig.axes) == dict.fromkeys("123", "normal") | {"✗4": "bold"}
 
 
 def test_each_entry_of_theta_has_its_plot_and_each_digit_its_line():
@@ -41,6 +45,7 @@ def test_each_entry_of_theta_has_its_plot_and_each_digit_its_line():
         one, other = lines(ax)[:2]
         assert one[:, 1].tolist() == thetas[:, 0, k // 3, k % 3].tolist()
         assert other[:, 1].tolist() == thetas[:, 1, k // 3, k % 3].tolist()
+    assert [line.get_linestyle() for line in fig.axes[0].lines[:2]] == ["--", "-"]
     colours = [line.get_color() for line in fig.axes[0].lines[:2]]
     assert colours[0][2] > colours[0][0] and colours[1][0] > colours[1][2]  # blue, red
 
@@ -78,6 +83,8 @@ def test_an_exhibit_stands_beside_the_healthy_run():
     fig = figures.exhibit(broken, sound)
     loss, way = fig.axes[-2:]
     assert [t.get_text() for t in loss.get_legend().get_texts()] == ["healthy", "this one"]
+    assert [line.get_linestyle() for ax in (loss, way) for line in ax.lines] == ["--", "-"] * 2
+    assert told(fig.axes[:-2]) == {"0": "normal"} | {f"✗{k}": "bold" for k in range(1, 5)}
     assert lines(way)[0][:, 1].tolist() == [0, 0]
     assert lines(way)[1][-1, 1] == pytest.approx(2**0.5, abs=1e-5)
 
@@ -108,21 +115,21 @@ def test_pairs_show_both_boxes_on_both_channels_and_the_sum():
     first, second = np.array(figures.pairs(seen).axes).reshape(3, 2).T
     drawn = [line for line in first[0].lines if len(line.get_xdata()) > 2]
     assert [line.get_color() for line in drawn] == [figures.BOX] * 2 + [figures.TOP] * 2
+    assert [line.get_linestyle() for line in drawn] == ["-", "-", "--", "--"]
     assert [line.get_xdata().min() for line in drawn] == [-0.5, 7.5, 1.5, 9.5]
     shown = np.asarray(first[1].images[0].get_array())
     assert np.allclose(255 * shown, seen.outputs[0][:, :12])
-    assert first[2].get_xlabel() == "sum 3" and first[2].xaxis.label.get_color() == figures.GREEN
-    assert second[2].xaxis.label.get_color() == figures.RED
+    assert told([first[2], second[2]]) == {"sum 3": "normal", "sum ✗4": "bold"}
 
 
-def test_hands_that_mirror_are_red():
+def test_hands_that_mirror_are_dashed():
     poses = [
         {"angle_mean": angle, "mirrored": flipped, "angle_sd": 10.0}
         for angle, flipped in ((0.0, 0.1), (90.0, 0.9))
     ]
     fig = figures.starts({"HR's net": poses, "another": []})
     hands = [line for line in fig.axes[0].lines if len(line.get_xdata()) == 2]
-    assert [h.get_color() for h in hands] == [figures.TOP, figures.RED]
+    assert [h.get_linestyle() for h in hands] == ["-", "--"]
     assert hands[1].get_xdata()[0] == pytest.approx(np.pi / 2)
     assert [ax.get_title() for ax in fig.axes] == ["HR's net", "another: not yet run"]
     assert not fig.axes[1].lines

@@ -1,0 +1,221 @@
+"""Data files that lie on this machine, found under every usual name and verified by what is inside.
+
+MNIST has been unpacked, packed anew and renamed by many hands. The same bytes are the same data,
+so a file counts as right when it is the published one, or when what is inside it is.
+"""
+
+import gzip
+import hashlib
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stn_course.data.download import Settings, cache_folder, say
+
+DATA = "STN_COURSE_DATA"
+# Below the named folder: this course's, torchvision's and Keras' own. Matched in any case.
+PLACES = ("mnist", "mnist/raw", "mnist/mnist/raw", "raw", "datasets")
+KERAS_FILE = "mnist.npz"
+ANOTHER_COPY = (
+    "Delete the file (or replace it with a good copy) and run again: "
+    "a missing file is fetched anew, a corrupt one is never used"
+)
+_CANNOT_UNPACK = (OSError, EOFError, ValueError, KeyError, zlib.error, zipfile.BadZipFile)
+
+
+class CorruptFileError(RuntimeError):
+    """A data file is there, but neither its SHA-256 nor that of what is inside is as published."""
+
+
+class DataFolderError(FileNotFoundError):
+    """The folder that STN_COURSE_DATA names does not give what was asked for."""
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A published file, and how it is known again in another wrapping."""
+
+    name: str
+    sha256: str
+    inside: str  # SHA-256 of what `unpack` makes of it
+    unpack: Callable[[Path], bytes]
+    other_names: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.name, *self.other_names
+
+
+def sha256(data) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def find_file(file: DataFile, settings: Settings) -> tuple[Path, str] | None:
+    """`(path, kind of place)` of a verified file in STN_COURSE_DATA or the cache, or None.
+
+    Of several the first that is right; a line on stderr names those that are not. Raises
+    CorruptFileError where some are there and none is right, and DataFolderError where
+    STN_COURSE_DATA names no folder or one that cannot be read.
+    """
+    # The cache comes last: its address needs pooch, which a training machine may lack.
+    return in_named_folder(file, settings) or in_cache(file, settings)
+
+
+def in_named_folder(file: DataFile, settings: Settings) -> tuple[Path, str] | None:
+    """As `find_file`, in STN_COURSE_DATA alone; None where that is not set."""
+    path = _first_right(file, named_folder(settings)) if settings.data else None
+    return (path, DATA) if path else None
+
+
+def in_cache(file: DataFile, settings: Settings) -> tuple[Path, str] | None:
+    """As `find_file`, in the cache alone. Raises NotADirectoryError where that is a file."""
+    cache = cache_folder(settings)
+    if cache.exists() and not cache.is_dir():
+        raise NotADirectoryError(f"STN_COURSE_CACHE names {cache}, a file; wanted a folder")
+    path = _first_right(file, cache) if cache.is_dir() else None
+    return (path, "the user cache") if path else None
+
+
+def named_folder(settings: Settings) -> Path:
+    """The folder that STN_COURSE_DATA names; DataFolderError where it is none."""
+    folder = Path(settings.data).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise DataFolderError(
+            f"{DATA} names {folder}, which is a file; wanted the folder that holds it, "
+            f"{folder.absolute().parent}"
+        )
+    raise DataFolderError(f"{DATA} names {folder}, which is not there; wanted a folder with data")
+
+
+def not_there(missing: list[DataFile], settings: Settings) -> DataFolderError:
+    """The error that says which of MNIST's names were looked for, and where."""
+    names = [file.name for file in missing]
+    dotted = [_dotted(name) for name in names]
+    return DataFolderError(
+        f"{DATA} names {named_folder(settings)}, which lacks {', '.join(names)}. Looked for these "
+        f"and for {', '.join(dotted)}, each with and without .gz, in upper or lower case, and for "
+        f"{KERAS_FILE}, in that folder and in its {', '.join(PLACES)}. Name the folder that has "
+        f"them, or unset {DATA} to have them fetched"
+    )
+
+
+def _first_right(file: DataFile, root: Path) -> Path | None:
+    faults = []
+    for path in _candidates(file.names, root):
+        fault = _fault(path, file)
+        if fault is None:
+            for passed_over in faults:
+                say(f"{passed_over}; {path} is used")
+            return path
+        faults.append(fault)
+    if faults:
+        raise CorruptFileError(f"{faults[0]}. {ANOTHER_COPY}.")
+    return None
+
+
+def _candidates(names: tuple[str, ...], root: Path) -> list[Path]:
+    """Files of these names, in any case, in `root` and its PLACES.
+
+    Some archives unpack into a folder that has the file's own name: it is looked into.
+    """
+    found = []
+    for folder in [root, *(folder for place in PLACES for folder in _inside(root, place))]:
+        for path in _named(folder, names):
+            below = _named(path, names) if path.is_dir() else [path]
+            found += [p for p in below if not p.is_dir()]
+    return found
+
+
+def _inside(root: Path, place: str) -> list[Path]:
+    folders = [root]
+    for part in place.split("/"):
+        folders = [p for folder in folders for p in _named(folder, (part,)) if p.is_dir()]
+    return folders
+
+
+def _named(folder: Path, names: tuple[str, ...]) -> list[Path]:
+    """What `folder` has of these names, in any case, in the order of the names."""
+    order = {name.lower(): k for k, name in enumerate(names)}
+    try:
+        there = [path for path in folder.iterdir() if path.name.lower() in order]
+    except OSError as error:
+        raise DataFolderError(f"{folder} cannot be read ({error.strerror})") from error
+    return sorted(there, key=lambda path: (order[path.name.lower()], path.name))
+
+
+def _fault(path: Path, file: DataFile) -> str | None:
+    """What is wrong with it; None where it or what is inside is as published."""
+    try:
+        found = sha256(path.read_bytes())
+    except OSError as error:
+        return f"{path} cannot be read ({error.strerror})"
+    if found == file.sha256:
+        return None
+    try:
+        inside = sha256(file.unpack(path))
+    except _CANNOT_UNPACK as error:
+        content = f"it cannot be unpacked ({type(error).__name__}: {error})"
+    else:
+        if inside == file.inside:
+            return None
+        content = f"what is inside has {inside}, wanted {file.inside}"
+    return (
+        f"{path} is corrupt: its SHA-256 is {found}, wanted {file.sha256} for {file.name}; "
+        f"{content}"
+    )
+
+
+def verified(path: Path, wanted: str, cure: str) -> Path:
+    """`path`; raises CorruptFileError, which ends with the `cure`, for another SHA-256."""
+    found = sha256(path.read_bytes())
+    if found != wanted:
+        raise CorruptFileError(
+            f"{path} is corrupt: its SHA-256 is {found}, wanted {wanted}. {cure}."
+        )
+    return path
+
+
+# ---------------------------------------------------------------- what is inside
+def idx_file(name: str, published: str, inside: str) -> DataFile:
+    """One of MNIST's four; `name` as published, such as train-images-idx3-ubyte.gz."""
+    plain, dotted = name.removesuffix(".gz"), _dotted(name)
+    others = (plain, dotted, dotted.removesuffix(".gz"), KERAS_FILE)
+    return DataFile(name, published, inside, lambda path: idx_bytes(path, name), others)
+
+
+def _dotted(name: str) -> str:
+    return name.replace("-idx", ".idx")
+
+
+def idx_bytes(path: Path, name: str) -> bytes:
+    """The unpacked bytes of MNIST's file `name`, from it, packed or not, or from Keras' file.
+
+    Told apart by their first bytes: browsers unpack a file and leave it its name.
+    """
+    raw = path.read_bytes()
+    if raw.startswith(b"\x1f\x8b"):
+        return gzip.decompress(raw)
+    if not raw.startswith(b"PK"):
+        return raw
+    part = "train" if name.startswith("train") else "test"
+    with np.load(path, allow_pickle=False) as arrays:
+        values = arrays[f"{'x' if 'images' in name else 'y'}_{part}"]
+    if values.dtype != np.uint8:  # labels are kept in wider types, too
+        if not np.array_equal(values, values.astype(np.uint8)):
+            raise ValueError(f"{values.dtype} values that are no whole numbers from 0 to 255")
+        values = values.astype(np.uint8)
+    header = struct.pack(f">{1 + values.ndim}i", 0x800 + values.ndim, *values.shape)
+    return header + values.tobytes()
+
+
+def array_bytes(path: Path, keys: tuple[str, ...]) -> bytes:
+    """The bytes of an .npz file's arrays, one after the other, however they were packed."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return b"".join(arrays[key].tobytes() for key in keys)
