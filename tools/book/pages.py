@@ -86,6 +86,11 @@ def toctree(stems: list[str]) -> str:
     return f"```{{toctree}}\n:hidden:\n:caption: The course\n\n{lines}\n```\n"
 
 
+def unbroken(text: str) -> str:
+    """`text` in which no line ends within a number and its unit: 97.12 ± 0.08 %, 445 492."""
+    return re.sub(r"(?<=\d) (?=[±%]|\d{3}(?!\d))|(?<=±) ", "\N{NO-BREAK SPACE}", text)
+
+
 def table(head: list[str], rows: list[list[str]], kind: str = "") -> str:
     """An HTML table of plain text; each cell knows its column, so that a phone can stack them."""
     lines = [f'<div class="table-wrap"><table class="plain {kind}">', "<thead><tr>"]
@@ -101,14 +106,21 @@ def table(head: list[str], rows: list[list[str]], kind: str = "") -> str:
     return "\n".join([*lines, "</tbody></table></div>", ""])
 
 
+def _cells(row: dict, keys: tuple[str, ...]) -> list[str]:
+    """Of the interval without the size of the test set, which stands above; of the command its
+    experiment."""
+    short = row | {"test": row["test"].split(" of ")[0]}
+    return [*(unbroken(str(short[key])) for key in keys), row["command"].split()[-1]]
+
+
 def scoreboard(rows: list[dict]) -> str:
     """A section for each row of the scoreboard: published beside ours. Rows may be empty."""
     if not rows:
         return "No row has been defined yet.\n"
     done = sum(row["n"] > 0 for row in rows)
     parts = [f"{done} of {len(rows)} numbers have been measured so far.\n"]
-    keys = ("variant", "kind", "published", "target", "ours", "n", "test", "params", "command")
-    head = [*keys[:5], "seeds", "test set", "parameters", "command"]
+    keys = ("variant", "kind", "published", "target", "ours", "n", "test", "params")
+    head = [*keys[:5], "seeds", "test set", "parameters", "experiment"]
     for name, group in groupby(rows, key=lambda row: row["row"]):
         group = list(group)
         tasks = list(dict.fromkeys(row["task"] for row in group))
@@ -117,10 +129,12 @@ def scoreboard(rows: list[dict]) -> str:
         parts.append(f"Published by: {group[0]['source']}\n")
         for task in tasks:
             here = [row for row in group if row["task"] == task]
-            cells = [[str(row[key]) for key in keys] for row in here]
-            if not single:
-                parts.append(f'<p class="task">{html.escape(task)}</p>\n')
-            parts.append(table(head, cells, "scores"))
+            sizes = {row["test"].split(" of ")[1] for row in here if row["n"]}
+            said = [] if single else [task]
+            said += [f"test set: {', '.join(sorted(sizes))}"] if sizes else []
+            if said:
+                parts.append(f'<p class="task">{html.escape("; ".join(said))}</p>\n')
+            parts.append(table(head, [_cells(row, keys) for row in here], "scores"))
     return "\n".join(parts)
 
 
