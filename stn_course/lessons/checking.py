@@ -5,6 +5,7 @@ end. A right answer is told how close it is. A wrong one raises `WrongAnswer`, a
 message names the bug when it is one of the known ones.
 """
 
+import ast
 import dis
 import importlib
 import inspect
@@ -16,10 +17,23 @@ import traceback
 import types
 from collections.abc import Callable, Iterable
 
-import numpy as np
 import torch
 
+from stn_course.lessons.comparing import (
+    constant_of,
+    difference,
+    entries_that_differ,
+    gradients_at,
+    is_double,
+    other_dtype,
+    other_kind,
+    rounding,
+    shape_of,
+    state_of,
+)
+
 FLOAT32 = 1e-5  # differences up to here are rounding: say which dtype came, not by how much
+CUT = "detach(), no_grad(), .data, .item(), .tolist(), .numpy() and torch.tensor() cut it off"
 LESSONS = {
     "1": "invariance",
     "2": "grid_sampling",
@@ -29,7 +43,8 @@ LESSONS = {
     "6": "keras",
     "7": "fast",
 }  # number of the notebook -> folder of its lesson
-KEPT_AS = {"reference": "solution", "cases": "inputs", "ask": "outcome"}  # decorator -> attribute
+# decorator -> attribute
+KEPT_AS = {"reference": "solution", "cases": "inputs", "ask": "outcome", "gradients": "slopes"}
 
 
 class WrongAnswer(AssertionError):
@@ -38,6 +53,14 @@ class WrongAnswer(AssertionError):
     def _render_traceback_(self) -> list[str]:
         """What IPython prints: the message alone, the way to it helps nobody."""
         return [f"WrongAnswer: {self}"]
+
+
+class Raised(Exception):
+    """What a call gives that raised: its error stands for the outcome."""
+
+    def __init__(self, error: Exception):
+        super().__init__(str(error))
+        self.error = error
 
 
 def uniform(seed: int, *shape: int) -> torch.Tensor:
@@ -64,17 +87,26 @@ class Exercise:
         def _(theta, size):
             return affine_grid(theta, size).flip(-1)
 
-    Every function gets its own cases: one that changes its arguments disturbs nobody. An answer
-    has a bug if it agrees with it on all cases; the bugs are tried in the order in which they
-    stand. What is compared is what a function returns, unless `@grid.ask` decorates another
-    `(function, case) -> what is compared`: of many right answers that is what holds of them.
+    Every function gets its own cases, and an answer that changes its arguments is told so, but
+    for those named in `changes`. An answer has a bug if it agrees with it on all cases, where
+    raising the same kind of error agrees too; no two bugs may agree. What is compared is what a
+    function returns, unless `@grid.ask` decorates another `(function, case) -> what is compared`:
+    of many right answers that is what holds of them. And where the answer is to be differentiable,
+    `@grid.gradients` decorates what names those gradients that have to agree, of all of them:
+
+        @grid.gradients
+        def _(theta, size):
+            return {"theta": theta}
     """
 
     solution: Callable
     inputs: Callable[[], Iterable[tuple]]
+    slopes: Callable[..., dict] | None = None
 
-    def __init__(self, key: str, *, hint: str, tolerance: float = 1e-5):
-        self.key, self.hint, self.tolerance = key, hint, tolerance
+    def __init__(
+        self, key: str, *, hint: str, tolerance: float = 1e-5, changes: tuple[str, ...] = ()
+    ):
+        self.key, self.hint, self.tolerance, self.changes = key, hint, tolerance, changes
         self.bugs: dict[str, Callable] = {}  # message -> an answer that has this bug
 
     def reference(self, function: Callable) -> Callable:
@@ -88,6 +120,13 @@ class Exercise:
     def ask(self, function: Callable) -> Callable:
         """Decorate how a function is called and what of it is compared."""
         return self._keep("ask", function)
+
+    def gradients(self, function: Callable) -> Callable:
+        """Decorate what picks gradients to compare; it is called with one in each argument's place.
+
+        They are taken on the last case, which therefore has no place where a slope jumps.
+        """
+        return self._keep("gradients", function)
 
     def bug(self, message: str) -> Callable:
         """Decorate a wrong answer; one that agrees with it is told `message`."""
@@ -157,7 +196,11 @@ def check(key: str, answer: Callable) -> Callable:
         return exercise.solution
     if not callable(answer):
         raise WrongAnswer(f"{key}: got {type(answer).__name__}, wanted a function")
-    worst = _compare(answer, exercise, key)
+    try:
+        with torch.enable_grad():
+            worst = _compare(answer, exercise)
+    except WrongAnswer as wrong:
+        raise WrongAnswer(f"{key}: {wrong}") from wrong.__cause__
     print(f"{key}: right. Largest difference from the reference: {_rounded(worst)}")
     return answer
 
@@ -169,16 +212,28 @@ def show(key: str) -> None:
 
 
 def is_untouched(answer) -> bool:
-    """Whether `answer` is still the stub: `...` or a function whose body does nothing."""
-    if answer is ... or answer is None:
+    """Whether `answer` is still the stub: `...` or a `def` whose body does nothing.
+
+    `return None` does something: in one exercise it is a part of the answer.
+    """
+    if answer is ...:
         return True
-    if not isinstance(answer, types.FunctionType):
+    if not isinstance(answer, types.FunctionType) or answer.__code__.co_name == "<lambda>":
         return False
     steps = [i for i in dis.get_instructions(answer) if i.opname not in ("RESUME", "NOP")]
     names = [i.opname for i in steps]
     if names not in (["LOAD_CONST", "RETURN_VALUE"], ["RETURN_CONST"]):
         return False
-    return steps[0].argval is None
+    return steps[0].argval is None and not _says_return(answer)
+
+
+def _says_return(function: Callable) -> bool:
+    """Whether a `return` is written in it; its bytes are those of a body without one."""
+    try:
+        written = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, SyntaxError):
+        return False
+    return any(isinstance(node, ast.Return) for node in ast.walk(written))
 
 
 def _rounded(difference: float) -> str:
@@ -186,56 +241,154 @@ def _rounded(difference: float) -> str:
     return "0" if difference < 1e-12 else f"at most 1e{math.ceil(math.log10(difference))}"
 
 
-def _compare(answer: Callable, exercise: Exercise, key: str) -> float:
-    """The largest difference over all cases; WrongAnswer if it is too large."""
+# ---------------------------------------------------------------- right or wrong
+def _compare(answer: Callable, exercise: Exercise) -> float:
+    """The largest difference over all cases; WrongAnswer if anything is not as it should be."""
     wanted = [exercise.outcome(exercise.solution, case) for case in exercise.inputs()]
-    try:
-        got = [exercise.outcome(answer, case) for case in exercise.inputs()]
-    except Exception as error:
-        raised = f"{type(error).__name__}: {error}{_line_of(error, answer)}"
-        raise WrongAnswer(f"{key}: your function raised {raised}. Hint: {exercise.hint}") from error
-    differences = [difference(g, w) for g, w in zip(got, wanted, strict=True)]
-    worst = max(differences)
+    got = _outcomes(answer, exercise)
+    worst = max(map(difference, got, wanted))
     if worst <= max(exercise.tolerance, FLOAT32):
         for g, w in zip(got, wanted, strict=True):
             if problem := other_kind(g, w):
-                raise WrongAnswer(f"{key}: the numbers are right, but {problem}")
-    if worst <= exercise.tolerance:
-        _try_float32(answer, exercise, key)
-        return worst
+                raise WrongAnswer(f"the numbers are right, but {problem}")
+    if worst > exercise.tolerance:
+        error = next((g.error for g in got if isinstance(g, Raised)), None)
+        told = _plain_mistake(exercise, got, wanted, worst)
+        told = f"{told}. Hint: {exercise.hint}" if told else _known_mistake(exercise, got, worst)
+        raise WrongAnswer(told or _told_apart(answer, exercise, got, wanted)) from error
+    _try_gradients(answer, exercise)
+    _try_float32(answer, exercise)
+    return worst
+
+
+def _outcomes(function: Callable, exercise: Exercise) -> list:
+    """The outcome of each case; WrongAnswer if an argument is not left as it came."""
+    found, names = [], inspect.signature(exercise.solution).parameters
+    for case in exercise.inputs():
+        before = [state_of(x) for x in case]
+        try:
+            found.append(exercise.outcome(function, case))
+        except WrongAnswer:  # by what the exercise asks, not by the function
+            raise
+        except Exception as error:
+            found.append(Raised(error))
+        for name, x, state in zip(names, case, before, strict=False):
+            if name not in exercise.changes and state_of(x) != state:
+                keep = "work on a copy of it (clone() or copy())"
+                if hasattr(x, "parameters"):
+                    keep = "that is its weights, and whether it is in train() or in eval()"
+                raise WrongAnswer(
+                    f"your function changes `{name}`, and whoever called it needs that again: "
+                    f"leave it as it came; {keep}"
+                )
+    return found
+
+
+def _plain_mistake(exercise: Exercise, got: list, wanted: list, worst: float) -> str | None:
+    """A mistake that can be told without knowing the exercise: no answer, or any answer's."""
+    if any(isinstance(g, Raised) for g in got):
+        return None
+    if all(g is None for g in got):
+        return "your function returns None, whatever comes; perhaps its `return` is missing"
+    shapes = [[getattr(x, "shape", ()) for x in some] for some in (got, wanted)]
+    if shapes[0] == shapes[1] and (value := constant_of(got)) not in (None, constant_of(wanted)):
+        if not isinstance(value, str):
+            return f"every number that you gave is {value:g}, whatever came"
+        if all(isinstance(w, str | None) for w in wanted):
+            return f"you gave {value!r}, wanted another answer where something else comes"
+    names = inspect.signature(exercise.solution).parameters
+    for name, *came in zip(names, *exercise.inputs(), strict=False):
+        if not any(map(difference, got, came)):
+            return f"this is `{name}` as it came, unchanged"
+    problem = next(filter(None, map(other_dtype, got, wanted)), None)
+    if problem and math.isfinite(worst):
+        return f"the numbers are not right, and {problem}"
+    return None
+
+
+def _known_mistake(exercise: Exercise, got: list, worst: float) -> str | None:
+    """What is said of the bug that gives the same outcomes, if one does."""
+    if all(isinstance(g, Raised) for g in got):
+        return None
+    # Of what is far off, float32 and float64 have the same mistakes.
+    near = exercise.tolerance if worst <= FLOAT32 else max(exercise.tolerance, FLOAT32)
     for message, bug in exercise.bugs.items():
-        known = [exercise.outcome(bug, case) for case in exercise.inputs()]
-        if all(difference(g, k) <= exercise.tolerance for g, k in zip(got, known, strict=True)):
-            raise WrongAnswer(f"{key}: {message}")
+        known = _outcomes(bug, exercise)
+        if all(_agrees(g, k, near) for g, k in zip(got, known, strict=True)):
+            return message
+    return None
+
+
+def _agrees(g, k, near: float) -> bool:
+    if isinstance(g, Raised) and isinstance(k, Raised):
+        return type(g.error) is type(k.error)
+    return difference(g, k) <= near
+
+
+def _told_apart(answer: Callable, exercise: Exercise, got: list, wanted: list) -> str:
+    """Where and by how much the answer is off, of an unknown mistake."""
+    hint = f"Hint: {exercise.hint}"
+    error = next((g.error for g in got if isinstance(g, Raised)), None)
+    if error:
+        return f"your function raised {_raised(error, answer)}. {hint}"
+    differences = list(map(difference, got, wanted))
+    worst = max(differences)
     case = differences.index(worst)
     told = f"you are off by up to {worst:.3g}"
-    if math.isinf(worst):
+    if math.isfinite(worst):
+        told += rounding(got[case], wanted[case])
+    else:
         # Of two words the right one is not told: it would be the solution.
         words = isinstance(got[case], str) and isinstance(wanted[case], str)
         gave, right = entries_that_differ(got[case], wanted[case])
         told = f"you gave {shape_of(gave)}, wanted "
         told += "another answer" if words else shape_of(right)
-    raise WrongAnswer(f"{key}: on case {case + 1} of {len(got)} {told}. Hint: {exercise.hint}")
+    return f"on case {case + 1} of {len(got)} {told}. {hint}"
 
 
-def _line_of(error: Exception, answer: Callable) -> str:
-    """Where in the reader's own code it happened: the last line of it that was running."""
+def _raised(error: Exception, answer: Callable) -> str:
+    """The error, and the last line of the reader's own code that was running."""
+    said = f"{type(error).__name__}: {error}".rstrip(".")
     own = getattr(getattr(answer, "__code__", None), "co_filename", None)
     for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
         if frame.f_code.co_filename == own:
             source = linecache.getline(own, line).strip()
-            return f" (line {line}: {source})" if source else ""
-    return ""
+            return f"{said} (line {line}: {source})" if source else said
+    return said
 
 
-def _try_float32(answer: Callable, exercise: Exercise, key: str) -> None:
+# ---------------------------------------------------------------- right, and of use?
+def _try_gradients(answer: Callable, exercise: Exercise) -> None:
+    """WrongAnswer unless the gradients that the exercise names are those of the reference."""
+    if exercise.slopes is None:
+        return
+    *_, case = exercise.inputs()
+    wanted = exercise.slopes(*gradients_at(exercise.solution, case))
+    try:
+        got = exercise.slopes(*gradients_at(answer, case))
+    except Exception as error:
+        raise WrongAnswer(
+            "the numbers are right, but where a gradient is wanted your function raised "
+            f"{_raised(error, answer)}. Stay in torch all the way: {CUT}"
+        ) from error
+    for name, right in wanted.items():
+        if right.any() and not got[name].any():
+            raise WrongAnswer(
+                f"the numbers are right, but no gradient can flow back to `{name}`: {CUT}"
+            )
+        off = difference(got[name], right)
+        if off > 1e-6 * max(1, right.abs().max().item()):
+            raise WrongAnswer(
+                f"the numbers are right, but the gradient at `{name}` is off by up to {off:.3g}: "
+                f"a part of the way to it is missing. {CUT}"
+            )
+
+
+def _try_float32(answer: Callable, exercise: Exercise) -> None:
     """WrongAnswer unless the first case's answer follows its arguments into float32.
 
     Cases are in float64, where a small mistake is not hidden by rounding; notebooks are not.
     """
-
-    def is_double(x) -> bool:
-        return torch.is_tensor(x) and x.dtype == torch.float64
 
     def in_float32() -> tuple:
         return tuple(x.float() if is_double(x) else x for x in next(iter(exercise.inputs())))
@@ -247,100 +400,14 @@ def _try_float32(answer: Callable, exercise: Exercise, key: str) -> None:
     try:
         got = exercise.outcome(answer, in_float32())
     except Exception as error:
-        raised = f"{type(error).__name__}: {error}{_line_of(error, answer)}"
         raise WrongAnswer(
-            f"{key}: right in float64, but of float32 input your function raised {raised}. Give "
-            "what you make the dtype of the input"
+            f"right in float64, but of float32 input your function raised {_raised(error, answer)}"
+            ". Give what you make the dtype of the input"
         ) from error
     if problem := other_kind(got, wanted):
-        raise WrongAnswer(f"{key}: right in float64, but of float32 input {problem}")
+        raise WrongAnswer(f"right in float64, but of float32 input {problem}")
     if (off := difference(got, wanted)) > max(exercise.tolerance, 1e-3):
         told = f"off by {off:.3g}"
         if math.isinf(off):
             told = f"you gave {shape_of(got)}, wanted {shape_of(wanted)}"
-        raise WrongAnswer(f"{key}: right in float64, but of float32 input {told}")
-
-
-# ---------------------------------------------------------------- two answers side by side
-def other_kind(got, wanted) -> str | None:
-    """Why later cells could not go on with `got` though its numbers are right, if so."""
-    if isinstance(wanted, dict):
-        pairs = [(got[k], wanted[k]) for k in wanted]
-    elif isinstance(wanted, list | tuple):
-        pairs = list(zip(got, wanted, strict=True))
-    else:
-        pairs = []
-    for g, w in pairs:
-        if problem := other_kind(g, w):
-            return problem
-    if not hasattr(wanted, "requires_grad"):
-        return None
-    if not hasattr(got, "requires_grad"):
-        return f"they come as {type(got).__name__}; wanted a torch tensor"
-    if got.dtype != wanted.dtype:
-        return f"they come as {got.dtype}; wanted {wanted.dtype}, as the input has it"
-    if got.requires_grad and not wanted.requires_grad:
-        return "the tensor still carries its graph; hand back x.detach()"
-    if wanted.requires_grad and not got.requires_grad:
-        return "no gradient can flow back through the tensor: it was detached on the way"
-    return None
-
-
-def shape_of(value) -> str:
-    if hasattr(value, "shape"):
-        return f"an array of shape {tuple(value.shape)}{_not_finite(value)}"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{k!r}: {shape_of(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, list | tuple) and len(value) <= 4:
-        return f"{type(value).__name__} of ({', '.join(map(shape_of, value))})"
-    if isinstance(value, list | tuple):
-        return f"{type(value).__name__} of {len(value)}"
-    return repr(value)[:80]
-
-
-def entries_that_differ(got, wanted) -> tuple:
-    """Two answers; of two dicts with the same keys only what is not the same in both."""
-    if not (isinstance(got, dict) and isinstance(wanted, dict) and set(got) == set(wanted)):
-        return got, wanted
-    keys = [k for k in wanted if difference(got[k], wanted[k])]
-    return {k: got[k] for k in keys}, {k: wanted[k] for k in keys}
-
-
-def _not_finite(value) -> str:
-    value = value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
-    numbers = value.dtype.kind == "f"
-    return " with NaN or infinity in it" if numbers and not np.isfinite(value).all() else ""
-
-
-def difference(a, b) -> float:
-    """Largest absolute difference of two answers; infinity if they are not of one kind.
-
-    Numbers, tensors, arrays, and lists, tuples and dicts of them (where a list of numbers
-    is wanted, an array of them will do); anything else is equal or not.
-    """
-    if hasattr(b, "detach"):
-        b = b.detach().cpu().double().numpy()
-    if hasattr(a, "detach"):
-        a = a.detach().cpu().double().numpy()
-    if isinstance(b, dict):
-        if not isinstance(a, dict) or set(a) != set(b):
-            return math.inf
-        return max((difference(a[k], b[k]) for k in b), default=0.0)
-    if isinstance(b, list | tuple):
-        a = list(a) if getattr(a, "ndim", 0) else a
-        if not isinstance(a, list | tuple) or len(a) != len(b):
-            return math.inf
-        return max((difference(x, y) for x, y in zip(a, b, strict=True)), default=0.0)
-    if isinstance(b, str | bool) or b is None:
-        return 0.0 if type(a) is type(b) and a == b else math.inf
-    return _number_difference(a, b)
-
-
-def _number_difference(a, b) -> float:
-    try:
-        a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    except (TypeError, ValueError):
-        return math.inf
-    if a.shape != b.shape or not np.isfinite(a).all():
-        return math.inf
-    return float(np.abs(a - b).max(initial=0.0))
+        raise WrongAnswer(f"right in float64, but of float32 input {told}")

@@ -1,12 +1,18 @@
 """Every exercise: right, untouched and every known wrong answer, each with its message."""
 
+import inspect
+import itertools
+
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from stn_course.lessons import checking
 from stn_course.lessons.checking import Exercise, WrongAnswer, check
 from stn_course.lessons.invariance import exercises as first_lesson
 from tests.keras_twin.support import MISSING
+from tests.support import rejection
 
 # Without TensorFlow 6.2 is left out here; the tests of its lesson say so loudly.
 NEED_TENSORFLOW = {"6.2"} if MISSING else set()
@@ -48,6 +54,196 @@ def test_each_known_bug_is_rejected_with_its_own_message(key, message, bug):
     assert str(caught.value) == f"{key}: {message}"
 
 
+@pytest.mark.parametrize("key", KEYS)
+def test_no_two_known_bugs_are_taken_for_each_other(key):
+    """Else an answer would be told of one that it has not."""
+    exercise = checking.find(key)
+    found = {message: checking._outcomes(bug, exercise) for message, bug in exercise.bugs.items()}
+    right = checking._outcomes(exercise.solution, exercise)
+    for one, other in itertools.permutations(found, 2):
+        worst = max(map(checking.difference, found[one], right))
+        assert worst > exercise.tolerance
+        near = exercise.tolerance if worst <= checking.FLOAT32 else checking.FLOAT32
+        pairs = zip(found[one], found[other], strict=True)
+        assert not all(checking._agrees(*pair, max(near, exercise.tolerance)) for pair in pairs), (
+            f"{one} / {other}"
+        )
+
+
+# ---------------------------------------------------------------- what any answer is told
+def mapped(change, made):
+    """Every tensor, array and number of what a reference gives, changed."""
+    if isinstance(made, dict):
+        return {key: mapped(change, part) for key, part in made.items()}
+    if isinstance(made, tuple | list):
+        return type(made)(mapped(change, part) for part in made)
+    return made if isinstance(made, str) or made is None else change(made)
+
+
+def from_reference(key, change):
+    solution = checking.find(key).solution
+    return lambda *case: mapped(change, solution(*case))
+
+
+# 5.2 and 5.5 ask what holds of an answer, 3.5 and 6.3 are words, 1.4 is made of dicts.
+NUMBERS = [key for key in KEYS if key not in ("1.4", "3.5", "5.2", "5.5", "6.3", "7.4")]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_none_is_named(key):
+    assert "your function returns None, whatever comes" in rejection(key, lambda *case: None)
+
+
+@pytest.mark.parametrize("key", NUMBERS)
+@pytest.mark.parametrize("value", [0, 1])
+def test_constants_are_named(key, value):
+    def constant(x):
+        return torch.full_like(x, value).detach() if torch.is_tensor(x) else 0 * x + value
+
+    def quad(src, dst):  # 5.4 is to refuse some
+        checking.find("5.4").solution(src, dst)
+        return src.new_full((3, 3), value)
+
+    answer = quad if key == "5.4" else from_reference(key, constant)
+    assert f"every number that you gave is {value}, whatever came" in rejection(key, answer)
+
+
+@pytest.mark.parametrize("key", ["3.5", "6.3"])
+def test_one_word_for_all_is_named(key):
+    for word in ("rate too high", "flatten", "conv"):
+        told = rejection(key, lambda _, word=word: word)
+        assert f"you gave {word!r}, wanted another answer where something else comes" in told
+
+
+@pytest.mark.parametrize("key", NUMBERS)
+def test_not_a_number_is_named(key):
+    told = rejection(key, from_reference(key, lambda x: x * float("nan")))
+    assert "nan" in told.lower() and told.partition(": ")[2] not in checking.find(key).bugs
+
+
+@pytest.mark.parametrize("key", [key for key in NUMBERS if key != "3.1"])
+def test_an_argument_handed_back_is_named(key):
+    exercise = checking.find(key)
+    for k, name in enumerate(inspect.signature(exercise.solution).parameters):
+        if callable(next(iter(exercise.inputs()))[k]):
+            continue
+        told = rejection(key, lambda *case, k=k: case[k])
+        same = f"this is `{name}` as it came, unchanged"
+        assert same in told or "every number that you gave" in told or "you gave" in told
+        assert told.partition(": ")[2] not in exercise.bugs
+
+
+ARGUMENTS = [
+    (key, k, name)
+    for key in KEYS
+    for k, name in enumerate(inspect.signature(checking.find(key).solution).parameters)
+    if k < len(case := next(iter(checking.find(key).inputs())))
+    and isinstance(case[k], torch.Tensor | np.ndarray | list | dict | nn.Module)
+    and (key, name) not in (("3.1", "linear"), ("6.2", "images"), ("6.2", "grid"))
+]
+
+
+@pytest.mark.parametrize("key, k, name", ARGUMENTS, ids=[f"{a} {c}" for a, _, c in ARGUMENTS])
+def test_an_argument_that_is_changed_after_use_is_named(key, k, name):
+    def spoil(x):
+        if isinstance(x, nn.Module):
+            spoil(next(x.parameters(), None))
+        elif isinstance(x, torch.Tensor):
+            x.data.zero_()
+        elif isinstance(x, np.ndarray):
+            x[...] = 0
+        elif isinstance(x, dict):
+            x.popitem()
+        elif isinstance(x, list):
+            x.pop()
+
+    solution = checking.find(key).solution
+
+    def answer(*case):
+        made = solution(*case)
+        spoil(case[k])
+        return made
+
+    assert f"{key}: your function changes `{name}`" in rejection(key, answer)
+
+
+SLOPES = [key for key in KEYS if checking.find(key).slopes]
+
+
+def test_every_answer_that_a_network_learns_through_is_asked_for_its_gradient():
+    """The others give numbers, pictures to look at, or gradients themselves; 3.1, 5.5 and 6.2
+    ask for theirs on their own."""
+    assert SLOPES == ["2.1", "2.2", "2.3", "3.2", "3.4", "4.3", "4.5", "5.1", "5.3"]
+
+
+@pytest.mark.parametrize("key", SLOPES)
+def test_a_gradient_that_is_cut_off_is_named(key):
+    solution = checking.find(key).solution
+
+    def no_grad(*case):
+        with torch.no_grad():
+            return solution(*case)
+
+    def through(change):
+        return lambda *case: solution(*(change(x) if torch.is_tensor(x) else x for x in case))
+
+    for answer in (
+        no_grad,
+        through(torch.Tensor.detach),
+        through(lambda x: x.data),
+        through(lambda x: torch.tensor(x.tolist(), dtype=x.dtype)),
+    ):
+        told = rejection(key, answer)
+        assert "the numbers are right, but no gradient can flow back" in told
+    told = rejection(key, through(lambda x: torch.from_numpy(x.numpy().copy())))
+    assert "no gradient" in told or (
+        "where a gradient is wanted" in told and "Stay in torch" in told
+    )
+
+
+@pytest.mark.parametrize("key", SLOPES)
+def test_a_gradient_of_the_wrong_size_is_named(key):
+    exercise = checking.find(key)
+    for name in exercise.slopes(*gradients_of(exercise)):
+        k = list(inspect.signature(exercise.solution).parameters).index(name)
+
+        def answer(*case, k=k):
+            case = list(case)
+            case[k] = 2 * case[k] - case[k].detach()
+            return exercise.solution(*case)
+
+        told = rejection(key, answer)
+        assert f"the numbers are right, but the gradient at `{name}` is off by up to" in told
+
+
+def gradients_of(exercise):
+    *_, case = exercise.inputs()
+    return checking.gradients_at(exercise.solution, case)
+
+
+@pytest.mark.parametrize("key", SLOPES)
+def test_one_argument_that_gets_no_gradient_is_named(key):
+    exercise = checking.find(key)
+    for name in exercise.slopes(*gradients_of(exercise)):
+        k = list(inspect.signature(exercise.solution).parameters).index(name)
+        told = rejection(
+            key, lambda *case, k=k: exercise.solution(*case[:k], case[k].detach(), *case[k + 1 :])
+        )
+        assert f"no gradient can flow back to `{name}`" in told or "through the tensor" in told
+
+
+@pytest.mark.parametrize("key", [key for key in KEYS if checking.find(key).tolerance < 1e-7])
+def test_what_passed_through_half_precision_is_told(key):
+    exercise = checking.find(key)
+    if not any(torch.is_tensor(x) for x in next(iter(exercise.inputs()))):
+        return
+    as_half = from_reference(key, lambda x: x.half())
+    told = rejection(key, as_half)
+    assert "torch.float16; wanted torch.float64, as the input has it" in told
+    told = rejection(key, from_reference(key, lambda x: x.half().double()))
+    assert "about as much as float16 rounds (is something in float16 on the way?)" in told
+
+
 @pytest.mark.parametrize("key", checking.keys())
 def test_a_reference_that_is_shown_needs_nothing_hidden(key):
     """`show` prints it alone: it may call only what the notebook has imported."""
@@ -78,9 +274,16 @@ def test_unknown_bugs_raise_with_the_hint(key):
 
 
 def test_a_function_that_returns_something_is_not_untouched():
-    assert checking.is_untouched(lambda x: None)
-    assert not checking.is_untouched(lambda x: 0)
-    assert not checking.is_untouched(lambda x: x)
+    def says_none(x):
+        """Nothing is wrong."""
+        return None
+
+    def passes(x):
+        pass
+
+    assert checking.is_untouched(passes)
+    for touched in (says_none, lambda x: None, lambda x: 0, lambda x: x, None):
+        assert not checking.is_untouched(touched)
 
 
 def test_a_check_whose_wrong_answer_passes_would_be_caught(monkeypatch):
@@ -156,8 +359,28 @@ def test_an_answer_that_changes_its_arguments_disturbs_nobody(monkeypatch):
     toy = exercise_of_one(lambda x: x + 1, torch.ones(2))
     toy.bug("it adds two")(lambda x: x + 2)
     monkeypatch.setattr(first_lesson, "toy", toy, raising=False)
-    with pytest.raises(WrongAnswer, match="off by up to 2"):
+    with pytest.raises(WrongAnswer, match="changes `x`, and whoever called it needs that again"):
         check("1.9", spoils)
+
+
+def test_an_error_is_a_known_mistake_where_it_comes_and_what_else_comes(monkeypatch):
+    toy = Exercise("1.9", hint="what the reference does")
+    toy.reference(lambda x, n: x[n:].sum())
+    toy.cases(lambda: [(torch.arange(1.0, 4), 1), (torch.arange(1.0, 4), 0)])
+
+    @toy.bug("-0 is 0")
+    def _(x, n):
+        return x[n:].sum() if n else torch.stack([])
+
+    monkeypatch.setattr(first_lesson, "toy", toy, raising=False)
+    with pytest.raises(WrongAnswer, match="1.9: -0 is 0"):
+        check("1.9", lambda x, n: x[1:].sum() if n else torch.zeros(2).view(3))
+    with pytest.raises(WrongAnswer, match="raised RuntimeError: .*Hint"):  # wrong elsewhere
+        check("1.9", lambda x, n: x.sum() if n else torch.zeros(2).view(3))
+    with pytest.raises(WrongAnswer, match="raised ValueError: .*Hint"):  # another error
+        check("1.9", lambda x, n: x[1:].sum() if n else int("one"))
+    with pytest.raises(WrongAnswer, match="raised RuntimeError: .*Hint"):  # everywhere
+        check("1.9", lambda x, n: torch.zeros(2).view(3))
 
 
 def test_a_list_of_numbers_may_be_an_array():
@@ -178,14 +401,6 @@ def test_show_leaves_out_the_decorator(capsys):
 
 def test_ipython_shows_the_message_alone():
     assert WrongAnswer("1.1: no")._render_traceback_() == ["WrongAnswer: 1.1: no"]
-
-
-def test_differences():
-    assert checking.difference([1, 2.0], [1, 2.5]) == 0.5
-    assert checking.difference([1], [1, 2]) == float("inf")
-    assert checking.difference(float("nan"), 1.0) == float("inf")
-    assert checking.difference({"a": 1}, {"b": 1}) == float("inf")
-    assert checking.difference("x", "x") == 0 and checking.difference("x", "y") == float("inf")
 
 
 def test_unknown_key_is_named():

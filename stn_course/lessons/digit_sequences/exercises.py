@@ -1,15 +1,23 @@
 """The exercises of notebook 04: references, the inputs they are tried on, known bugs."""
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from stn_course import geometry, sampling
 from stn_course.lessons.checking import Exercise, uniform
 
 
 def _thetas(seed: int, batch: int, steps: int) -> torch.Tensor:
     unit = torch.tensor([[1.0, 0, 0], [0, 1, 0]], dtype=torch.float64)
     return 0.5 * unit + 0.4 * uniform(seed, batch, steps, 2, 3) - 0.2
+
+
+def _transposed(thetas: torch.Tensor) -> torch.Tensor:
+    """Their 2x2 part turned over, and the shift as it is.  # [..., 2, 3]"""
+    return torch.cat([thetas[..., :2].mT, thetas[..., 2:]], -1)
 
 
 # ---------------------------------------------------------------- 4.1 paste one patch
@@ -45,16 +53,6 @@ def _scene(seed: int, width: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
 def _():
     yield *_scene(1), [(2, 4, 11, 6, 17, 9)]
     yield *_scene(2, width=46), [(0, 0, 18, 10, 3, 9), (1, 7, 2, 14, 8, 9), (2, 12, 5, 30, 20, 7)]
-
-
-@pasting.ask
-def _(function, case):
-    """What it makes, if the digits and the bank are as they came: the notebook needs them again."""
-    digits, bank = (x.clone() for x in case[:2])
-    made = function(*case)
-    if not torch.equal(case[1], bank):
-        return "a picture, and another bank than came"
-    return made if torch.equal(case[0], digits) else "a picture, and other digits than came"
 
 
 @pasting.bug(
@@ -98,18 +96,34 @@ def _(digits, bank, patches):
     return paste_patches(digits, bank, [(*patch[:5], 9) for patch in patches])
 
 
-@pasting.bug("the bank is changed too: cut from it, and leave it as it is")
+@pasting.bug("the first patch lies on top: paste them in order, the later one over the earlier")
 def _(digits, bank, patches):
-    made = paste_patches(digits, bank, patches)
-    for d, left, top, _, _, size in patches:
-        bank[d, top : top + size, left : left + size] = 0
-    return made
+    return paste_patches(digits, bank, patches[::-1])
 
 
-@pasting.bug("the digits that came are changed too: leave them, and give back a new picture")
+@pasting.bug("where a patch meets a digit the brighter one stays: add the two, and clip the sum")
 def _(digits, bank, patches):
-    digits.copy_(paste_patches(digits, bank, patches))
-    return digits
+    return paste_patches(torch.zeros_like(digits), bank, patches).maximum(digits)
+
+
+@pasting.bug("only the last patch is there: one canvas for all of them")
+def _(digits, bank, patches):
+    return paste_patches(digits, bank, patches[-1:])
+
+
+@pasting.bug("only the first patch is there: return after the loop")
+def _(digits, bank, patches):
+    return paste_patches(digits, bank, patches[:1])
+
+
+@pasting.bug("this is the canvas alone: add it to the digits")
+def _(digits, bank, patches):
+    return paste_patches(torch.zeros_like(digits), bank, patches)
+
+
+@pasting.bug("every patch is cut from the first picture: d says from which, bank[d]")
+def _(digits, bank, patches):
+    return paste_patches(digits, bank, [(0, *patch[1:]) for patch in patches])
 
 
 # ---------------------------------------------------------------- 4.2 digits and words
@@ -138,6 +152,9 @@ def _():
         logits = torch.randn(rows, digits, 10, generator=generator)
         hint = torch.nn.functional.one_hot(labels, 10).float()
         yield logits + 3 * hint, labels
+    labels = torch.tensor([[1, 2, 3], [4, 5, 6], [7, 8, 9], [0, 3, 5]])
+    said = torch.tensor([[1, 2, 3], [6, 5, 4], [7, 8, 9], [1, 2, 5]])
+    yield torch.nn.functional.one_hot(said, 10).float(), labels
 
 
 @counting.bug("these are fractions; wanted percent")
@@ -176,6 +193,41 @@ def _(logits, labels):
     return digits, digits
 
 
+@counting.bug("these count what is right; wanted percent of them all")
+def _(logits, labels):
+    right = _right(logits, labels)
+    return right.sum().item(), right.amin(1).sum().item()
+
+
+@counting.bug("these are the errors; wanted what is right")
+def _(logits, labels):
+    return tuple(100 - part for part in accuracies(logits, labels))
+
+
+@counting.bug("a word counts with its digits in any order: each has its own place")
+def _(logits, labels):
+    same = logits.argmax(2).sort(1).values == labels.sort(1).values
+    return accuracies(logits, labels)[0], 100 * same.all(1).float().mean().item()
+
+
+@counting.bug("a word counts where the sum of its digits is right: wanted every digit")
+def _(logits, labels):
+    same = logits.argmax(2).sum(1) == labels.sum(1)
+    return accuracies(logits, labels)[0], 100 * same.float().mean().item()
+
+
+@counting.bug("both numbers count words: the first is how many digits are right")
+def _(logits, labels):
+    words = accuracies(logits, labels)[1]
+    return words, words
+
+
+@counting.bug("only the first digit of a word is looked at: wanted all of them")
+def _(logits, labels):
+    right = _right(logits, labels)
+    return 100 * right.mean().item(), 100 * right[:, 0].mean().item()
+
+
 @counting.bug("the two come in the wrong order: digits first")
 def _(logits, labels):
     return accuracies(logits, labels)[::-1]
@@ -185,7 +237,8 @@ def _(logits, labels):
 glances = Exercise(
     "4.3",
     hint="images.repeat_interleave(T, 0) and thetas.flatten(0, 1) belong together, row by row; "
-    "then affine_grid and grid_sample as in notebook 02",
+    "then sampling.warp reads, which knows the background outside. (With grid_sample, which puts 0 "
+    "there, subtract the background first and add it afterwards, as in notebook 03)",
     tolerance=1e-9,
 )
 
@@ -193,17 +246,26 @@ glances = Exercise(
 @glances.reference
 def glance(images, thetas, size):
     """images [B, C, h, w], thetas [B, T, 2, 3] -> glimpses [B * T, C, *size]."""
-    batch, steps = thetas.shape[:2]
-    repeated = images.repeat_interleave(steps, 0)  # [B * T, C, h, w]
-    shape = (batch * steps, images.shape[1], *size)
-    grid = F.affine_grid(thetas.flatten(0, 1), shape, align_corners=False)
-    return F.grid_sample(repeated, grid, align_corners=False)
+    repeated = images.repeat_interleave(thetas.shape[1], 0)  # [B * T, C, h, w]
+    return sampling.reference.warp(repeated, thetas.flatten(0, 1), size)
 
 
 @glances.cases
 def _():
-    yield uniform(1, 2, 1, 12, 15), _thetas(2, 2, 3), (4, 5)
-    yield uniform(3, 3, 2, 9, 9), _thetas(4, 3, 2), (6, 6)
+    yield uniform(1, 2, 1, 12, 15), 1.6 * _thetas(2, 2, 3), (4, 5)  # some places lie outside
+    yield uniform(3, 3, 2, 9, 9), 1.6 * _thetas(4, 3, 2), (6, 6)
+
+
+@glances.gradients
+def _(images, thetas, size):
+    # Without the border: whether the background is learnt with the images is left open.
+    return {"images": images[..., 1:-1, 1:-1], "thetas": thetas}
+
+
+def _glance(images, thetas, size, **options):
+    """`glance` with options of `warp`."""
+    repeated = images.repeat_interleave(thetas.shape[1], 0)
+    return sampling.reference.warp(repeated, thetas.flatten(0, 1), size, **options)
 
 
 @glances.bug(
@@ -211,11 +273,17 @@ def _():
     "repeat_interleave, not repeat"
 )
 def _(images, thetas, size):
-    batch, steps = thetas.shape[:2]
-    tiled = images.repeat(steps, 1, 1, 1)
-    shape = (batch * steps, images.shape[1], *size)
-    grid = F.affine_grid(thetas.flatten(0, 1), shape, align_corners=False)
-    return F.grid_sample(tiled, grid, align_corners=False)
+    tiled = images.repeat(thetas.shape[1], 1, 1, 1)
+    return sampling.reference.warp(tiled, thetas.flatten(0, 1), size)
+
+
+@glances.bug(
+    "the thetas come step after step and the images one after another: flatten(0, 1), without "
+    "transposing"
+)
+def _(images, thetas, size):
+    repeated = images.repeat_interleave(thetas.shape[1], 0)
+    return sampling.reference.warp(repeated, thetas.transpose(0, 1).flatten(0, 1), size)
 
 
 @glances.bug(
@@ -223,9 +291,7 @@ def _(images, thetas, size):
     "side"
 )
 def _(images, thetas, size):
-    shape = (*images.shape[:2], *size)
-    parts = [F.affine_grid(theta, shape, align_corners=False) for theta in thetas.unbind(1)]
-    return torch.cat([F.grid_sample(images, grid, align_corners=False) for grid in parts])
+    return torch.cat([sampling.reference.warp(images, t, size) for t in thetas.unbind(1)])
 
 
 @glances.bug("steps and batch are still two dimensions: the reader takes [B * T, C, H, W]")
@@ -237,8 +303,7 @@ def _(images, thetas, size):
 def _(images, thetas, size):
     whole, found = images, []
     for theta in thetas.unbind(1):
-        grid = F.affine_grid(theta, whole.shape, align_corners=False)
-        whole = F.grid_sample(whole, grid, align_corners=False)
+        whole = sampling.reference.warp(whole, theta)
         found.append(whole)
     stacked = torch.stack(found, 1).flatten(0, 1)
     return F.interpolate(stacked, size, mode="bilinear", align_corners=False)
@@ -249,12 +314,57 @@ def _(images, thetas, size):
     return glance(images, thetas[:, :1].expand_as(thetas), size)
 
 
+@glances.bug("every image is read where the first one is: thetas has a row for each of them")
+def _(images, thetas, size):
+    return glance(images, thetas[:1].expand_as(thetas), size)
+
+
+@glances.bug("this is the last step alone; wanted all of them")
+def _(images, thetas, size):
+    return glance(images, thetas[:, -1:], size)
+
+
 @glances.bug("this is align_corners=True; the course has False")
 def _(images, thetas, size):
-    batch, steps = thetas.shape[:2]
-    shape = (batch * steps, images.shape[1], *size)
-    grid = F.affine_grid(thetas.flatten(0, 1), shape, align_corners=True)
-    return F.grid_sample(images.repeat_interleave(steps, 0), grid, align_corners=True)
+    return _glance(images, thetas, size, align_corners=True)
+
+
+OUTSIDE_IS_0 = (
+    "outside is 0, and 0 need not be the background of these images: let sampling.warp read, or "
+    "subtract the background, read, and add it again, as in notebook 03"
+)
+SMEARED = "the border is smeared outwards; outside lies the image's background"
+
+
+@glances.bug(OUTSIDE_IS_0)
+def _(images, thetas, size):
+    return _glance(images, thetas, size, padding="zeros")
+
+
+@glances.bug(SMEARED)
+def _(images, thetas, size):
+    return _glance(images, thetas, size, padding="border")
+
+
+@glances.bug("this reads the nearest pixel: no slope is left for theta; wanted bilinear")
+def _(images, thetas, size):
+    return _glance(images, thetas, size, mode="nearest")
+
+
+@glances.bug("theta is transposed: x is a x + b y + c with a, b, c the first row of theta")
+def _(images, thetas, size):
+    return glance(images, _transposed(thetas), size)
+
+
+@glances.bug("x and y are swapped: the last axis of a grid is (x, y), x first")
+def _(images, thetas, size):
+    return glance(images, thetas.flip(2), size)
+
+
+@glances.bug("this is the forward map: theta says where to read, do not invert it")
+def _(images, thetas, size):
+    back = geometry.invert(thetas.flatten(0, 1)).view_as(thetas)
+    return glance(images, back, size)
 
 
 # ---------------------------------------------------------------- 4.4 stop-gradient
@@ -363,26 +473,41 @@ def _(cell, features, steps, stop):
     return state.detach(), torch.autograd.grad(loss, features)[0]
 
 
-@stopping.bug(
-    "the gradient is left in the features that came, and the next call adds to it: work on "
-    "features.clone()"
-)
+@stopping.bug("one step too few")
 def _(cell, features, steps, stop):
-    features.requires_grad_()
+    return last_lesson(cell, features, steps - 1, stop)
+
+
+@stopping.bug("the loss is the sum of the state; wanted that of its squares")
+def _(cell, features, steps, stop):
+    return _lesson(cell, features, steps, stop, torch.Tensor.sum)
+
+
+@stopping.bug("the loss is the mean of the squares; wanted their sum")
+def _(cell, features, steps, stop):
+    return _lesson(cell, features, steps, stop, lambda state: state.square().mean())
+
+
+def _lesson(cell, features, steps, stop, loss):
+    """`last_lesson` with another loss."""
+    features = features.clone().requires_grad_()
     state = None
     for _ in range(steps):
-        if stop and state is not None:
-            state = state.detach()
-        state = cell(features, state)
-    state.square().sum().backward()
-    return state.detach(), features.grad
+        state = cell(features, state.detach() if stop and state is not None else state)
+    return state.detach(), torch.autograd.grad(loss(state), features)[0]
+
+
+@stopping.bug("the two come in the wrong order: first the state, then the gradient")
+def _(cell, features, steps, stop):
+    return last_lesson(cell, features, steps, stop)[::-1]
 
 
 # ---------------------------------------------------------------- 4.5 a strip
 strips = Exercise(
     "4.5",
-    hint="F.affine_grid takes the size of the output: int(h / down[0]) and int(w / down[1]); theta "
-    "stays as it is",
+    hint="warp takes the size of the output: int(h / down[0]) and int(w / down[1]), for by 1.4 is "
+    "a number too, and 11 // 1.4 is 7.0, no int; theta stays as it is. sampling.warp knows the "
+    "background outside; with grid_sample, subtract it first and add it afterwards",
     tolerance=1e-9,
 )
 
@@ -391,15 +516,34 @@ strips = Exercise(
 def strip(images, theta, down):
     """images [B, C, h, w], theta [B, 2, 3], down (by height, by width) -> [B, C, h/., w/.]."""
     height, width = (int(n / d) for n, d in zip(images.shape[2:], down, strict=True))
-    shape = (*images.shape[:2], height, width)
-    grid = F.affine_grid(theta, shape, align_corners=False)
-    return F.grid_sample(images, grid, align_corners=False)
+    return sampling.reference.warp(images, theta, (height, width))
 
 
 @strips.cases
 def _():
-    yield uniform(7, 2, 1, 12, 10), _thetas(8, 2, 1)[:, 0], (4, 1)
-    yield uniform(9, 1, 2, 11, 14), _thetas(10, 1, 1)[:, 0], (1.4, 1.5)
+    yield uniform(7, 2, 1, 12, 10), 1.6 * _thetas(8, 2, 1)[:, 0], (4, 1)  # some places lie outside
+    yield uniform(9, 2, 2, 11, 14), 1.6 * _thetas(10, 2, 1)[:, 0], (1.4, 1.5)
+
+
+@strips.gradients
+def _(images, theta, down):
+    return {"images": images[..., 1:-1, 1:-1], "theta": theta}
+
+
+def _strip(images, theta, down, rounded=int, **options):
+    """`strip` with another way to round, and options of `warp`."""
+    size = tuple(rounded(n / d) for n, d in zip(images.shape[2:], down, strict=True))
+    return sampling.reference.warp(images, theta, size, **options)
+
+
+@strips.bug(
+    "down need not be whole: 11 // 1.4 is 7.0, which is no int, and a size is one: int(h / down[0])"
+)
+def _(images, theta, down):
+    height, width = (n // d for n, d in zip(images.shape[2:], down, strict=True))
+    shape = (*images.shape[:2], height, width)
+    F.affine_grid(theta, shape, align_corners=False)
+    return strip(images, theta, down)
 
 
 @strips.bug("both sides are divided by the first number: height by down[0], width by down[1]")
@@ -424,22 +568,57 @@ def _(images, theta, down):
     return strip(images, theta, (1, 1))[:, :, :height, :width]
 
 
+@strips.bug("this is read whole and made smaller afterwards: read fewer rows in the first place")
+def _(images, theta, down):
+    size = tuple(int(n / d) for n, d in zip(images.shape[2:], down, strict=True))
+    return F.interpolate(strip(images, theta, (1, 1)), size, mode="bilinear", align_corners=False)
+
+
+@strips.bug("this is the glimpse as high and wide as the image: divide by down")
+def _(images, theta, down):
+    return strip(images, theta, (1, 1))
+
+
+@strips.bug("theta is not in it: read where it says")
+def _(images, theta, down):
+    return strip(images, geometry.identity(len(theta), dtype=theta.dtype), down)
+
+
 @strips.bug("this is align_corners=True; the course has False")
 def _(images, theta, down):
-    height, width = (int(n / d) for n, d in zip(images.shape[2:], down, strict=True))
-    grid = F.affine_grid(theta, (*images.shape[:2], height, width), align_corners=True)
-    return F.grid_sample(images, grid, align_corners=True)
+    return _strip(images, theta, down, align_corners=True)
+
+
+@strips.bug(OUTSIDE_IS_0)
+def _(images, theta, down):
+    return _strip(images, theta, down, padding="zeros")
+
+
+@strips.bug(SMEARED)
+def _(images, theta, down):
+    return _strip(images, theta, down, padding="border")
+
+
+@strips.bug("this reads the nearest pixel: no slope is left for theta; wanted bilinear")
+def _(images, theta, down):
+    return _strip(images, theta, down, mode="nearest")
+
+
+@strips.bug("theta is transposed: x is a x + b y + c with a, b, c the first row of theta")
+def _(images, theta, down):
+    return strip(images, _transposed(theta), down)
+
+
+@strips.bug("this is the forward map: theta says where to read, do not invert it")
+def _(images, theta, down):
+    return strip(images, geometry.invert(theta), down)
 
 
 @strips.bug("the size is rounded up; round down")
 def _(images, theta, down):
-    height, width = (-int(-n // d) for n, d in zip(images.shape[2:], down, strict=True))
-    grid = F.affine_grid(theta, (*images.shape[:2], height, width), align_corners=False)
-    return F.grid_sample(images, grid, align_corners=False)
+    return _strip(images, theta, down, rounded=math.ceil)
 
 
 @strips.bug("the size is rounded to the nearest; round down")
 def _(images, theta, down):
-    sizes = (round(n / d) for n, d in zip(images.shape[2:], down, strict=True))
-    grid = F.affine_grid(theta, (*images.shape[:2], *sizes), align_corners=False)
-    return F.grid_sample(images, grid, align_corners=False)
+    return _strip(images, theta, down, rounded=round)

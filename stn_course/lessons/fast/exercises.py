@@ -117,6 +117,33 @@ def _(*case):
     return _moved(*case, least_grid=1)
 
 
+@traffic.bug("forward and backward are exchanged: the forward comes first")
+def _(*case):
+    forward, backward, *least = bytes_moved(*case)
+    return backward, forward, *least
+
+
+@traffic.bug("the least comes first here: wanted (forward, backward) as they are, then the least")
+def _(*case):
+    forward, backward, *least = bytes_moved(*case)
+    return *least, forward, backward
+
+
+@traffic.bug("only one channel is in it: images and output have `channels` of them")
+def _(batch, channels, size, out_size):
+    return bytes_moved(batch, 1, size, out_size)
+
+
+@traffic.bug("these are kilobytes; wanted bytes")
+def _(*case):
+    return tuple(n / 1024 for n in bytes_moved(*case))
+
+
+@traffic.bug("these are bits; a byte has eight")
+def _(*case):
+    return tuple(8 * n for n in bytes_moved(*case))
+
+
 @traffic.bug("these are numbers; a float32 number has four bytes")
 def _(*case):
     return tuple(n / 4 for n in bytes_moved(*case))
@@ -207,6 +234,37 @@ def _(*case):
 @six_sums.bug("x and y are in pixels; theta multiplies coordinates from -1 to 1")
 def _(*case):
     return _against(*case, torch.arange)
+
+
+@six_sums.bug("half a pixel off: the centre of pixel j of n is (2j + 1)/n - 1")
+def _(*case):
+    return _against(*case, lambda n: 2 * torch.arange(n, dtype=torch.float64) / n - 1)
+
+
+@six_sums.bug("x and y run from 0 to 1; theta multiplies coordinates from -1 to 1")
+def _(*case):
+    return _against(*case, lambda n: (torch.arange(n, dtype=torch.float64) + 0.5) / n)
+
+
+@six_sums.bug("y runs upwards: y = -1 is the top edge, so that row 0 comes first")
+def _(slope_x, slope_y, upstream):
+    return theta_gradient(slope_x, slope_y, upstream) * upstream.new_tensor([1, -1, 1])
+
+
+@six_sums.bug("rows and columns of theta are swapped: [B, 2, 3], a row for each slope")
+def _(slope_x, slope_y, upstream):
+    return theta_gradient(slope_x, slope_y, upstream).mT
+
+
+@six_sums.bug("the sum over the places is missing from the shift: its gradient is the sum of pull")
+def _(slope_x, slope_y, upstream):
+    whole = theta_gradient(slope_x, slope_y, upstream)
+    return torch.cat([whole[..., :2], whole[..., 2:] / upstream[0, 0].numel()], -1)
+
+
+@six_sums.bug("this is the descent, with a minus: wanted the gradient itself")
+def _(slope_x, slope_y, upstream):
+    return -theta_gradient(slope_x, slope_y, upstream)
 
 
 @six_sums.bug(
@@ -367,6 +425,49 @@ def _(*case):
     return _gathered(*case, in_output=True)
 
 
+@gathering.bug("theta is transposed: x is a x + b y + c with a, b, c the first row of theta")
+def _(upstream, theta, size):
+    return gathered_gradient(upstream, torch.cat([theta[:, :2].T, theta[:, 2:]], 1), size)
+
+
+@gathering.bug("this warps upstream with theta, the same way again; blame goes back")
+def _(upstream, theta, size):
+    grid = sampling.affine_grid(theta[None], size)
+    return F.grid_sample(upstream[None, None], grid, align_corners=False)[0, 0]
+
+
+@gathering.bug("theta stands for its inverse: the inverse says where the readers of a pixel are")
+def _(upstream, theta, size):
+    return gathered_gradient(upstream, geometry.invert(theta[None])[0], size)
+
+
+@gathering.bug("x and y are swapped: (x, y), x first, and upstream[row, column]")
+def _(upstream, theta, size):
+    return gathered_gradient(upstream, theta.flip(0), size)
+
+
+@gathering.bug("each reader gives all of its number; it gives its weight times that")
+def _(upstream, theta, size):
+    there = geometry.to_pixels(theta[None], size, tuple(upstream.shape))[0]
+    rows, columns = torch.meshgrid(*map(torch.arange, upstream.shape), indexing="ij")
+    at = torch.stack([columns, rows, torch.ones_like(rows)], -1).to(upstream) @ there.T
+    row, column = torch.meshgrid(*map(torch.arange, size), indexing="ij")
+    pixel = torch.stack([column, row], -1).to(upstream)[:, :, None, None]  # [h, w, 1, 1, 2]
+    near = ((at - pixel).abs() < 1).all(-1)  # [h, w, H, W]
+    return (near * upstream).sum((2, 3))
+
+
+@gathering.bug("the weights are added up, and belong multiplied: (1 - |dx|)(1 - |dy|)")
+def _(upstream, theta, size):
+    there = geometry.to_pixels(theta[None], size, tuple(upstream.shape))[0]
+    rows, columns = torch.meshgrid(*map(torch.arange, upstream.shape), indexing="ij")
+    at = torch.stack([columns, rows, torch.ones_like(rows)], -1).to(upstream) @ there.T
+    row, column = torch.meshgrid(*map(torch.arange, size), indexing="ij")
+    pixel = torch.stack([column, row], -1).to(upstream)[:, :, None, None]  # [h, w, 1, 1, 2]
+    near = (1 - (at - pixel).abs()).clamp(min=0)
+    return (near.sum(-1) * (near > 0).all(-1) * upstream).sum((2, 3))
+
+
 # ---------------------------------------------------------------- 7.4 a hidden synchronisation
 quiet = Exercise(
     "7.4",
@@ -482,6 +583,45 @@ def _(net, optimiser, images, labels, total):
         return each.mean()
 
     return _step(net, optimiser, images, labels, total, loss=loss)
+
+
+@quiet.bug("only the last loss is there: add it to total")
+def _(net, optimiser, images, labels, total):
+    return _step(net, optimiser, images, labels, 0 * total)
+
+
+@quiet.bug("the old gradients are still there: zero_grad before backward")
+def _(net, optimiser, images, labels, total):
+    loss = F.cross_entropy(net(images), labels, ignore_index=-1)
+    loss.backward()
+    length = torch.stack([p.grad.norm() for p in net.parameters()]).norm()
+    for p in net.parameters():
+        p.grad /= length.clamp(min=1)
+    optimiser.step()
+    return total + loss.detach()
+
+
+@quiet.bug("each weight's gradient is shortened by itself: `length` is that of all together")
+def _(net, optimiser, images, labels, total):
+    loss = F.cross_entropy(net(images), labels, ignore_index=-1)
+    optimiser.zero_grad()
+    loss.backward()
+    for p in net.parameters():
+        p.grad /= p.grad.norm().clamp(min=1)
+    optimiser.step()
+    return total + loss.detach()
+
+
+@quiet.bug("the weights stay as they are: step() is missing")
+def _(net, optimiser, images, labels, total):
+    return total + F.cross_entropy(net(images), labels, ignore_index=-1).detach()
+
+
+@quiet.bug("the step changes its images or labels, which the next epoch needs again: leave them")
+def _(net, optimiser, images, labels, total):
+    made = quiet_step(net, optimiser, images, labels, total)
+    labels.clamp_(min=0)
+    return made
 
 
 @quiet.bug("the loss is not added to total")

@@ -193,6 +193,7 @@ def vmapped_operators(function: Callable[[Tensor], Tensor], n: int) -> int:
 
 
 PARTS = ("total", "weights", "waits")
+CHANGES = "a step that changes its images or labels"
 
 
 def step_operators(net: nn.Module, optimiser, batch: int) -> list[int]:
@@ -305,15 +306,20 @@ def small_problem(seed: int, pull: float) -> tuple[nn.Module, torch.Tensor, torc
     return net, images, labels
 
 
-def try_step(step, seed: int, pull: float) -> dict:
-    """Three steps: the sum of losses, the weights, and what would have waited for a GPU."""
+def try_step(step, seed: int, pull: float) -> object:
+    """Three steps: the sum of losses, the weights, and what would have waited for a GPU.
+
+    Or what the step is, where it is none of those that can be compared.
+    """
     net, images, labels = small_problem(seed, pull)
     optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
-    total = torch.zeros((), dtype=torch.float64)
+    total, kept = torch.zeros((), dtype=torch.float64), (images.clone(), labels.clone())
     with Synchronisations() as waits:
         for x, y in zip(images, labels, strict=True):
             total = step(net, optimiser, x, y, total)
-    if not isinstance(total, torch.Tensor):
-        return total
+            if not isinstance(total, torch.Tensor):
+                return total
+    if not all(map(torch.equal, kept, (images, labels))):
+        return CHANGES
     weights = torch.cat([p.detach().flatten() for p in net.parameters()])
     return dict(zip(PARTS, (total, weights, ", ".join(sorted(set(waits.found)))), strict=True))

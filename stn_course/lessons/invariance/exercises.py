@@ -1,6 +1,6 @@
 """The exercises of notebook 01: references, the inputs they are tried on, known bugs."""
 
-from functools import lru_cache
+import copy
 
 import torch
 from torch import nn
@@ -11,7 +11,8 @@ from stn_course.lessons.checking import Exercise
 # ---------------------------------------------------------------- 1.1 convolution and shifts
 shifts = Exercise(
     "1.1",
-    hint="compute layer(roll(x)) and roll(layer(x)), cut the margin off, take the largest |a - b|",
+    hint="compute layer(roll(x)) and roll(layer(x)), cut the margin off, take the largest |a - b|; "
+    "of n rows the slice margin : n - margin stays, which is all of them where margin is 0",
 )
 
 
@@ -20,31 +21,49 @@ def commutation_error(layer, images, pixels, margin):
     """Largest |layer(shift(x)) - shift(layer(x))|, `margin` pixels off the border."""
     moved_first = layer(images.roll(pixels, dims=-1))
     moved_last = layer(images).roll(pixels, dims=-1)
-    inside = (..., slice(margin, -margin), slice(margin, -margin))
+    height, width = moved_last.shape[-2:]
+    inside = (..., slice(margin, height - margin), slice(margin, width - margin))
     return (moved_first - moved_last)[inside].abs().max().item()
 
 
 class _PlaceDependent(nn.Module):
-    """Multiplies by a ramp: a layer that knows where it is, so it does not commute."""
+    """Multiplies by a ramp along one axis: a layer that knows where it is does not commute."""
+
+    def __init__(self, axis):
+        super().__init__()
+        self.axis = axis
 
     def forward(self, x):
-        return x * torch.linspace(0, 1, x.shape[-1])
+        ramp = torch.linspace(0, 1, x.shape[self.axis])
+        return x * (ramp if self.axis == -1 else ramp[:, None])
 
 
 @shifts.cases
 def _():
     generator = torch.Generator().manual_seed(2)
-    images = torch.rand(2, 1, 16, 16, generator=generator)
+    images = torch.rand(2, 2, 12, 20, generator=generator) - 0.5
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        conv = nn.Conv2d(1, 3, 3, padding=1).requires_grad_(False)
-    for layer in (conv, nn.ReLU(), nn.MaxPool2d(3, 1, 1), _PlaceDependent()):
-        for pixels in (1, -3):
-            yield layer, images, pixels, 5
+        conv = nn.Conv2d(2, 3, 3, padding=1).requires_grad_(False)
+    layers = (conv, nn.ReLU(), nn.MaxPool2d(3, 1, 1), _PlaceDependent(-1), _PlaceDependent(-2))
+    for layer in layers:
+        for pixels in (3, -3):
+            yield layer, images, pixels, 4
+    yield conv, images, 2, 0
+    yield nn.Sequential(_PlaceDependent(-1), conv), images, 3, 5
+
+
+def _difference(layer, images, pixels):
+    return layer(images.roll(pixels, -1)) - layer(images).roll(pixels, -1)
+
+
+def _inside(x, margin):
+    height, width = x.shape[-2:]
+    return x[..., margin : height - margin, margin : width - margin]
 
 
 def _apart(a, b, margin):
-    return (a - b)[..., margin:-margin, margin:-margin].abs().max().item()
+    return _inside(a - b, margin).abs().max().item()
 
 
 @shifts.bug(
@@ -59,7 +78,7 @@ def _(layer, images, pixels, margin):
     "`margin` pixels off each side"
 )
 def _(layer, images, pixels, margin):
-    return (layer(images.roll(pixels, -1)) - layer(images).roll(pixels, -1)).abs().max().item()
+    return _difference(layer, images, pixels).abs().max().item()
 
 
 @shifts.bug("the output is shifted the other way than the input")
@@ -77,6 +96,11 @@ def _(layer, images, pixels, margin):
     return _apart(layer(images.roll(pixels, -2)), layer(images).roll(pixels, -2), margin)
 
 
+@shifts.bug("roll without dims shifts the images as one long row; dims=-1 is x, to the right")
+def _(layer, images, pixels, margin):
+    return _apart(layer(images.roll(pixels)), layer(images).roll(pixels), margin)
+
+
 @shifts.bug("this shifts to the left; roll by +pixels")
 def _(layer, images, pixels, margin):
     return commutation_error(layer, images, -pixels, margin)
@@ -84,14 +108,78 @@ def _(layer, images, pixels, margin):
 
 @shifts.bug("negative differences are lost: take abs() before max()")
 def _(layer, images, pixels, margin):
-    apart = layer(images.roll(pixels, -1)) - layer(images).roll(pixels, -1)
-    return apart[..., margin:-margin, margin:-margin].max().item()
+    return _inside(_difference(layer, images, pixels), margin).max().item()
+
+
+@shifts.bug("this is the mean difference; wanted the largest")
+def _(layer, images, pixels, margin):
+    return _inside(_difference(layer, images, pixels), margin).abs().mean().item()
+
+
+@shifts.bug("this is the largest square; wanted the largest difference itself")
+def _(layer, images, pixels, margin):
+    return commutation_error(layer, images, pixels, margin) ** 2
+
+
+@shifts.bug("it is shifted to the right where pixels is below 0, too: roll by pixels as it is")
+def _(layer, images, pixels, margin):
+    return commutation_error(layer, images, abs(pixels), margin)
+
+
+@shifts.bug("this compares the sizes of the two: take abs() of the difference")
+def _(layer, images, pixels, margin):
+    first, last = layer(images.roll(pixels, -1)), layer(images).roll(pixels, -1)
+    return _apart(first.abs(), last.abs(), margin)
+
+
+@shifts.bug("this is the first channel alone; wanted the largest difference of all channels")
+def _(layer, images, pixels, margin):
+    return _inside(_difference(layer, images, pixels), margin)[:, 0].abs().max().item()
+
+
+@shifts.bug("this is the first image alone; wanted the largest difference of all images")
+def _(layer, images, pixels, margin):
+    return commutation_error(layer, images[:1], pixels, margin)
 
 
 @shifts.bug("the margin is cut off left and right alone; cut it off all four sides")
 def _(layer, images, pixels, margin):
-    apart = layer(images.roll(pixels, -1)) - layer(images).roll(pixels, -1)
-    return apart[..., margin:-margin].abs().max().item()
+    apart = _difference(layer, images, pixels)
+    return apart[..., margin : apart.shape[-1] - margin].abs().max().item()
+
+
+@shifts.bug("the margin is cut off top and bottom alone; cut it off all four sides")
+def _(layer, images, pixels, margin):
+    apart = _difference(layer, images, pixels)
+    return apart[..., margin : apart.shape[-2] - margin, :].abs().max().item()
+
+
+@shifts.bug("the margin is cut off left and top alone; cut it off all four sides")
+def _(layer, images, pixels, margin):
+    return _difference(layer, images, pixels)[..., margin:, margin:].abs().max().item()
+
+
+@shifts.bug("the width stands for the height: images need not be square")
+def _(layer, images, pixels, margin):
+    apart = _difference(layer, images, pixels)
+    inside = slice(margin, apart.shape[-1] - margin)
+    return apart[..., inside, inside].abs().max().item()
+
+
+@shifts.bug("the height stands for the width: images need not be square")
+def _(layer, images, pixels, margin):
+    apart = _difference(layer, images, pixels)
+    inside = slice(margin, apart.shape[-2] - margin)
+    return apart[..., inside, inside].abs().max().item()
+
+
+@shifts.bug(
+    "with a margin of 0 nothing is left: -0 is 0, and 0:-0 is empty. Of n rows keep margin : n - "
+    "margin"
+)
+def _(layer, images, pixels, margin):
+    apart = _difference(layer, images, pixels)
+    return apart[..., margin:-margin, margin:-margin].abs().max().item()
 
 
 # ---------------------------------------------------------------- 1.2 accuracy against a motion
@@ -110,28 +198,32 @@ def accuracy_curve(model, images, labels, warp, values):
     return [100 * (v == labels).float().mean().item() for v in verdicts]
 
 
-@lru_cache(maxsize=1)
 def _toy_classifier() -> nn.Module:
     """A small untrained network: its own verdicts on upright images are the labels."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 4)).eval()
+        hidden, last = nn.Linear(64, 32), nn.Linear(32, 4)
+    # In training batch norm shifts every verdict by the others of its batch.
+    return nn.Sequential(nn.Flatten(), hidden, nn.ReLU(), nn.BatchNorm1d(32), last).eval()
 
 
-def _blobs(n: int = 60) -> tuple:
+def _blobs(model: nn.Module, n: int = 60) -> tuple:
     generator = torch.Generator().manual_seed(1)
     images = torch.rand(n, 1, 8, 8, generator=generator)
     with torch.no_grad():
-        labels = _toy_classifier()(images).argmax(1)  # upright images are all read right
-    return images, labels
+        logits = model(images)
+    first = logits.amax(1).argsort(descending=True)  # so that argmax() is in the first image
+    labels = logits.argmax(1)[first]
+    labels[[2, 9]] = (labels[[2, 9]] + 1) % 4  # all other upright images are read right
+    return images[first], labels
 
 
 @curve.cases
 def _():
-    images, labels = _blobs()
     model = _toy_classifier()
+    images, labels = _blobs(model)
     yield model, images, labels, robustness.rotate, [0.0, 20.0, 90.0, 180.0]
-    yield model, images[:7], labels[:7], robustness.shift, [0.0, 1.0, 3.0]
+    yield model, images[:7], labels[:7], robustness.shift, [3.0, 0.0, 1.0, 3.0]
 
 
 @curve.bug("these are fractions; the curve is wanted in percent")
@@ -159,6 +251,27 @@ def _(model, images, labels, warp, values):
 @curve.bug("this is the error rate; the accuracy is 100 minus it")
 def _(model, images, labels, warp, values):
     return [100 - a for a in accuracy_curve(model, images, labels, warp, values)]
+
+
+@curve.bug("the network is in training mode: leave it in eval(), as it came")
+def _(model, images, labels, warp, values):
+    return accuracy_curve(copy.deepcopy(model).train(), images, labels, warp, values)
+
+
+@curve.bug("the values are sorted, and the curve with them: one number a value, as they come")
+def _(model, images, labels, warp, values):
+    return accuracy_curve(model, images, labels, warp, sorted(values))
+
+
+@curve.bug("the motion is turned round: warp(images, value), not warp(images, -value)")
+def _(model, images, labels, warp, values):
+    return accuracy_curve(model, images, labels, warp, [-v for v in values])
+
+
+@curve.bug("this counts the images that are right; wanted percent of them all")
+def _(model, images, labels, warp, values):
+    curve = accuracy_curve(model, images, labels, warp, values)
+    return [a * len(labels) / 100 for a in curve]
 
 
 @curve.bug("argmax() without a dimension is one number for all images: argmax(1) is one for each")
@@ -212,7 +325,8 @@ def _fooled_from(threshold):
 def _():
     for threshold in (37.3, 1.26, 88.0):
         yield _fooled_from(threshold), 0.0, 90.0, 0.01
-    yield _fooled_from(12.5), 10.0, 20.0, 1.0
+    yield _fooled_from(13.3), 10.0, 21.0, 1.0
+    yield _fooled_from(-7.7), -35.0, 61.0, 0.3
 
 
 @turn.bug("this is the lower end, an angle at which it is not yet fooled")
@@ -235,6 +349,29 @@ def _(fooled, low, high, tolerance):
 def _(fooled, low, high, tolerance):
     middle = (low + high) / 2
     return middle if fooled(middle) else high
+
+
+@turn.bug("the interval is halved until it is shorter than .01, whatever `tolerance` is")
+def _(fooled, low, high, tolerance):
+    return smallest_angle(fooled, low, high, 0.01)
+
+
+@turn.bug("this begins at 0, whatever `low` is")
+def _(fooled, low, high, tolerance):
+    return smallest_angle(fooled, 0.0, high, tolerance)
+
+
+@turn.bug("this ends at 90, whatever `high` is")
+def _(fooled, low, high, tolerance):
+    return smallest_angle(fooled, low, 90.0, tolerance)
+
+
+@turn.bug("this is the width of the last interval; wanted its upper end")
+def _(fooled, low, high, tolerance):
+    while high - low > tolerance:
+        middle = (low + high) / 2
+        low, high = (low, middle) if fooled(middle) else (middle, high)
+    return high - low
 
 
 @turn.bug("this is the middle of the last interval; nobody has tried it, return high")
@@ -264,15 +401,15 @@ def _():
 
 @pair.ask
 def _(function, case):
-    """The two it makes, if base is still as it came, and whether they train for whole epochs."""
-    (base,) = case
-    before = dict(base)
-    made = function(base)
-    if base != before:
-        return "two runs, and another base than came"
+    """The two it makes, and whether they train on whole digits for whole epochs."""
+    made = function(*case)
     if not isinstance(made, tuple | list) or not all(isinstance(run, dict) for run in made):
         return made
-    return {"runs": made, "whole epochs": all(type(run.get("epochs")) is int for run in made)}
+    whole = {
+        f"whole {name}": all(type(run.get(key)) is int for run in made)
+        for name, key in (("epochs", "epochs"), ("numbers of digits", "limit"))
+    }
+    return {"runs": made, **whole}
 
 
 @pair.bug(
@@ -293,11 +430,15 @@ def _(base):
     return fair_pair(base)[::-1]
 
 
-@pair.bug("base itself was changed, and with it the runs that begin with it: make copies")
+@pair.bug("the wide run has half the epochs too, so it takes half the steps")
 def _(base):
-    base["limit"] *= 2
-    base["epochs"] //= 2
-    return base, base | {"width": 2 * base["width"]}
+    data, wide = fair_pair(base)
+    return data, wide | {"epochs": data["epochs"]}
+
+
+@pair.bug("other entries are lost: base | {...} keeps what it does not change")
+def _(base):
+    return tuple({key: run[key] for key in ("limit", "epochs", "width")} for run in fair_pair(base))
 
 
 @pair.bug("half the epochs are a float: divide with //")

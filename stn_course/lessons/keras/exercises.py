@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from stn_course.lessons.checking import Exercise
+from stn_course.lessons.checking import Exercise, WrongAnswer
 
 # ---------------------------------------------------------------- 6.1 the order of a flatten
 flattened = Exercise(
@@ -49,6 +49,36 @@ def _(weight, shape):
     return weight.reshape(-1, h, w, channels).transpose(3, 1, 2, 0).reshape(weight.shape[1], -1)
 
 
+@flattened.bug(
+    "this has only been reshaped, and all numbers lie as before: axes have to change places"
+)
+def _(weight, shape):
+    return weight.reshape(weight.shape[::-1])
+
+
+@flattened.bug(
+    "this is the kernel, seen as [h*w*C, out] in the wrong order: bring `out` to the end before "
+    "you flatten"
+)
+def _(weight, shape):
+    h, w, channels = shape
+    maps = weight.reshape(-1, channels, h, w).transpose(0, 2, 3, 1)
+    return maps.reshape(weight.shape[1], -1)
+
+
+@flattened.bug("the channels come first, then rows and columns swapped: wanted (h, w, C)")
+def _(weight, shape):
+    h, w, channels = shape
+    maps = weight.reshape(-1, channels, h, w)
+    return maps.transpose(1, 3, 2, 0).reshape(weight.shape[1], -1)
+
+
+@flattened.bug("the kernel is still four-dimensional: flatten h, w and C to one")
+def _(weight, shape):
+    h, w, channels = shape
+    return dense_kernel(weight, shape).reshape(h, w, channels, -1)
+
+
 @flattened.bug("rows and columns are swapped: Keras flattens row by row, (h, w, C)")
 def _(weight, shape):
     h, w, channels = shape
@@ -67,7 +97,8 @@ def _(weight, shape):
 neighbours = Exercise(
     "6.2",
     hint="for each of the four neighbours: a weight from the distances, 0 if it is outside, times "
-    "ops.take(flat, b * h * w + row * w + column, axis=0) with row and column clipped",
+    "ops.take(flat, b * h * w + row * w + column, axis=0) with row and column clipped; b counts "
+    "to ops.shape(images)[0]",
     tolerance=2e-5,
 )
 
@@ -105,11 +136,15 @@ def _():
 
 
 NO_SLOPE = "no gradient"
+NO_GRAPH = "no graph can be made of it"
 
 
 @neighbours.ask
 def _(function, case):
-    """What it returns, and the gradients to the images and to the grid."""
+    """What it returns, the gradients to the images and to the grid, and what a graph of it gives.
+
+    The graph is made for a batch of any size, as Keras makes one of a model.
+    """
     from stn_course.keras_twin.loading import load_tensorflow
 
     tf = load_tensorflow()
@@ -119,32 +154,49 @@ def _(function, case):
         out = function(images, grid)
         if tuple(getattr(out, "shape", ())) != case[2].shape:
             return out
+        if out.dtype != images.dtype:
+            raise WrongAnswer(f"it gives {out.dtype.name}; wanted {images.dtype.name}, as images")
         loss = tf.reduce_sum(out * upstream)
     slopes = tape.gradient(loss, [images, grid])
-    kept = [NO_SLOPE if s is None else tf.convert_to_tensor(s).numpy() for s in slopes]
-    return [out.numpy(), *kept]
+    slopes = [None if s is None else tf.convert_to_tensor(s).numpy() for s in slopes]
+    kept = [NO_SLOPE if s is None or not s.any() else s for s in slopes]
+    known = [tf.TensorSpec([None, *x.shape[1:]], x.dtype) for x in (images, grid)]
+    try:
+        graph = tf.function(function, input_signature=known, autograph=False)
+        of_graph = graph(images, grid).numpy()
+    except Exception:
+        of_graph = NO_GRAPH
+    return [tf.convert_to_tensor(out).numpy(), *kept, of_graph]
 
 
-def _sample(images, grid, corners=False, swapped=False, outside="zero", weights="bilinear"):
+def _sample(
+    images, grid, corners=False, swapped=False, outside="zero", weights="bilinear", of="all", half=1
+):
+    """`sample` with one thing changed."""
     from stn_course.keras_twin import ops
 
     batch, h, w, channels = ops.shape(images)
+    batch = images.shape[0] if of == "known" else batch
     flat = ops.reshape(images, (-1, channels))
     gx, gy = (grid[..., 1], grid[..., 0]) if swapped else (grid[..., 0], grid[..., 1])
     if corners:
         x, y = (gx + 1) / 2 * (w - 1), (gy + 1) / 2 * (h - 1)
     else:
-        x, y = ((gx + 1) * w - 1) / 2, ((gy + 1) * h - 1) / 2
+        x, y = ((gx + 1) * w - half) / 2, ((gy + 1) * h - half) / 2
     if weights == "nearest":
         x, y = ops.round(x), ops.round(y)
     if weights == "detached":
         x, y = ops.stop_gradient(x), ops.stop_gradient(y)
-    first = ops.arange(batch, dtype="int32")[:, None, None] * (h * w)
+    first = ops.arange(batch, dtype="int32")[:, None, None] * (0 if of == "first" else h * w)
     out = 0
     for row in (ops.floor(y), ops.floor(y) + 1):
         for column in (ops.floor(x), ops.floor(x) + 1):
             inside = (row >= 0) & (row < h) & (column >= 0) & (column < w)
             weight = (1 - ops.abs(x - column)) * (1 - ops.abs(y - row))
+            if weights == "average":
+                weight = ops.zeros_like(weight) + 0.25
+            if weights == "exchanged":
+                weight = ops.abs(x - column) * ops.abs(y - row)
             if outside == "zero":
                 weight = ops.where(inside, weight, ops.zeros_like(weight))
             if outside == "next row":
@@ -195,6 +247,50 @@ def _(images, grid):
 )
 def _(images, grid):
     return _sample(images, grid, weights="detached")
+
+
+@neighbours.bug(
+    "no graph can be made of it: is the batch images.shape[0]? While a graph is made that may be "
+    "None; ops.shape(images)[0] is known then, too"
+)
+def _(images, grid):
+    return _sample(images, grid, of="known")
+
+
+@neighbours.bug(
+    "every place is read from the first image: flat holds all of them, so image b begins at row "
+    "b * h * w"
+)
+def _(images, grid):
+    return _sample(images, grid, of="first")
+
+
+@neighbours.bug(
+    "half a pixel off: x = -1 is the left edge of pixel 0, half a pixel before its centre: "
+    "((x + 1) w - 1)/2"
+)
+def _(images, grid):
+    return _sample(images, grid, half=0)
+
+
+@neighbours.bug(
+    "this is the average of the four neighbours: the nearer one lies, the more it counts, "
+    "(1 - |x - column|)(1 - |y - row|)"
+)
+def _(images, grid):
+    return _sample(images, grid, weights="average")
+
+
+@neighbours.bug("the weights are distances: the nearer a neighbour, the more it counts, 1 - |...|")
+def _(images, grid):
+    return _sample(images, grid, weights="exchanged")
+
+
+@neighbours.bug("the values are right, and no gradient reaches the images: they were detached")
+def _(images, grid):
+    from stn_course.keras_twin import ops
+
+    return _sample(ops.stop_gradient(images), grid)
 
 
 @neighbours.bug("the channels come first; in Keras they are last, [B, H, W, C]")
@@ -275,6 +371,19 @@ def _():
                     b = b + 1e-6 * np.abs(b).max() * generator.standard_normal(b.shape)
             layers.append((name, a.numpy(), b.astype(np.float32)))
         yield (layers,)
+        if sabotage is None:  # as large as a picture in 0 to 255 would make them
+            yield ([(name, 1000 * a, 1000 * b) for name, a, b in layers],)
+        if sabotage == "logits":
+            yield (_hardly_wrong(layers),)
+
+
+def _hardly_wrong(layers):
+    """The last three, no maps: two numbers of the first are off, by as much to either side."""
+    (name, ours, _), (relu, same, _), last = layers[-3:]
+    theirs = ours.copy()
+    theirs[0, 0] += 5e-4 * np.abs(ours).max()
+    theirs[1, 1] -= 5e-4 * np.abs(ours).max()
+    return [(name, ours, theirs), (relu, same, same.copy()), last]
 
 
 def _in_one_order(layers):
@@ -345,9 +454,47 @@ def _(layers):
     return None
 
 
+@sabotaged.bug("1e-4 is a share of the layer's largest value, not a number for all layers")
+def _(layers):
+    return next((n for n, a, b in _in_one_order(layers) if np.abs(a - b).max() > 1e-4), None)
+
+
+@sabotaged.bug("the mean difference hides one that is large: wrong means the largest difference")
+def _(layers):
+    ordered = _in_one_order(layers)
+    wrong = (n for n, a, b in ordered if np.abs(a - b).mean() > 1e-4 * np.abs(a).max())
+    return next(wrong, None)
+
+
+@sabotaged.bug("differences to both sides cancel: take abs() before you add them up")
+def _(layers):
+    ordered = _in_one_order(layers)
+    wrong = (n for n, a, b in ordered if abs((a - b).sum()) > 1e-4 * np.abs(a).max())
+    return next(wrong, None)
+
+
 @sabotaged.bug("flatten is passed over: it can be wrong as well")
 def _(layers):
     return first_wrong([layer for layer in layers if layer[0] != "flatten"])
+
+
+@sabotaged.bug(
+    "a network in which nothing is wrong has a culprit, too: where no layer differs, return None"
+)
+def _(layers):
+    return first_wrong(layers) or layers[-1][0]
+
+
+@sabotaged.bug("this is the layer before the one that differs")
+def _(layers):
+    names, found = [name for name, _, _ in layers], first_wrong(layers)
+    return found and names[max(names.index(found) - 1, 0)]
+
+
+@sabotaged.bug("this is the layer behind the one that differs")
+def _(layers):
+    names, found = [name for name, _, _ in layers], first_wrong(layers)
+    return found and names[min(names.index(found) + 1, len(names) - 1)]
 
 
 @sabotaged.bug("this is the last layer that differs; the culprit is the first")

@@ -1,5 +1,7 @@
 """The exercises of notebook 03: references, the inputs they are tried on, known bugs."""
 
+from numbers import Integral, Real
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -12,6 +14,7 @@ head = Exercise(
     "3.1",
     hint="zeros in linear.weight, 1 0 0 0 1 0 in linear.bias, both under torch.no_grad() or by "
     "nn.init; then theta is linear(features), seen as [B, 2, 3]",
+    changes=("linear",),
 )
 
 
@@ -32,22 +35,35 @@ def _():
         with torch.no_grad():
             linear.weight.copy_(torch.rand(6, width, generator=generator) - 0.5)
             linear.bias.copy_(torch.rand(6, generator=generator) - 0.5)
-        yield linear, torch.rand(4, width, generator=generator)
+        yield linear, torch.rand(4, width, generator=generator).requires_grad_()
 
 
 @head.ask
 def _(function, case):
-    """theta, and what a loss of it says to the layer: without that it would never learn."""
-    linear, _ = case
-    theta = function(*case)
-    if not isinstance(theta, torch.Tensor) or not theta.requires_grad:
+    """theta, what a loss of it says to the layers, and what the layer says when it is asked again.
+
+    Without the one it would never learn; and in a network its numbers are set once.
+    """
+    linear, features = case
+    theta = function(linear, features)
+    if not isinstance(theta, torch.Tensor):
         return theta
-    loss = theta.square().sum() + theta.sum()
-    told = torch.autograd.grad(loss, [linear.weight, linear.bias], allow_unused=True)
-    names = ("gradient of the weights", "gradient of the bias")
-    return {"theta": theta} | {
+    names = ("gradient of the weights", "gradient of the bias", "gradient of the features")
+    if not theta.requires_grad:
+        return {"theta": theta, **dict.fromkeys(names, "theta was detached")}
+    loss, at = theta.square().sum() + theta.sum(), (linear.weight, linear.bias, features)
+    told = [
+        torch.autograd.grad(loss, x, retain_graph=True, allow_unused=True)[0]
+        if x.requires_grad
+        else None
+        for x in at
+    ]
+    found = {"theta": theta} | {
         name: "none" if g is None else g for name, g in zip(names, told, strict=True)
     }
+    if all(g is not None for g in told):
+        found["the layer, asked again"] = linear(features).detach()
+    return found
 
 
 def _with_bias(linear, features, bias, weight=0.0):
@@ -93,7 +109,7 @@ def _(linear, features):
     "the way"
 )
 def _(linear, features):
-    return geometry.identity(len(features))
+    return identity_head(linear, features).detach()
 
 
 @head.bug(
@@ -102,6 +118,34 @@ def _(linear, features):
 )
 def _(linear, features):
     return geometry.identity(len(features)).requires_grad_()
+
+
+@head.bug(
+    "no gradient gets through to what stands before the layer: give linear the features as they "
+    "are, not detached"
+)
+def _(linear, features):
+    return identity_head(linear, features.detach())
+
+
+@head.bug("the layer is frozen: its numbers begin at these, and go on learning")
+def _(linear, features):
+    return identity_head(linear.requires_grad_(False), features)
+
+
+@head.bug(
+    "theta is the identity, but the layer would not say so again: its numbers are set once, 1 0 0 "
+    "0 1 0 in linear.bias, and stay"
+)
+def _(linear, features):
+    theta = identity_head(linear, features)
+    linear.bias.data.zero_()
+    return theta
+
+
+@head.bug("theta is [B, 6] still: see it as [B, 2, 3], with view(-1, 2, 3)")
+def _(linear, features):
+    return identity_head(linear, features).flatten(1)
 
 
 @head.bug(
@@ -141,9 +185,15 @@ def _():
         yield images, 1.5 * near - 0.6, size
 
 
-def _sampled(images, theta, size, corners=False, padding="zeros"):
+@drop_in.gradients
+def _(images, theta, size):
+    # Without the border: whether the background is learnt with the images is left open.
+    return {"images": images[..., 1:-1, 1:-1], "theta": theta}
+
+
+def _sampled(images, theta, size, corners=False, padding="zeros", mode="bilinear"):
     grid = F.affine_grid(theta, (*images.shape[:2], *size), align_corners=corners)
-    return F.grid_sample(images, grid, align_corners=corners, padding_mode=padding)
+    return F.grid_sample(images, grid, mode, padding, align_corners=corners)
 
 
 @drop_in.bug(
@@ -161,10 +211,78 @@ def _(images, theta, size):
     return _sampled(images, theta, size, padding="border")
 
 
+def _border(images, corners=1):
+    """The one-pixel border, with the corners so many times.  # [B, C, n]"""
+    inner = slice(1, -1) if corners == 1 else slice(None)
+    sides = images[..., inner, 0], images[..., inner, -1]
+    return torch.cat([images[..., 0, :], images[..., -1, :], *sides], -1)
+
+
 def _paper(images):
-    sides = images[..., 1:-1, 0], images[..., 1:-1, -1]
-    border = torch.cat([images[..., 0, :], images[..., -1, :], *sides], -1)
-    return border.median(-1).values[..., None, None]
+    return _border(images).median(-1).values[..., None, None]
+
+
+def _with_paper(images, theta, size, paper, **options):
+    paper = paper[..., None, None]
+    return _sampled(images - paper, theta, size, **options) + paper
+
+
+@drop_in.bug("the background is the border's mean; wanted its median")
+def _(images, theta, size):
+    return _with_paper(images, theta, size, _border(images).mean(-1))
+
+
+@drop_in.bug("the corners are counted twice in the border: once each, 2 (h + w) - 4 pixels")
+def _(images, theta, size):
+    return _with_paper(images, theta, size, _border(images, corners=2).median(-1).values)
+
+
+@drop_in.bug(
+    "the middle two of an even number are averaged: Tensor.median takes the lower one of them"
+)
+def _(images, theta, size):
+    return _with_paper(images, theta, size, _border(images).quantile(0.5, -1))
+
+
+@drop_in.bug("the background is the median of the whole image; wanted that of its border")
+def _(images, theta, size):
+    return _with_paper(images, theta, size, images.flatten(2).median(-1).values)
+
+
+@drop_in.bug("the background is the corner pixel; wanted the median of the border")
+def _(images, theta, size):
+    return _with_paper(images, theta, size, images[..., 0, 0])
+
+
+@drop_in.bug("one background for the whole batch; each image has its own")
+def _(images, theta, size):
+    paper = _paper(images.transpose(0, 1).flatten(1, 2)[None])[:, :, 0, 0]
+    return _with_paper(images, theta, size, paper)
+
+
+@drop_in.bug("this reads the nearest pixel: no slope is left for theta; wanted bilinear")
+def _(images, theta, size):
+    return _with_paper(images, theta, size, _border(images).median(-1).values, mode="nearest")
+
+
+@drop_in.bug("theta is transposed: x is a x + b y + c with a, b, c the first row of theta")
+def _(images, theta, size):
+    return warp(images, torch.cat([theta[..., :2].mT, theta[..., 2:]], -1), size)
+
+
+@drop_in.bug("theta [2, 3] was reshaped to [3, 2], which is no transpose: theta.mT turns it over")
+def _(images, theta, size):
+    return warp(images, theta.reshape(-1, 3, 2).mT, size)
+
+
+@drop_in.bug("x and y are swapped: the last axis of a grid is (x, y), x first")
+def _(images, theta, size):
+    return warp(images, theta.flip(1), size)
+
+
+@drop_in.bug("the background was added and never subtracted: make it 0 before you read")
+def _(images, theta, size):
+    return _sampled(images, theta, size) + _paper(images)
 
 
 @drop_in.bug("one background for all channels of an image; each has its own")
@@ -233,6 +351,34 @@ def _():
     yield _with_a_transformer(1600), 400_000
 
 
+@rival.ask
+def _(function, case):
+    """The width, and what it is if it is no whole number: a layer takes no other."""
+    width = function(*case)
+    whole = isinstance(width, Integral) or not isinstance(width, Real | torch.Tensor)
+    return width if whole else {"a width": width, "an int": False}
+
+
+@rival.bug("this is the right width, but no int, and a layer's width is one: int(...)")
+def _(count, target):
+    return float(matched_width(count, target))
+
+
+@rival.bug("this is the count; wanted the width that has it")
+def _(count, target):
+    return count(matched_width(count, target))
+
+
+@rival.bug("this is by how much the nearest count is off; wanted the width that has it")
+def _(count, target):
+    return abs(count(matched_width(count, target)) - target)
+
+
+@rival.bug("this counts from 0: the first width that you tried is 1")
+def _(count, target):
+    return matched_width(count, target) - 1
+
+
 @rival.bug("this is the largest width that stays below the target; the next one can be nearer")
 def _(count, target):
     return max(width for width in range(1, 2000) if count(width) <= target)
@@ -275,7 +421,12 @@ def _():
     for n in (1, 4):
         true = geometry.identity(n, dtype=torch.float64) + torch.rand(n, 2, 3, **options) - 0.5
         found = geometry.identity(n, dtype=torch.float64) + torch.rand(n, 2, 3, **options) - 0.5
-        yield true, found.requires_grad_()
+        yield true, found
+
+
+@upright.gradients
+def _(true, found):
+    return {"found": found}
 
 
 def _eye(like):
@@ -308,6 +459,37 @@ def _(true, found):
 @upright.bug("this averages over the six entries too: sum over them, mean over the digits")
 def _(true, found):
     return (geometry.compose(true, found) - _eye(found)).square().mean()
+
+
+@upright.bug("this is the distance; wanted its square")
+def _(true, found):
+    return (geometry.compose(true, found) - _eye(found)).square().sum((1, 2)).sqrt().mean()
+
+
+@upright.bug("this is the root of the mean; wanted the mean of the squares itself")
+def _(true, found):
+    return pose_loss(true, found).sqrt()
+
+
+@upright.bug("the shift is left out: theta has six entries")
+def _(true, found):
+    both = geometry.compose(true, found) - _eye(found)
+    return both[..., :2].square().sum((1, 2)).mean()
+
+
+@upright.bug("this is one number a digit: take the mean over the batch")
+def _(true, found):
+    return (geometry.compose(true, found) - _eye(found)).square().sum((1, 2))
+
+
+@upright.bug("this is the distance from 0; subtract the identity")
+def _(true, found):
+    return geometry.compose(true, found).square().sum((1, 2)).mean()
+
+
+@upright.bug("this wants found itself to be the identity; both together should be")
+def _(true, found):
+    return (found - _eye(found)).square().sum((1, 2)).mean()
 
 
 @upright.bug("these are absolute differences; wanted squares")
@@ -358,6 +540,16 @@ def _(run):
 @unknown.bug("A and B are exchanged: a rate that is too high moves theta")
 def _(run):
     return {"A": "rate too high", "B": "untransformed input", "C": "tanh on theta"}[run]
+
+
+@unknown.bug("all three are exchanged: begin with the one whose theta does not move at all")
+def _(run):
+    return {"A": "rate too high", "B": "tanh on theta", "C": "untransformed input"}[run]
+
+
+@unknown.bug("all three are exchanged: begin with the one whose theta goes beyond 10")
+def _(run):
+    return {"A": "tanh on theta", "B": "untransformed input", "C": "rate too high"}[run]
 
 
 @unknown.bug(

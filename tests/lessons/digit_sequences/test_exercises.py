@@ -4,7 +4,9 @@ import hashlib
 
 import pytest
 import torch
+import torch.nn.functional as F
 
+from stn_course import sampling
 from stn_course.analysis.accuracy import digit_accuracy, word_accuracy
 from stn_course.lessons.checking import WrongAnswer, check
 from stn_course.lessons.digit_sequences.exercises import paste_patches
@@ -19,7 +21,7 @@ def counted(logits, labels):
 
 
 def step_by_step(images, thetas, size):
-    glimpses = [reference.warp(images, t, size, padding="zeros") for t in thetas.unbind(1)]
+    glimpses = [reference.warp(images, t, size) for t in thetas.unbind(1)]
     return torch.stack(glimpses, 1).flatten(0, 1)
 
 
@@ -37,7 +39,7 @@ def with_hooks(cell, features, steps, stop):
 
 def as_the_package_warps(images, theta, down):
     size = tuple(int(n / d) for n, d in zip(images.shape[2:], down, strict=True))
-    return reference.warp(images, theta, size, padding="zeros")
+    return sampling.warp(images, theta, size)
 
 
 RIGHT = {"4.2": counted, "4.3": step_by_step, "4.4": with_hooks, "4.5": as_the_package_warps}
@@ -84,7 +86,7 @@ def test_the_bank_is_used_again():
         bank.clamp_(max=0.5)
         return made
 
-    assert "the bank is changed too" in rejection("4.1", answer)
+    assert "your function changes `bank`" in rejection("4.1", answer)
 
 
 def test_zeros_of_float32_are_told_of():
@@ -93,3 +95,62 @@ def test_zeros_of_float32_are_told_of():
         return cell(features, state), features
 
     assert "the check tries float64" in rejection("4.4", answer)
+
+
+def read(images, theta, size, paper=None, **options):
+    """With grid_sample, the background taken off first if there is one."""
+    back = 0 if paper is None else paper(images)[..., None, None]
+    grid = F.affine_grid(theta, (*images.shape[:2], *size), align_corners=False)
+    return F.grid_sample(images - back, grid, align_corners=False, **options) + back
+
+
+def looks(reads):
+    """4.3 and 4.5 by one way of reading."""
+
+    def glances(images, thetas, size):
+        repeated = images.repeat_interleave(thetas.shape[1], 0)
+        return reads(repeated, thetas.flatten(0, 1), size)
+
+    def strips(images, theta, down):
+        return reads(
+            images, theta, [int(n / d) for n, d in zip(images.shape[2:], down, strict=True)]
+        )
+
+    return {"4.3": glances, "4.5": strips}
+
+
+@pytest.mark.parametrize("key", ["4.3", "4.5"])
+def test_the_background_is_outside(key):
+    check(key, looks(lambda *a: read(*a, paper=sampling.background_of))[key])
+    assert "outside is 0, and 0 need not be" in rejection(key, looks(read)[key])
+    smeared = looks(lambda *a: read(*a, padding_mode="border"))
+    assert "the border is smeared" in rejection(key, smeared[key])
+
+
+@pytest.mark.parametrize("key", ["4.3", "4.5"])
+def test_a_theta_that_does_not_learn_is_told(key):
+    cut = looks(lambda images, theta, size: reference.warp(images, theta.detach(), size))
+    assert "no gradient can flow back to `theta" in rejection(key, cut[key])
+
+
+def test_a_size_that_is_no_int_is_named():
+    def answer(images, theta, down):
+        size = [n // d for n, d in zip(images.shape[2:], down, strict=True)]
+        shape = torch.Size((*images.shape[:2], *size)) if down == (4, 1) else (2, 2, *size)
+        grid = F.affine_grid(theta, shape, align_corners=False)
+        back = sampling.background_of(images)[..., None, None]
+        return F.grid_sample(images - back, grid, align_corners=False) + back
+
+    assert "down need not be whole: 11 // 1.4 is 7.0" in rejection("4.5", answer)
+
+
+def test_features_that_keep_a_gradient_are_named():
+    def answer(cell, features, steps, stop):
+        features.requires_grad_()
+        state = None
+        for _ in range(steps):
+            state = cell(features, state.detach() if stop and state is not None else state)
+        state.square().sum().backward()
+        return state.detach(), features.grad
+
+    assert "your function changes `features`" in rejection("4.4", answer)

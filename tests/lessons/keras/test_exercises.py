@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
-from stn_course.lessons.checking import WrongAnswer, check
+from stn_course.lessons.checking import WrongAnswer, check, find
 from stn_course.lessons.keras.exercises import _in_one_order
 from tests.keras_twin.support import MISSING
 from tests.support import rejection
@@ -19,7 +20,9 @@ def test_the_order_by_an_index():
 
 
 def test_a_kernel_of_the_wrong_shape_is_told():
-    assert "you gave an array of shape" in rejection("6.1", lambda weight, shape: weight)
+    assert "you gave an array of shape" in rejection("6.1", lambda weight, shape: weight + 1)
+    told = rejection("6.1", lambda weight, shape: weight)
+    assert "this is `weight` as it came, unchanged" in told
 
 
 @pytest.mark.skipif(bool(MISSING), reason="TENSORFLOW NOT INSTALLED: exercise 6.2 was not tested")
@@ -61,3 +64,51 @@ def test_each_number_by_its_own_size_is_refused():
 
     with pytest.raises(WrongAnswer, match="not of each number"):
         check("6.3", first_wrong)
+
+
+def test_none_for_all_is_no_stub():
+    assert "your function returns None, whatever comes" in rejection("6.3", lambda layers: None)
+
+    def nothing_found(layers):
+        return None
+
+    assert "your function returns None, whatever comes" in rejection("6.3", nothing_found)
+
+
+def test_a_kernel_of_another_dtype_or_library_is_told():
+    reference = find("6.1").solution
+    told = rejection("6.1", lambda weight, shape: reference(weight, shape).astype("float32"))
+    assert "they come as float32; wanted float64, as the input has it" in told
+    told = rejection("6.1", lambda *case: torch.from_numpy(reference(*case).copy()))
+    assert "they come as Tensor; wanted a numpy array" in told
+
+
+@pytest.mark.skipif(bool(MISSING), reason="TENSORFLOW NOT INSTALLED: exercise 6.2 was not tested")
+def test_a_batch_that_a_graph_does_not_know_is_named():
+    from stn_course.keras_twin import ops
+
+    def sample(images, grid):
+        batch, (h, w, channels) = images.shape[0], images.shape[1:]
+        flat, out = ops.reshape(images, (batch * h * w, channels)), 0
+        x, y = ((grid[..., k] + 1) * n / 2 - 0.5 for k, n in ((0, w), (1, h)))
+        first = ops.reshape(ops.arange(batch) * h * w, (batch, 1, 1))
+        for row in (ops.floor(y), ops.floor(y) + 1):
+            for column in (ops.floor(x), ops.floor(x) + 1):
+                ok = (row >= 0) & (row < h) & (column >= 0) & (column < w)
+                weight = (1 - ops.abs(x - column)) * (1 - ops.abs(y - row)) * ops.cast(ok, x.dtype)
+                r, c = ops.clip(row, 0, h - 1), ops.clip(column, 0, w - 1)
+                index = first + ops.cast(r * w + c, "int32")
+                out = out + weight[..., None] * ops.take(flat, index, axis=0)
+        return out
+
+    assert "is the batch images.shape[0]?" in rejection("6.2", sample)
+
+
+@pytest.mark.skipif(bool(MISSING), reason="TENSORFLOW NOT INSTALLED: exercise 6.2 was not tested")
+def test_a_sampler_of_another_dtype_is_told():
+    from stn_course.keras_twin import ops
+
+    def sample(images, grid):
+        return ops.cast(find("6.2").solution(images, grid), "float32")
+
+    assert rejection("6.2", sample) == "6.2: it gives float32; wanted float64, as images"

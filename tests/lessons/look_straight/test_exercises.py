@@ -1,7 +1,9 @@
 """Answers to notebook 03's exercises as people write them, beyond the registered ones."""
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from stn_course import geometry
@@ -72,3 +74,85 @@ def test_a_pose_loss_is_zero_for_the_inverse_alone():
     loss = find("3.4").solution
     true = geometry.affine(angle=20, scale=1.2, shift=(0.1, -0.2))
     assert loss(true, geometry.invert(true)) < 1e-10 < loss(true, true)
+
+
+def test_a_width_is_a_whole_number():
+    told = rejection("3.3", lambda count, target: float(find("3.3").solution(count, target)))
+    assert "this is the right width, but no int" in told
+    check("3.3", lambda count, target: np.int64(find("3.3").solution(count, target)))
+
+
+def dropped_in(paper, theta=lambda t: t, **options):
+    def answer(images, theta_, size):
+        back = paper(images)[..., None, None]
+        shape = (*images.shape[:2], *size)
+        grid = F.affine_grid(theta(theta_), shape, align_corners=False)
+        return F.grid_sample(images - back, grid, align_corners=False, **options) + back
+
+    return answer
+
+
+def border(images):
+    mask = torch.ones(images.shape[2:], dtype=torch.bool)
+    mask[1:-1, 1:-1] = False
+    return images[..., mask]  # [B, C, n]
+
+
+def lower_median(images):
+    return border(images).sort(-1).values[..., (border(images).shape[-1] - 1) // 2]
+
+
+def test_a_background_that_is_not_learnt_is_right_too():
+    check("3.2", dropped_in(lower_median))
+    check("3.2", dropped_in(lambda images: lower_median(images.detach())))
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (dropped_in(lambda x: border(x).mean(-1)), "the background is the border's mean"),
+        (dropped_in(lambda x: border(x).quantile(0.5, -1)), "averaged: Tensor.median takes"),
+        (dropped_in(lambda x: x.flatten(2).median(-1).values), "the median of the whole image"),
+        (dropped_in(lower_median, lambda t: t[..., [0, 1, 2]].flip(1)), "x and y are swapped"),
+        (
+            dropped_in(lower_median, lambda t: torch.cat([t[..., :2].mT, t[..., 2:]], -1)),
+            "theta is transposed",
+        ),
+        (dropped_in(lower_median, mode="nearest"), "this reads the nearest pixel"),
+        (
+            dropped_in(lower_median, lambda t: t.detach()),
+            "no gradient can flow back to `theta`",
+        ),
+    ],
+)
+def test_warps_are_named(answer, words):
+    assert words in rejection("3.2", answer)
+
+
+def test_a_warp_that_changes_its_images_is_named():
+    def answer(images, theta, size):
+        back = lower_median(images)[..., None, None]
+        images -= back
+        grid = F.affine_grid(theta, (*images.shape[:2], *size), align_corners=False)
+        return F.grid_sample(images, grid, align_corners=False) + back
+
+    assert "your function changes `images`" in rejection("3.2", answer)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda linear, f: new_numbers(linear, f.detach()), "what stands before the layer"),
+        (lambda linear, f: new_numbers(linear, f).flatten(1), "theta is [B, 6] still"),
+        (lambda linear, f: cleared(linear, f), "the layer would not say so again"),
+        (lambda linear, f: torch.eye(2, 3).expand(len(f), 2, 3), "detached on the way"),
+    ],
+)
+def test_heads_are_told_what_is_wrong(answer, words):
+    assert words in rejection("3.1", answer)
+
+
+def cleared(linear, features):
+    theta = new_numbers(linear, features)
+    linear.bias.data.zero_()
+    return theta

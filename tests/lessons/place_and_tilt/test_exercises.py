@@ -1,5 +1,6 @@
 """Answers to notebook 05's exercises as people write them, beyond the registered ones."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -245,3 +246,101 @@ def test_something_added_to_w_is_named():
         return grid * w / (w + 1e-8)
 
     assert "a little is added to w" in rejection("5.3", answer)
+
+
+def test_the_solvers_own_error_is_no_check():
+    def by_torch(src, dst):
+        h = torch.linalg.solve(equations(src, dst), dst.flatten())
+        return torch.cat([h, h.new_ones(1)]).view(3, 3)
+
+    def by_numpy(src, dst):  # its LinAlgError is a ValueError
+        h = np.linalg.solve(equations(src, dst).numpy(), dst.flatten().numpy())
+        return torch.from_numpy(np.append(h, 1).reshape(3, 3)).to(src)
+
+    for answer in (by_torch, by_numpy):
+        assert "degenerate quads pass: where three points" in rejection("5.4", answer)
+
+
+@pytest.mark.parametrize("bound", [1e-14, 1e-12, 1e-9, 1e-6, 1e-5])
+def test_one_bound_for_all_quads_is_named(bound):
+    def answer(src, dst):
+        if min(triangles(src), triangles(dst)) <= bound:
+            raise ValueError("degenerate")
+        return by_solving(src, dst)
+
+    assert "and where they are large: one number is no bound" in rejection("5.4", answer)
+
+
+def test_an_area_that_is_compared_with_0_is_named():
+    def answer(src, dst):
+        if min(triangles(src), triangles(dst)) == 0:
+            raise ValueError("degenerate")
+        return by_solving(src, dst)
+
+    assert "it is hardly ever 0 itself" in rejection("5.4", answer)
+
+
+def test_a_bound_by_the_quads_size_is_right():
+    def answer(src, dst):
+        for quad in (src, dst):
+            width = (quad - quad.mean(0)).abs().max()
+            if triangles(quad) <= 100 * torch.finfo(quad.dtype).eps * width**2:
+                raise ValueError("degenerate")
+        return by_solving(src, dst)
+
+    check("5.4", answer)
+
+
+def test_raw_that_is_changed_in_place_is_named():
+    def answer(raw):
+        raw[:, 6:] = 0.3 * torch.tanh(raw[:, 6:])
+        return bounded(lambda t: t)(raw)
+
+    assert "your function changes `raw`" in rejection("5.5", answer)
+
+
+def test_an_h_that_does_not_listen_is_told():
+    told = rejection("5.5", lambda raw: torch.eye(3, dtype=raw.dtype).repeat(len(raw), 1, 1))
+    assert told == "5.5: H is the same whatever the raw numbers are: make it of them"
+
+
+def test_numbers_that_are_not_finite_are_told():
+    def answer(raw):
+        grown = raw[:, 6:].exp().exp()
+        return bounded(lambda t: 0.3 * grown / (1 + grown))(raw)
+
+    assert "there is NaN or infinity in H" in rejection("5.5", answer)
+
+
+def test_align_corners_is_named():
+    def coordinates(images):
+        batch, _, height, width = images.shape
+        x = torch.linspace(-1, 1, width, dtype=images.dtype).expand(batch, 1, height, width)
+        y = torch.linspace(-1, 1, height, dtype=images.dtype)[:, None]
+        return torch.cat([images, x, y.expand(batch, 1, height, width)], 1)
+
+    def tilted(H, size):
+        unit = torch.eye(2, 3, dtype=H.dtype)[None]
+        base = F.affine_grid(unit, (1, 1, *size), align_corners=True)[0]
+        uvw = torch.cat([base, torch.ones_like(base[..., :1])], -1) @ H.mT[:, None]
+        return uvw[..., :2] / uvw[..., 2:]
+
+    assert "from edge to edge, linspace(-1, 1)" in rejection("5.1", coordinates)
+    assert "this is align_corners=True" in rejection("5.3", tilted)
+
+
+def test_labels_that_the_digit_tells_are_named():
+    def answer(digits, generator):
+        labels = torch.arange(len(digits)) // 40 % 2
+        return digits.clone(), labels
+
+    assert "more than the place tells the label" in rejection("5.2", answer)
+
+
+def test_places_that_do_not_follow_the_label_are_named():
+    def answer(digits, generator):
+        labels = torch.randint(2, (len(digits),), generator=generator)
+        far = torch.randint(2, (len(digits),), generator=generator).tolist()
+        return torch.stack([d.roll(7 * n, -1) for d, n in zip(digits, far, strict=True)]), labels
+
+    assert "nobody can read these labels" in rejection("5.2", answer)
