@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
@@ -19,6 +20,22 @@ def rejection(key: str, answer) -> str:
     except WrongAnswer as said:
         return str(said)
     raise AssertionError(f"exercise {key} took a wrong answer")
+
+
+def bar(size=(40, 100), high=20, wide=4, dtype=torch.float32) -> torch.Tensor:
+    """A bar of ones in the middle of nothing.  # [1, 1, H, W]"""
+    image = torch.zeros(1, 1, *size, dtype=dtype)
+    top, left = (size[0] - high) // 2, (size[1] - wide) // 2
+    image[:, :, top : top + high, left : left + wide] = 1
+    return image
+
+
+def sides(image) -> tuple[int, int]:
+    """How many rows and columns of a picture [..., H, W] have ink; the ink must be whole."""
+    ink = torch.as_tensor(image).flatten(0, -3)[0] > 0.5
+    rows, columns = ink.any(1).sum().item(), ink.any(0).sum().item()
+    assert ink.sum().item() == rows * columns, "the ink is no upright rectangle"
+    return rows, columns
 
 
 def offline(cache: Path) -> dict[str, str]:

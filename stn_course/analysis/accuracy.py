@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from stn_course.data import to_float
+from stn_course.geometry import whole_number
 from stn_course.models.layers import evaluating
 from stn_course.models.losses import check_rows, mean_loss
 
@@ -16,7 +17,7 @@ def evaluate(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 250)
     `rows` are right as a whole. The batch is small enough for a CPU's cache: 1000 images at
     once take three times as long each.
     """
-    correct, words, loss = 0, 0, 0.0
+    batch, correct, words, loss = whole_number("batch", batch), 0, 0, 0.0
     with evaluating(model):
         for x, y in zip(images.split(batch), labels.split(batch), strict=True):
             x = to_float(x) if x.dtype == torch.uint8 else x

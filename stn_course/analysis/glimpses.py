@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from stn_course.data import freeze, mnist, to_float
-from stn_course.geometry import glimpse_boxes, iou
+from stn_course.geometry import glimpse_boxes, iou, whole_number
 from stn_course.models.layers import evaluating
 from stn_course.models.transformers import first_posed_transformer
 from stn_course.sampling import affine_grid
@@ -33,7 +33,7 @@ def glimpse_iou(theta: Tensor, boxes: Tensor, canvas: int) -> Tensor:
         boxes = torch.cat([low, high], 1)[:, None]
     elif steps != digits:
         raise ValueError(f"theta has {steps} steps; wanted 1 or {digits}, as many as boxes")
-    found = iou(glimpse_boxes(theta.flatten(0, 1), canvas), boxes.flatten(0, 1).to(theta))
+    found = iou(glimpse_boxes(theta.flatten(0, 1), canvas), boxes.flatten(0, 1).to(theta.device))
     return found.unflatten(0, (len(theta), -1)) if len(theta) else found.view(0, steps)
 
 
@@ -45,7 +45,7 @@ def where_it_looks(model: nn.Module, images: Tensor, batch: int = 250) -> Tensor
     """
     if not len(images):
         raise ValueError("images is empty; wanted at least one")
-    found = []
+    found, batch = [], whole_number("batch", batch)
     with evaluating(model):
         for x in images.split(batch):
             x = x.float() / 255 if x.dtype == torch.uint8 else x

@@ -8,8 +8,10 @@ from torch import Tensor, nn
 from stn_course import data, geometry
 from stn_course.data import mnist, to_float
 from stn_course.data.seeding import TEST, stream
+from stn_course.geometry import real_number, whole_number
 from stn_course.models.layers import evaluating
 from stn_course.models.transformers import first_posed_transformer, first_transformer
+from stn_course.sampling.reference import lower_median
 
 CORNERS = ((-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0))
 
@@ -30,7 +32,7 @@ def corner_places(theta: Tensor, reach: float = 1.0) -> Tensor:
     theta [B, 2, 3] or [B, 3, 3] -> [B, 4, 2] in normalised units, clockwise from the top left.
     `reach`: of a smaller square in the output's middle; 1 is the whole of it.
     """
-    h = geometry.to_homogeneous(theta)
+    h, reach = geometry.to_homogeneous(theta), real_number("reach", reach)
     corners = h.new_tensor([[reach * x, reach * y, 1.0] for x, y in CORNERS])  # [4, 3]
     places = corners @ h.transpose(1, 2)  # [B, 4, 3]: u, v, w
     w = places[..., 2:]
@@ -47,6 +49,7 @@ def corner_residual(places: Tensor, aim: Tensor, pixels: float) -> dict[str, flo
     with a corner beyond the horizon, whose residual is infinite. Where it is that of too many
     to say a median or `q90`, that is None.
     """
+    pixels = real_number("pixels", pixels, above=0)
     distance = pixels * (places - aim).norm(dim=2).mean(1).double()  # [B]
     beyond = ~distance.isfinite()
     q = torch.tensor([0.5, 0.9], dtype=distance.dtype, device=distance.device)
@@ -60,7 +63,7 @@ def found_transforms(model: nn.Module, images: Tensor, batch: int = 250) -> Tens
 
     Raises ValueError for a model without a transformer or with one that is neither.
     """
-    front, found = first_posed_transformer(model), []
+    front, found, batch = first_posed_transformer(model), [], whole_number("batch", batch)
     with evaluating(model):
         for some in images.split(batch):
             model(to_float(some).to(memory_format=torch.channels_last))
@@ -94,7 +97,7 @@ def measure_perspective(model: nn.Module, device: torch.device, split: str = "te
         whole, inner = corner_places(both), corner_places(both, reach=0.5)  # [N, 4, 2]
         probes[when] = {
             "written": corner_residual(whole, both.new_tensor(CORNERS), half),
-            "common": corner_residual(whole, whole.median(0).values, half),
-            "inner": corner_residual(inner, inner.median(0).values, half),
+            "common": corner_residual(whole, lower_median(whole, 0), half),
+            "inner": corner_residual(inner, lower_median(inner, 0), half),
         }
     return probes

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stn_course.data import to_float
+from stn_course.geometry import whole_number
 from stn_course.models import ParallelTransformers
 from stn_course.models.layers import Normalise, evaluating
 from stn_course.models.sequence import RecurrentTransformer
@@ -49,7 +50,7 @@ class Predictions:
 
 def predict(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 250) -> Predictions:
     """All that `model`, in eval mode, makes of `images` uint8 [N, C, h, w] or in [0, 1]."""
-    front = first_transformer(model)
+    front, batch = first_transformer(model), whole_number("batch", batch)
     scale = next((m for m in model.modules() if isinstance(m, Normalise)), None)
     seen: list[tuple] = []
     parts: list[tuple] = []

@@ -26,11 +26,13 @@ def zoom(images: Tensor, factor: float) -> Tensor:
 
 def shift(images: Tensor, pixels: float) -> Tensor:
     """Move the content right by `pixels` (left where negative)."""
+    pixels = geometry.real_number("pixels", pixels)
     return _moved(images, shift=(2 * pixels / images.shape[-1], 0.0))
 
 
 def _moved(images: Tensor, **motion) -> Tensor:
-    theta = geometry.affine(**motion).to(images.device)  # [1, 2, 3]
+    size = tuple(images.shape[2:])  # pixels turn, of pictures that are not square too
+    theta = geometry.affine(**motion, size=size).to(images.device)  # [1, 2, 3]
     return reference.warp(images, theta.expand(len(images), 2, 3))
 
 
@@ -74,7 +76,7 @@ def equivariance_errors(model: nn.Sequential, images: Tensor, pixels: int) -> li
 
     Returns one `{"layer", "shape", "error", "invariance"}` for each layer of `model`.
     """
-    size = images.shape[-1]
+    size, pixels = images.shape[-1], geometry.real_number("pixels", pixels)
     plain, moved, rows, stride = images, shift(images, pixels), [], 1
     for layer in model:
         plain, moved = layer(plain), layer(moved)
@@ -97,6 +99,7 @@ def equivariance_errors(model: nn.Sequential, images: Tensor, pixels: int) -> li
 
 
 def _relative(got: Tensor, wanted: Tensor) -> float:
+    got, wanted = geometry.widened(got), geometry.widened(wanted)  # sums of squares
     return ((got - wanted).norm() / wanted.norm().clamp_min(1e-12)).item()
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from stn_course import geometry
-from stn_course.geometry import frame_corners
+from stn_course.geometry import frame_corners, real_number, whole_number
 from stn_course.sampling import fused, reference
 
 
@@ -47,16 +47,31 @@ class Ranges:
     one_scale: bool = False
     order: str = "TRSZ"
 
+    def __post_init__(self):
+        for name in ("scale_x", "scale_y"):
+            object.__setattr__(self, name, _limits(name, getattr(self, name)))
+        for name in ("shift", "angle", "shear"):
+            object.__setattr__(self, name, real_number(name, getattr(self, name)))
 
-def draw_affine(ranges: Ranges, n: int, generator: Generator) -> Tensor:
+
+def _limits(name: str, pair: tuple[float, float]) -> tuple[float, float]:
+    """A low and a high number as Python has them; TypeError or ValueError for anything else."""
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise TypeError(f"{name}={pair!r}; wanted two numbers, low and high")
+    return tuple(real_number(name, each) for each in pair)
+
+
+def draw_affine(ranges: Ranges, n: int, generator: Generator, size=None) -> Tensor:
     """theta [n, 2, 3] drawn uniformly and independently from `ranges`.
 
     The content is zoomed, sheared, turned and shifted, in this order or as `ranges.order`
     has it (ValueError for another). The shear by `s` is [[1, -sin s], [0, cos s]], as
     imgaug, scikit-image and HR have it: a shear by -s after a zoom of y by cos s.
+    `size`: (height, width) of a non-square canvas, whose pixels turn and shear.
     """
+    n = whole_number("n", n, least=0)
     u = torch.rand(6, n, generator=generator, device=generator.device)  # [6, n]
-    return _reading_of(_drawn(ranges, u), ranges.order)
+    return _reading_of(_drawn(ranges, u), ranges.order, size)
 
 
 def _drawn(ranges: Ranges, u: Tensor) -> Tensor:
@@ -67,17 +82,19 @@ def _drawn(ranges: Ranges, u: Tensor) -> Tensor:
     return torch.stack([*own, _between(ranges.scale_x, u[0]), zoom_y, *side])
 
 
-def _reading_of(drawn: Tensor, order: str) -> Tensor:
+def _reading_of(drawn: Tensor, order: str, size=None) -> Tensor:
     """theta [n, 2, 3] of what `_drawn` gives: as `geometry.affine`, in a quarter of its time."""
+    height, width = (1, 1) if size is None else geometry.check_size(size)
+    ratio = height / width  # 1 changes no bit of what follows
     angle, shear, zoom_x, zoom_y, tx, ty = drawn
     turn, lean = torch.deg2rad(angle), torch.deg2rad(shear)
-    cos, sin, tan, height = turn.cos(), turn.sin(), lean.tan(), lean.cos() * zoom_y
-    a, b = (cos + tan * sin) / zoom_x, (tan * cos - sin) / zoom_x
-    d, e = sin / height, cos / height
+    cos, sin, tan, tall = turn.cos(), turn.sin(), lean.tan(), lean.cos() * zoom_y
+    a, b = (cos + tan * sin) / zoom_x, (tan * cos - sin) / zoom_x * ratio
+    d, e = sin / tall / ratio, cos / tall
     if order == "TRSZ":
         c, f = -(a * tx + b * ty), -(d * tx + e * ty)
     elif order == "RTSZ":
-        c, f = -(tx + tan * ty) / zoom_x, -ty / height
+        c, f = -(tx + tan * ratio * ty) / zoom_x, -ty / tall
     else:
         raise ValueError(f"order={order!r}; wanted 'TRSZ' or 'RTSZ'")
     return torch.stack([a, b, c, d, e, f], 1).view(-1, 2, 3)
@@ -98,7 +115,8 @@ def mixture(branches: tuple[Ranges, ...], images: Tensor, generator: Generator) 
     drawn = torch.stack([_drawn(b, own) for b, own in zip(branches, u, strict=True)], 2)
     which = torch.randint(len(branches), (n,), generator=generator, device=generator.device)
     chosen = drawn.gather(2, which.expand(6, 1, n).transpose(1, 2))
-    theta = _reading_of(chosen[..., 0], branches[0].order)  # [n, 2, 3]
+    size = tuple(images.shape[2:])
+    theta = _reading_of(chosen[..., 0], branches[0].order, size)  # [n, 2, 3]
     coin = torch.rand(n, generator=generator, device=generator.device) < 0.5
     smooth = fused.warp(images, theta, padding="zeros")
     blocky = reference.warp(images, theta, padding="zeros", mode="nearest")
@@ -132,10 +150,14 @@ def mild(images: Tensor, generator: Generator) -> Distorted:
     return mixture(MILD, images, generator)
 
 
-def _affine(images: Tensor, ranges: Ranges, generator: Generator, canvas: int) -> Distorted:
-    """`images` in the middle of a black canvas, moved there by a draw from `ranges`."""
-    theta = draw_affine(ranges, len(images), generator) * (canvas / images.shape[-1])
-    return Distorted(fused.warp(images, theta, (canvas, canvas), padding="zeros"), theta)
+def _affine(
+    images: Tensor, ranges: Ranges, generator: Generator, canvas: tuple[int, int]
+) -> Distorted:
+    """`images` in the middle of a black canvas (H, W), moved there by a draw from `ranges`."""
+    theta = draw_affine(ranges, len(images), generator, canvas)
+    (height, width), (h, w) = canvas, images.shape[2:]
+    theta = torch.stack([theta[:, 0] * (width / w), theta[:, 1] * (height / h)], 1)
+    return Distorted(fused.warp(images, theta, canvas, padding="zeros"), theta)
 
 
 # HR multiplies rotation, translation, shear and zoom, in this order.
@@ -150,17 +172,17 @@ def hr(images: Tensor, generator: Generator) -> Distorted:
 
     Its matrix R T S Z is read as the motion of the content, about the canvas's centre.
     """
-    return _affine(images, HR, generator, canvas=40)
+    return _affine(images, HR, generator, (40, 40))
 
 
 def rotated(images: Tensor, generator: Generator) -> Distorted:
     """STN's R: turned by up to 90 degrees either way."""
-    return _affine(images, R, generator, canvas=images.shape[-1])
+    return _affine(images, R, generator, tuple(images.shape[2:]))
 
 
 def rts(images: Tensor, generator: Generator) -> Distorted:
     """STN's RTS: turned by up to 45 degrees, scaled by .7-1.2, anywhere on 42x42."""
-    return _affine(images, RTS, generator, canvas=42)
+    return _affine(images, RTS, generator, (42, 42))
 
 
 # ---------------------------------------------------------------- perspective and elastic
@@ -169,14 +191,14 @@ STN_SCALE = (0.75, 1.0)  # of P and E, before anything else
 
 def projective(images: Tensor, generator: Generator) -> Distorted:
     """STN's P: scaled by .75-1, then each corner of the image moved by N(0, 5 px) in x and y."""
-    theta = draw_projective(len(images), generator, side=images.shape[-1])
+    theta = draw_projective(len(images), generator, side=tuple(images.shape[2:]))
     return Distorted(fused.warp(images, theta, padding="zeros"), theta)
 
 
 def draw_projective(
     n: int,
     generator: Generator,
-    side: int = 28,
+    side: int | tuple[int, int] = 28,
     pixels: float = 5.0,
     scale: tuple[float, float] = STN_SCALE,
 ) -> Tensor:
@@ -185,17 +207,30 @@ def draw_projective(
     Some draws give no picture, and the paper does not say what became of them: a quad that
     is dented, crossed or mirrored, or whose horizon lies on the canvas. They are rejected
     and drawn again (at 5 of 28 pixels about one in 24), so the corners of the quads
-    that remain spread a little less than N(0, 5 px).
+    that remain spread a little less than N(0, 5 px). `side`: of the picture in pixels, or its
+    (height, width), so that a pixel is as long across as down.
     """
+    n, pixels = whole_number("n", n, least=0), real_number("pixels", pixels)
+    scale = _limits("scale", scale)
     options = {"generator": generator, "device": generator.device, "dtype": torch.float64}
     zoom = _between(scale, torch.rand(n, **options))
-    corners, sd = frame_corners(zoom), 2 * pixels / side
+    corners, sd = frame_corners(zoom), 2 * pixels / _across(side, zoom)
     theta, shows = _reading(corners + sd * torch.randn(n, 4, 2, **options))
     while (bad := ~shows).any():
         again = sd * torch.randn(int(bad.sum()), 4, 2, **options)
         theta[bad], shows[bad] = _reading(corners + again)
     theta[:, :2] /= zoom[:, None, None]
     return theta.float()
+
+
+def _across(side: int | tuple[int, int], like: Tensor) -> int | Tensor:
+    """The pixels of a side, or, where a picture is not square, of its x and its y.  # [2]"""
+    if not isinstance(side, tuple | list):
+        return whole_number("side", side)
+    height, width = geometry.check_size(side, "side")
+    if height == width:
+        return width
+    return torch.stack([like.new_full((), width), like.new_full((), height)])
 
 
 def _reading(quads: Tensor) -> tuple[Tensor, Tensor]:
@@ -226,14 +261,14 @@ def _reading(quads: Tensor) -> tuple[Tensor, Tensor]:
 
 def elastic(images: Tensor, generator: Generator) -> Distorted:
     """STN's E: scaled by .75-1, then bent by a thin-plate spline of 4x4 points, N(0, 1.5 px)."""
-    offsets = draw_elastic(len(images), generator, side=images.shape[-1])
+    offsets = draw_elastic(len(images), generator, side=tuple(images.shape[2:]))
     return Distorted(fused.warp(images, offsets, padding="zeros"), offsets)
 
 
 def draw_elastic(
     n: int,
     generator: Generator,
-    side: int = 28,
+    side: int | tuple[int, int] = 28,
     pixels: float = 1.5,
     scale: tuple[float, float] = STN_SCALE,
 ) -> Tensor:
@@ -242,10 +277,12 @@ def draw_elastic(
     The places where the 16 points of the output are *read* in the scaled image move by
     N(0, `pixels`): a spline's inverse is no spline. A spline reproduces the scale
     exactly, so point c, read at (c + noise) / scale, has the offset (c + noise) / scale - c.
+    `side` as in `draw_projective`.
     """
+    n, pixels = whole_number("n", n, least=0), real_number("pixels", pixels)
     options = {"generator": generator, "device": generator.device}
-    zoom = _between(scale, torch.rand(n, 1, 1, **options))
-    noise = 2 * pixels / side * torch.randn(n, 16, 2, **options)
+    zoom = _between(_limits("scale", scale), torch.rand(n, 1, 1, **options))
+    noise = 2 * pixels / _across(side, zoom) * torch.randn(n, 16, 2, **options)
     points = geometry.control_points((4, 4), device=generator.device)  # [16, 2]
     return (points + noise) / zoom - points
 
@@ -257,7 +294,7 @@ GENTLE = Ranges((0.85, 1.15), (0.85, 1.15), shift=0.08, angle=15, shear=15)
 
 def pose(images: Tensor, generator: Generator) -> Distorted:
     """Angle within 90 degrees, scale .5-1.5, shift within a quarter of the side, all at once."""
-    theta = draw_affine(POSE, len(images), generator)
+    theta = draw_affine(POSE, len(images), generator, tuple(images.shape[2:]))
     return Distorted(fused.warp(images, theta), theta)
 
 
@@ -266,9 +303,10 @@ def gentle(images: Tensor, generator: Generator) -> Distorted:
 
     Each of 4x4 control points is read where the motion has it, moved by N(0, 1 px).
     """
-    n, side = len(images), images.shape[-1]
-    theta = draw_affine(GENTLE, n, generator)
-    noise = 2 / side * torch.randn(n, 16, 2, generator=generator, device=generator.device)
+    n, size = len(images), tuple(images.shape[2:])
+    theta = draw_affine(GENTLE, n, generator, size)
+    drawn = torch.randn(n, 16, 2, generator=generator, device=generator.device)
+    noise = 2 / _across(size, theta) * drawn
     points = geometry.control_points((4, 4), device=generator.device)  # [16, 2]
     read = (points + noise) @ theta[:, :, :2].mT + theta[:, None, :, 2]  # [n, 16, 2]
     offsets = read - points

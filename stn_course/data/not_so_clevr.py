@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from stn_course.geometry import real_number, whole_number
+
 CANVAS, SIDE = 64, 9  # pixels
 SPLITS = ("uniform", "quadrant")
 TASKS = ("classification", "rendering", "regression")
@@ -67,6 +69,7 @@ def all_centres(canvas: int = CANVAS, side: int = SIDE, device=None) -> Tensor:
 
     Raises ValueError for an even `side` (no middle pixel) or one that does not fit.
     """
+    canvas, side = whole_number("canvas", canvas), whole_number("side", side, least=0)
     if side < 1 or side % 2 == 0 or side > canvas:
         raise ValueError(f"side={side}; wanted an odd number of pixels up to canvas={canvas}")
     where = torch.arange(side // 2, canvas - side // 2, device=device)
@@ -95,6 +98,8 @@ def squares(
     """
     if split not in SPLITS:
         raise ValueError(f"split={split!r}; wanted one of {SPLITS}")
+    canvas, side = whole_number("canvas", canvas), whole_number("side", side, least=0)
+    seed, held_out = whole_number("seed", seed, least=0), real_number("held_out", held_out)
     centres = all_centres(canvas, side)
     if split == "quadrant":
         test = (centres > canvas // 2).all(1)

@@ -30,7 +30,7 @@ from stn_course.data.distortions import (
 )
 from stn_course.data.scenes import Sums, addition, colocalisation, tc
 from stn_course.files import written_whole
-from stn_course.geometry import one_of
+from stn_course.geometry import one_of, whole_number
 from stn_course.sampling import fused
 
 SIDE = 28  # of an MNIST digit
@@ -102,6 +102,7 @@ def freeze(
     one_of("name", name, (*DISTORTIONS, *TASKS))
     if images.dtype != torch.uint8:
         raise TypeError(f"images are {images.dtype}; wanted torch.uint8")
+    seed, batch = whole_number("seed", seed, least=0), whole_number("batch", batch)
     device, generator = images.device, Generator().manual_seed(seed)
     made, made_labels = [], []
     for part, its_labels in zip(images.cpu().split(batch), labels.cpu().split(batch), strict=True):
@@ -129,13 +130,14 @@ def kinds(images: Tensor, generator: Generator) -> dict[str, Distorted]:
     """`images` [B, 1, H, W] under each kind of distortion alone, for a gallery.
 
     rotation, shear, shift and zoom as far as HR goes, perspective as in P and elastic as in
-    E but without their scale; 5 and 1.5 px are those of a 28-pixel side. The canvas stays
-    as it is: pad the digits to give them room.
+    E but without their scale; 5 and 1.5 px are those of a picture with a side of 28 pixels, its
+    shorter one where it is not square. The canvas stays as it is: pad the digits to give them room.
     """
-    n = len(images)
-    thetas = {name: draw_affine(ranges, n, generator) for name, ranges in ALONE.items()}
-    thetas["perspective"] = draw_projective(n, generator, scale=(1.0, 1.0))
-    thetas["elastic"] = draw_elastic(n, generator, scale=(1.0, 1.0))
+    n, size = len(images), tuple(images.shape[2:])
+    thetas = {name: draw_affine(ranges, n, generator, size) for name, ranges in ALONE.items()}
+    side = tuple(round(SIDE * each / min(size)) for each in size)
+    thetas["perspective"] = draw_projective(n, generator, side, scale=(1.0, 1.0))
+    thetas["elastic"] = draw_elastic(n, generator, side, scale=(1.0, 1.0))
     return {
         name: Distorted(fused.warp(images, theta, padding="zeros"), theta)
         for name, theta in thetas.items()

@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from stn_course.data.distortions import Distorted, rts
-from stn_course.geometry import box_to_theta
+from stn_course.geometry import box_to_theta, whole_number
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,10 @@ def place(
     into which nothing fits.
     """
     check_floating(images)
+    canvas, patch_size = whole_number("canvas", canvas), whole_number("patch_size", patch_size)
+    patches = whole_number("patches", patches, least=0)
     n, channels, h, w = images.shape
-    if channels != 1 or canvas < max(h, w) or not 1 <= patch_size <= min(h, w) or patches < 0:
+    if channels != 1 or canvas < max(h, w) or patch_size > min(h, w):
         raise ValueError(
             f"images {list(images.shape)}, canvas={canvas}, patches={patches} and "
             f"patch_size={patch_size} give no scene; wanted [B, 1, h, w] that fits the canvas"

@@ -1,8 +1,12 @@
 """What a transform's numbers, a matrix and a size must be; a clear error where they are not."""
 
 import math
+import operator
+from contextlib import AbstractContextManager, nullcontext
+from fractions import Fraction
 from numbers import Real
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,7 +19,7 @@ def one_of(argument: str, value, known) -> None:
 
 def values_can_be_checked(values: Tensor) -> bool:
     """Whether the values of a tensor may be looked at now (not while tracing or capturing)."""
-    if torch.compiler.is_compiling() or values.is_meta:
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or values.is_meta:
         return False
     if torch._C._functorch.is_functorch_wrapped_tensor(values):
         return False
@@ -28,6 +32,22 @@ def raise_where(bad: Tensor, message: str) -> None:
         entries = bad.reshape(bad.shape[0], -1).any(1).nonzero().flatten().tolist()
         shown = ", ".join(map(str, entries[:8])) + (", ..." if len(entries) > 8 else "")
         raise ValueError(f"{message} (batch entries {shown})")
+
+
+def exactly(values: Tensor) -> AbstractContextManager:
+    """A context in which matrix products keep the type of `values`, whatever autocast does.
+
+    Not every kind of device has an autocast to switch off: "meta" has none.
+    """
+    device = values.device.type
+    if not torch.amp.is_autocast_available(device):
+        return nullcontext()
+    return torch.autocast(device, enabled=False)
+
+
+def widened(values: Tensor) -> Tensor:
+    """Numbers of any type in float32 or better: what is counted, summed or stepped on."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def as_float(values: Tensor, name: str, shape: tuple) -> Tensor:
@@ -47,7 +67,7 @@ def as_float(values: Tensor, name: str, shape: tuple) -> Tensor:
     if values.ndim != len(shape) or not all(fits):
         raise ValueError(f"{name} must have shape {wanted()}, got {list(values.shape)}")
     raise_where(~values.detach().isfinite(), f"{name} must be finite, got NaN or infinity")
-    return values.to(torch.promote_types(values.dtype, torch.float32))
+    return widened(values)
 
 
 def as_matrix(theta: Tensor, name: str = "theta") -> Tensor:
@@ -56,13 +76,98 @@ def as_matrix(theta: Tensor, name: str = "theta") -> Tensor:
     return as_float(theta, name, ("B", 3, 3) if square else ("B", 2, 3))
 
 
+def _one(value) -> str:
+    """Of one number in a tensor or an array: "i" if it is whole, "f" if it is real; else ""."""
+    if not isinstance(value, Tensor | np.ndarray | np.generic) or value.ndim:
+        return ""
+    if not isinstance(value, Tensor):
+        return {"i": "i", "u": "i", "f": "f"}.get(value.dtype.kind, "")
+    if value.dtype == torch.bool or value.is_complex():
+        return ""
+    return "f" if value.is_floating_point() else "i"
+
+
+def as_whole(value):
+    """`value` as an int if it is a whole number, else None.
+
+    Python's ints, NumPy's, and one of an integer type in a tensor or an array count the same;
+    True and 2.0 do not. What stands for a number while sizes are traced stays as it is.
+    """
+    if isinstance(value, int | torch.SymInt):
+        return None if isinstance(value, bool) else value
+    return operator.index(value) if _one(value) == "i" else None
+
+
+def as_number(value):
+    """`value` as an int or a float if it is a finite real number, else None.
+
+    Python's, NumPy's, and one in a tensor or an array count the same; True does not. What stands
+    for a number while sizes are traced stays as it is.
+    """
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, torch.SymInt | torch.SymFloat):
+        return value
+    if _one(value):
+        value = value.item()
+    elif isinstance(value, Fraction):
+        value = float(value)
+    return value if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def is_number(value) -> bool:
+    """Whether this is a real number of any kind, NaN too; True and "2" are not."""
+    return (isinstance(value, Real) and not isinstance(value, bool)) or bool(_one(value))
+
+
+def whole_number(name: str, value, least: int = 1) -> int:
+    """`value` (see `as_whole`) as an int of at least `least`.
+
+    Raises TypeError for what is no whole number, ValueError for one that is too small.
+    """
+    found = as_whole(value)
+    if found is None:
+        raise TypeError(f"{name}={value!r}; wanted a whole number, at least {least}")
+    if found < least:
+        raise ValueError(f"{name}={found}; wanted at least {least}")
+    return found
+
+
+def real_number(name: str, value, above: float = -math.inf) -> float:
+    """`value` (see `as_number`) as an int or a float, above `above`.
+
+    Raises TypeError for what is no number, ValueError for one that is not finite or too small.
+    """
+    found = as_number(value)
+    if found is None or not found > above:
+        wanted = "a finite number" + (f" above {above}" if above > -math.inf else "")
+        kind = ValueError if is_number(value) else TypeError
+        raise kind(f"{name}={value!r}; wanted {wanted}")
+    return found
+
+
 def check_size(size: tuple[int, int], name: str = "size") -> tuple[int, int]:
-    """(height, width) as two positive ints, or a clear error."""
-    pair = tuple(size) if isinstance(size, tuple | list | torch.Size) else ()
-    if len(pair) != 2 or not all(isinstance(n, int) and not isinstance(n, bool) for n in pair):
+    """(height, width) as two positive ints, or a clear error. Each as `as_whole` has it."""
+    given = tuple(size) if isinstance(size, tuple | list | torch.Size) else ()
+    pair = tuple(as_whole(n) for n in given)
+    if len(pair) != 2 or any(n is None for n in pair):
         raise TypeError(f"{name} must be two ints (height, width), got {size!r}")
     if min(pair) < 1:
         raise ValueError(f"{name} must be at least (1, 1), got {pair}")
+    return pair
+
+
+def check_down(down: float | tuple[float, float]) -> tuple[float, float]:
+    """By how much height and width are divided: a number above 0, or two of them.
+
+    Raises TypeError or ValueError for anything else.
+    """
+    pair = tuple(down) if isinstance(down, tuple | list) else (down, down)
+    if not all(is_number(each) for each in pair):
+        raise TypeError(f"down={down!r}; wanted a number, or two for height and width")
+    pair = tuple(as_number(each) for each in pair)
+    if len(pair) != 2 or not all(each is not None and each > 0 for each in pair):
+        raise ValueError(f"down={down!r}; wanted numbers above 0, one or two (height, width)")
     return pair
 
 
@@ -72,11 +177,7 @@ def shrunk_size(size: tuple[int, int], down: float | tuple[float, float]) -> tup
     `down` is a number above 0, or two of them for height and width: (4, 1) is a strip of a
     quarter of the height. Raises TypeError or ValueError for anything else.
     """
-    pair = (down, down) if isinstance(down, Real) else down
-    if not isinstance(pair, tuple | list) or not all(isinstance(d, Real) for d in pair):
-        raise TypeError(f"down={down!r}; wanted a number, or two for height and width")
-    if len(pair) != 2 or not all(0 < d < math.inf for d in pair):
-        raise ValueError(f"down={down!r}; wanted numbers above 0, one or two (height, width)")
+    size, pair = check_size(size), check_down(down)
     # 100 / (100 / 83) is 82.999...: the little more makes it 83.  An exported size is a symbol.
     return tuple(
         n if d == 1 else max(1, int(n / d + 1e-9)) for n, d in zip(size, pair, strict=True)

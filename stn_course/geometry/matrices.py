@@ -1,11 +1,17 @@
 """Affine matrices: made from angle, scale, shear and shift; composed and inverted."""
 
-from numbers import Real
-
 import torch
 from torch import Tensor
 
-from stn_course.geometry.checks import as_float, as_matrix, check_size, raise_where
+from stn_course.geometry.checks import (
+    as_float,
+    as_matrix,
+    as_whole,
+    check_size,
+    raise_where,
+    real_number,
+    whole_number,
+)
 
 
 def matmul(a: Tensor, b: Tensor) -> Tensor:
@@ -15,7 +21,7 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
 
 def identity(batch: int = 1, *, dtype=torch.float32, device=None) -> Tensor:
     """The theta that leaves an image alone.  # [B, 2, 3]"""
-    return torch.eye(2, 3, dtype=dtype, device=device).repeat(batch, 1, 1)
+    return torch.eye(2, 3, dtype=dtype, device=device).repeat(whole_number("batch", batch, 0), 1, 1)
 
 
 def to_homogeneous(theta: Tensor) -> Tensor:
@@ -63,16 +69,30 @@ def invert(theta: Tensor, name: str = "theta") -> Tensor:
     return (adjugate / det[:, None, None])[:, : theta.shape[1]]
 
 
+def _number(name: str, value):
+    """A number as Python has it or a tensor [B] as it came, one in a tensor too.
+
+    Raises ValueError for a number that is not finite, TypeError for anything else.
+    """
+    if isinstance(value, Tensor) and value.ndim < 2:
+        return value
+    try:
+        return real_number(name, value)
+    except TypeError:
+        got = list(value.shape) if isinstance(value, Tensor) else repr(value)
+        pair = "" if name == "angle" else ", a pair, a tensor [B, 2]"
+        wanted = f"a finite number{pair} or a tensor [B]"
+        raise TypeError(f"{name} must be {wanted}, got {got}") from None
+
+
 def _axes(name: str, value, second=None) -> tuple:
     """Split an argument into its x and y parts; `second` is y's value when only x is given."""
     if isinstance(value, Tensor) and value.ndim == 2 and value.shape[1] == 2:
         return value.unbind(1)
     if isinstance(value, tuple | list) and len(value) == 2:
-        return tuple(value)
-    if isinstance(value, Real) or (isinstance(value, Tensor) and value.ndim < 2):
-        return value, value if second is None else second
-    got = list(value.shape) if isinstance(value, Tensor) else repr(value)
-    raise TypeError(f"{name} must be a number, a pair, a tensor [B] or a tensor [B, 2], got {got}")
+        return tuple(_number(name, each) for each in value)
+    value = _number(name, value)
+    return value, value if second is None else second
 
 
 def _as_columns(parts: list, batch: int | None, dtype, device) -> list[Tensor]:
@@ -130,13 +150,14 @@ def affine(
     """
     if not isinstance(order, str):
         raise TypeError(f"order must be a string, got {order!r}")
-    if batch is not None and (not isinstance(batch, int) or batch < 0):
-        raise ValueError(f"batch must be an int of at least 0, got {batch!r}")
+    if batch is not None:
+        given, batch = batch, as_whole(batch)
+        if batch is None or batch < 0:
+            raise ValueError(f"batch must be an int of at least 0, got {given!r}")
     if sorted(order) != sorted("TRSZ"):
         raise ValueError(f"order must be a permutation of 'TRSZ', got {order!r}")
-    if not (isinstance(angle, Real) or (isinstance(angle, Tensor) and angle.ndim < 2)):
-        raise TypeError(f"angle must be a number or a tensor [B], got {angle!r}")
-    parts = [angle, *_axes("scale", scale), *_axes("shear", shear, 0.0), *_axes("shift", shift)]
+    parts = [_number("angle", angle), *_axes("scale", scale)]
+    parts += [*_axes("shear", shear, 0.0), *_axes("shift", shift)]
     degrees, zx, zy, kx, ky, tx, ty = _as_columns(parts, batch, dtype, device)
     height, width = (1, 1) if size is None else check_size(size)
     ratio = height / width

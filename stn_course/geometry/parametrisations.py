@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 from math import inf, log
-from numbers import Real
 
 import torch
 from torch import Tensor
 
-from stn_course.geometry.checks import as_float
-from stn_course.geometry.homography import frame_corners, homography_from_corners
+from stn_course.geometry.checks import as_float, as_number, check_size
+from stn_course.geometry.homography import (
+    frame_corners,
+    homography_at_origin,
+    homography_from_corners,
+)
 from stn_course.geometry.splines import control_points
 
 
@@ -17,13 +20,22 @@ def _bounded(raw: Tensor, bound: float | None) -> Tensor:
     return raw if bound is None else bound * torch.tanh(raw / bound)
 
 
-def _check_bound(bound, below: float = inf, optional: bool = True) -> None:
+def _set(head: "Parametrisation", **values) -> None:
+    """Fields of a frozen dataclass, once they are checked: Python's numbers, whatever came."""
+    for name, value in values.items():
+        object.__setattr__(head, name, value)
+
+
+def _check_bound(head: "Parametrisation", below: float = inf, optional: bool = True) -> None:
+    if optional and head.bound is None:
+        return
     # An infinite bound would be inf * tanh(0) = NaN: None is what leaves raw alone.
-    good = isinstance(bound, Real) and 0 < bound < inf and bound <= below
-    if not good and not (optional and bound is None):
+    bound = as_number(head.bound)
+    if bound is None or not 0 < bound <= below:
         most = f"at most {below}" if below < inf else "finite"
         also = ", or None" if optional else ""
-        raise ValueError(f"bound must be a number above 0 and {most}{also}, got {bound!r}")
+        raise ValueError(f"bound must be a number above 0 and {most}{also}, got {head.bound!r}")
+    _set(head, bound=bound)
 
 
 class Parametrisation:
@@ -36,6 +48,10 @@ class Parametrisation:
 
     def identity(self) -> Tensor:
         return torch.zeros(self.n)
+
+    def on(self, raw: Tensor, size: tuple[int, int]) -> Tensor:
+        """What `raw` means on pictures of `size` (height, width): of use to what turns them."""
+        return self(raw)
 
     def _raw(self, raw: Tensor) -> Tensor:
         return as_float(raw, "raw", ("B", self.n))
@@ -53,7 +69,7 @@ class Translation(Parametrisation):
     n = 2
 
     def __post_init__(self):
-        _check_bound(self.bound)
+        _check_bound(self)
 
     def __call__(self, raw: Tensor) -> Tensor:
         x, y = _bounded(self._raw(raw), self.bound).unbind(1)
@@ -72,8 +88,10 @@ class Attention(Parametrisation):
     n = 3
 
     def __post_init__(self):
-        if not (isinstance(self.max_zoom, Real) and 1 < self.max_zoom < float("inf")):
+        max_zoom = as_number(self.max_zoom)
+        if max_zoom is None or not max_zoom > 1:
             raise ValueError(f"max_zoom must be a finite number above 1, got {self.max_zoom!r}")
+        _set(self, max_zoom=max_zoom)
 
     def __call__(self, raw: Tensor) -> Tensor:
         log_scale, x, y = self._raw(raw).unbind(1)
@@ -83,15 +101,46 @@ class Attention(Parametrisation):
 
 @dataclass(frozen=True)
 class Similarity(Attention):
-    """raw (log scale, angle in radians, x, y): a turned glimpse, as `Attention`.  # [B, 2, 3]"""
+    """raw (log scale, angle in radians, x, y): a turned glimpse, as `Attention`.  # [B, 2, 3]
 
+    size: (height, width) of the pictures it is for, whose *pixels* turn, where they are not
+    square. The coordinates of those are longer along one axis than along the other, and a turn
+    that does not know it makes a wide bar of a narrow one. `on` knows the size of what is read,
+    and raises ValueError for pictures of another shape than `size`.
+    """
+
+    size: tuple[int, int] | None = None
     n = 4
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.size is not None:
+            _set(self, size=check_size(self.size))
+
+    def ratio(self, size: tuple[int, int] | None = None) -> float:
+        """Height over width of the pictures: of `size`, or of those that this one is for.
+
+        Raises ValueError where the two are not of one shape.
+        """
+        height, width = (self.size or (1, 1)) if size is None else size
+        if self.size is not None and self.size[0] * width != self.size[1] * height:
+            raise ValueError(
+                f"the pictures are {height} x {width} and {self} turns those of another shape; "
+                f"wanted size=({height}, {width}), or none, which takes that of the pictures"
+            )
+        return height / width
+
     def __call__(self, raw: Tensor) -> Tensor:
+        return self._turned(raw, self.ratio())
+
+    def on(self, raw: Tensor, size: tuple[int, int]) -> Tensor:
+        return self._turned(raw, self.ratio(size))
+
+    def _turned(self, raw: Tensor, ratio: float) -> Tensor:
         log_scale, angle, x, y = self._raw(raw).unbind(1)
         scale = _bounded(log_scale, log(self.max_zoom)).exp()
         cos, sin = scale * angle.cos(), scale * angle.sin()
-        return _theta(cos, -sin, x, sin, cos, y)
+        return _theta(cos, -sin * ratio, x, sin / ratio, cos, y)
 
 
 @dataclass(frozen=True)
@@ -102,7 +151,7 @@ class Affine(Parametrisation):
     n = 6
 
     def __post_init__(self):
-        _check_bound(self.bound)
+        _check_bound(self)
 
     def identity(self) -> Tensor:
         return torch.tensor([1.0, 0, 0, 0, 1, 0])
@@ -125,7 +174,7 @@ class Homography(Parametrisation):
     n = 8
 
     def __post_init__(self):
-        _check_bound(self.bound, below=0.49, optional=False)
+        _check_bound(self, below=0.49, optional=False)
 
     def identity(self) -> Tensor:
         return torch.tensor([1.0, 0, 0, 0, 1, 0, 0, 0])
@@ -148,12 +197,14 @@ class Corners(Parametrisation):
     n = 8
 
     def __post_init__(self):
-        _check_bound(self.bound, below=0.49)
+        _check_bound(self, below=0.49)
 
     def __call__(self, raw: Tensor) -> Tensor:
         offsets = _bounded(self._raw(raw), self.bound).view(-1, 4, 2)
         corners = frame_corners(offsets).expand_as(offsets)
-        return homography_from_corners(corners, corners + offsets)
+        # Bounded corners stay around the origin.
+        solve = homography_from_corners if self.bound is None else homography_at_origin
+        return solve(corners, corners + offsets)
 
 
 @dataclass(frozen=True)
@@ -168,8 +219,9 @@ class ThinPlateSpline(Parametrisation):
     bound: float | None = None
 
     def __post_init__(self):
-        _check_bound(self.bound)
+        _check_bound(self)
         control_points(self.grid)
+        _set(self, grid=check_size(self.grid, "grid"))
 
     @property
     def n(self) -> int:

@@ -3,12 +3,13 @@
 import torch
 from torch import Tensor
 
-from stn_course.geometry.checks import as_float, check_size
+from stn_course.geometry.checks import as_float, check_size, whole_number
 from stn_course.geometry.matrices import invert, matmul, to_homogeneous
 
 
 def pixel_centres(n: int, align_corners: bool = False, *, dtype=torch.float32, device=None):
     """Normalised coordinates of the n pixel centres along one axis.  # [n]"""
+    n = whole_number("n", n, least=0)
     i = torch.arange(n, dtype=dtype, device=device)
     if align_corners:
         return i * (2.0 / max(n - 1, 1)) - (1.0 if n > 1 else 0.0)
@@ -31,12 +32,13 @@ def _pixel_matrix(like: Tensor, size: tuple[int, int], align_corners: bool) -> T
 def _convert(values: Tensor, size, output_size, align_corners: bool, inverse: bool) -> Tensor:
     if isinstance(values, Tensor) and values.ndim == 3 and values.shape[-1] == 3:
         m = to_homogeneous(values)
+        output_size = size if output_size is None else check_size(output_size, "output_size")
         # One pixel has no unit between the centres of the first and the last.
-        name, unit = ("size", size) if inverse else ("output_size", output_size or size)
+        name, unit = ("size", size) if inverse else ("output_size", output_size)
         if align_corners and min(check_size(unit, name)) < 2:
             raise ValueError(f"{name} must be at least (2, 2) with align_corners=True, got {unit}")
         source = _pixel_matrix(m, size, align_corners)
-        target = _pixel_matrix(m, output_size or size, align_corners)
+        target = _pixel_matrix(m, output_size, align_corners)
         if inverse:
             product = matmul(matmul(to_homogeneous(invert(source)), m), to_homogeneous(target))
         else:

@@ -80,7 +80,8 @@ class SpatialTransformer(keras.layers.Layer):
 
     def locate(self, images, training: bool | None = None):
         """The transform for each of `images`, in float32: [B, 2, 3], [B, 3, 3] or offsets."""
-        return to_theta(self.transform, self.head(self.localiser(images, training=training)))
+        raw = self.head(self.localiser(images, training=training))
+        return to_theta(self.transform, raw, tuple(images.shape[1:3]))
 
     def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(H, W) that images of (h, w) are read into, before `pool`."""

@@ -23,8 +23,6 @@ def made(transform: str | dict | Parametrisation) -> Parametrisation:
     options = dict(transform) if isinstance(transform, dict) else {"name": transform}
     name = options.pop("name", None)
     one_of("transform", name, TRANSFORMS)
-    if "grid" in options:  # JSON gives a list
-        options["grid"] = tuple(options["grid"])
     return TRANSFORMS[name](**options)
 
 
@@ -36,9 +34,15 @@ def described(transform: Parametrisation) -> dict:
     raise TypeError(f"transform is {type(transform).__name__}; wanted one of the course's")
 
 
-def to_theta(transform: Parametrisation, raw):
-    """What `transform` makes of raw numbers [B, n]; in float32 or better."""
-    return _theta(transform, as_float(raw, "raw", ((transform.n,),)))
+def to_theta(transform: Parametrisation, raw, size: tuple[int, int] | None = None):
+    """What `transform` makes of raw numbers [B, n]; in float32 or better.
+
+    size: (height, width) of the pictures it is made for, as `Parametrisation.on` has it.
+    """
+    raw = as_float(raw, "raw", ((transform.n,),))
+    if isinstance(transform, geometry.Similarity):
+        return _turned(transform, raw, transform.ratio(size))
+    return _theta(transform, raw)
 
 
 def _bounded(raw, bound: float | None):
@@ -75,12 +79,11 @@ def _(transform: geometry.Attention, raw):
     return _rows(scale, zero, x, zero, scale, y)
 
 
-@_theta.register
-def _(transform: geometry.Similarity, raw):
+def _turned(transform: geometry.Similarity, raw, ratio: float):
     log_scale, angle, x, y = ops.unstack(raw, 4, 1)
     scale = ops.exp(_bounded(log_scale, log(transform.max_zoom)))
     cos, sin = scale * ops.cos(angle), scale * ops.sin(angle)
-    return _rows(cos, -sin, x, sin, cos, y)
+    return _rows(cos, -sin * ratio, x, sin / ratio, cos, y)
 
 
 @_theta.register

@@ -40,7 +40,7 @@ def torch_steps(module: nn.Module, x: Tensor, steps: Steps) -> Tensor:
     if isinstance(module, models.SpatialTransformer):
         features = torch_steps(module.body, x, steps)
         exact = features.to(module.head[0].weight.dtype)
-        theta = module.transform(module.head(exact))
+        theta = module.transform.on(module.head(exact), tuple(x.shape[2:]))
         steps.append(("theta", theta))
         x = module.read(x, theta)
     elif isinstance(module, models.ParallelTransformers):
@@ -63,7 +63,7 @@ def keras_steps(layer, x, steps: Steps, on_theta: Callable = lambda theta: None)
     """
     if isinstance(layer, SpatialTransformer):
         features = keras_steps(layer.localiser, x, steps, on_theta)
-        theta = layer_theta(layer, features)
+        theta = layer_theta(layer, features, tuple(x.shape[1:3]))
         on_theta(theta)
         steps.append(("theta", theta))
         x = layer.read(x, theta)
@@ -87,11 +87,11 @@ def keras_steps(layer, x, steps: Steps, on_theta: Callable = lambda theta: None)
     return x
 
 
-def layer_theta(layer: SpatialTransformer, features):
-    """The transform that the layer's head makes of `features`."""
+def layer_theta(layer: SpatialTransformer, features, size: tuple[int, int]):
+    """The transform that the layer's head makes of `features`, of pictures of `size`."""
     from stn_course.keras_twin.parametrisations import to_theta
 
-    return to_theta(layer.transform, layer.head(features))
+    return to_theta(layer.transform, layer.head(features), size)
 
 
 def layer_has_modes(layer) -> bool:

@@ -6,12 +6,23 @@ from functools import partial
 
 from torch import nn
 
+from stn_course.geometry import as_whole, real_number
 from stn_course.models.coordconv import CoordConv2d
-from stn_course.models.layers import Size, Subsample, dense, glorot_, normal_, pooled, width_of
+from stn_course.models.layers import (
+    Size,
+    Subsample,
+    dense,
+    glorot_,
+    normal_,
+    plain_numbers,
+    pooled,
+    width_of,
+)
 
 PAPER = 400_000  # parameters of every network of the STN paper, "about"
 
 
+@plain_numbers
 def fc(
     size: Size = (28, 28), classes: int = 10, width: int = 128, channels: int = 1
 ) -> nn.Sequential:
@@ -19,8 +30,9 @@ def fc(
 
     Raises ValueError for a width below 1.
     """
-    if not isinstance(width, int) or width < 1:
-        raise ValueError(f"width={width!r}; wanted a whole number of at least 1")
+    given, width = width, as_whole(width)
+    if width is None or width < 1:
+        raise ValueError(f"width={given!r}; wanted a whole number of at least 1")
     return glorot_(
         nn.Sequential(
             nn.Flatten(),  # [B, C*H*W]
@@ -32,6 +44,7 @@ def fc(
     )
 
 
+@plain_numbers
 def cnn(
     size: Size = (28, 28),
     classes: int = 10,
@@ -46,7 +59,7 @@ def cnn(
     """
     if pool not in ("max", "subsample"):
         raise ValueError(f"pool={pool!r}; wanted 'max' or 'subsample'")
-    _require_width(width)
+    width = real_number("width", width, above=0)
     half = (lambda: nn.MaxPool2d(2)) if pool == "max" else Subsample
     a, b, hidden = (max(1, round(n * width)) for n in (32, 16, 100))
     h, w = (((n - 2) // 2 - 2) // 2 for n in size)
@@ -68,6 +81,7 @@ def cnn(
     )
 
 
+@plain_numbers
 def cnn_blog(size: Size = (28, 28), classes: int = 10, channels: int = 1) -> nn.Sequential:
     """The XQ blog's CNN: conv6, pool, conv16, pool, Dense 120, Dense 84. LeNet-like."""
     h, w = (((n - 2) // 2 - 2) // 2 for n in size)
@@ -82,6 +96,7 @@ def _require_positive(size: Size, h: int, w: int) -> None:
         raise ValueError(f"size={size} is too small for two 3x3 convolutions and two poolings")
 
 
+@plain_numbers
 def tutorial(
     size: Size = (28, 28),
     classes: int = 10,
@@ -107,6 +122,7 @@ def tutorial(
     return net if start is None else normal_(net, start)
 
 
+@plain_numbers
 def hr(
     size: Size = (40, 40), classes: int = 10, channels: int = 1, padded: bool = False
 ) -> nn.Sequential:
@@ -125,6 +141,7 @@ def hr(
     return glorot_(nn.Sequential(*body, *wide, nn.Linear(1024, classes)))
 
 
+@plain_numbers
 def paper_fcn(
     size: Size = (28, 28), classes: int = 10, channels: int = 1, parameters: int = PAPER
 ) -> nn.Sequential:
@@ -137,6 +154,7 @@ def paper_fcn(
     return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(width, classes))
 
 
+@plain_numbers
 def paper_cnn(
     size: Size = (28, 28), classes: int = 10, channels: int = 1, parameters: int = PAPER
 ) -> nn.Sequential:
@@ -159,6 +177,7 @@ def _require_room(width: int, parameters: int) -> None:
         raise ValueError(f"parameters={parameters} leave nothing for a hidden layer; wanted more")
 
 
+@plain_numbers
 def small(
     size: Size = (28, 28), classes: int = 10, channels: int = 1, width: float = 1.0
 ) -> nn.Sequential:
@@ -167,7 +186,7 @@ def small(
     `width` scales the channels of the convolutions and the dense layer. Raises ValueError
     for one that is not above 0.
     """
-    _require_width(width)
+    width = real_number("width", width, above=0)
     a, b, c, hidden = (max(1, round(n * width)) for n in (32, 64, 80, 56))
 
     def block(inputs: int, out: int) -> list[nn.Module]:
@@ -178,11 +197,6 @@ def small(
     body = [stem, nn.BatchNorm2d(a), nn.ReLU(), *block(a, b), *block(b, c), nn.Flatten()]
     wide = dense(width_of(body, size, channels), hidden, drop=0.3)
     return nn.Sequential(*body, *wide, nn.Linear(hidden, classes))
-
-
-def _require_width(width: float) -> None:
-    if not width > 0:
-        raise ValueError(f"width={width}; wanted a number above 0")
 
 
 CLASSIFIERS: dict[str, Callable[..., nn.Sequential]] = {

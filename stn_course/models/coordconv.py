@@ -8,7 +8,7 @@ found something. Two more input channels, x and y, tell it.
 import torch
 from torch import Tensor, nn
 
-from stn_course.geometry import cached_by_shape, pixel_centres
+from stn_course.geometry import as_whole, cached_by_shape, pixel_centres
 
 
 def add_coords(x: Tensor, radius: bool = False) -> Tensor:
@@ -73,11 +73,16 @@ class CoordConv2d(nn.Conv2d):
         radius: bool = False,
         **options,
     ):
-        if not isinstance(in_channels, int) or in_channels < 1:
-            raise ValueError(f"in_channels={in_channels!r}; wanted those of the images, at least 1")
+        given, in_channels = in_channels, as_whole(in_channels)
+        if in_channels is None or in_channels < 1:
+            raise ValueError(f"in_channels={given!r}; wanted those of the images, at least 1")
         if groups != 1:
             raise ValueError(f"groups={groups}; wanted 1: all outputs see coordinates")
         self.radius = bool(radius)
+        out_channels, kernel_size, stride, padding, dilation = (
+            each if as_whole(each) is None else as_whole(each)
+            for each in (out_channels, kernel_size, stride, padding, dilation)
+        )
         inputs = in_channels + 2 + self.radius
         super().__init__(inputs, out_channels, kernel_size, stride, padding, dilation, **options)
 

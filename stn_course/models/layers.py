@@ -1,12 +1,37 @@
 """What the networks are put together from: starts, layers, and how wide a layer must be."""
 
-from collections.abc import Iterable, Iterator
+import inspect
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 
 import torch
 from torch import Tensor, nn
 
+from stn_course.geometry import check_size, real_number, whole_number
+
 Size = tuple[int, int]
+COUNTS = ("n", "classes", "channels", "parameters", "transformers")
+
+
+def plain_numbers(builder: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    """`builder`, whose size and counts may be NumPy's too; what is no number is refused by name.
+
+    A keyword that is None is left to the builder.
+    """
+    signature = inspect.signature(builder)
+
+    @wraps(builder)
+    def build(*args, **options) -> nn.Module:
+        given = signature.bind(*args, **options)
+        for name, value in given.arguments.items():
+            if name == "size":
+                given.arguments[name] = check_size(value)
+            elif name in COUNTS and value is not None:
+                given.arguments[name] = whole_number(name, value)
+        return builder(*given.args, **given.kwargs)
+
+    return build
 
 
 def glorot_(module: nn.Module) -> nn.Module:
@@ -36,9 +61,8 @@ class Normalise(nn.Module):
 
     def __init__(self, mean: float, sd: float):
         super().__init__()
-        if not sd > 0:
-            raise ValueError(f"sd={sd}; wanted a positive number")
-        self.mean, self.sd = float(mean), float(sd)
+        self.mean = float(real_number("mean", mean))
+        self.sd = float(real_number("sd", sd, above=0))
 
     def forward(self, images: Tensor) -> Tensor:
         return (images - self.mean) / self.sd
@@ -53,6 +77,29 @@ class Subsample(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h, w = x.shape[-2:]
         return x[..., : h // 2 * 2 : 2, : w // 2 * 2 : 2]  # [B, C, H//2, W//2]
+
+
+class CellMeans(nn.AdaptiveAvgPool2d):
+    """The mean of each cell of a grid: `nn.AdaptiveAvgPool2d`, also where its gradient is refused.
+
+    On CUDA `torch.use_deterministic_algorithms` refuses torch's own: the cells overlap where the
+    sizes do not divide, and their gradients are added in any order. In that mode the means are
+    taken strip by strip, which rounds a little otherwise.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not torch.are_deterministic_algorithms_enabled():
+            return super().forward(x)
+        counts = self.output_size
+        rows, columns = (counts, counts) if isinstance(counts, int) else counts
+        return _strip_means(_strip_means(x, -2, rows), -1, columns)
+
+
+def _strip_means(x: Tensor, dim: int, count: int) -> Tensor:
+    """The means of `count` strips along `dim`, which overlap as adaptive pooling has them."""
+    n = x.shape[dim]
+    edges = [(k * n // count, -(-(k + 1) * n // count)) for k in range(count)]
+    return torch.stack([x.narrow(dim, a, b - a).mean(dim) for a, b in edges], dim)
 
 
 @contextmanager

@@ -11,9 +11,18 @@ from functools import partial
 from torch import nn
 
 from stn_course.models.coordconv import CoordConv2d
-from stn_course.models.layers import Size, dense, glorot_, pooled, width_of
+from stn_course.models.layers import (
+    CellMeans,
+    Size,
+    dense,
+    glorot_,
+    plain_numbers,
+    pooled,
+    width_of,
+)
 
 
+@plain_numbers
 def xq_notebook(n: int, size: Size = (28, 28), channels: int = 1) -> nn.Sequential:
     """XQ's notebook: conv14 5x5, pool, conv32 5x5, pool, Dense 120, dropout .2, Dense 84."""
     body = [*pooled(channels, 14, 5), *pooled(14, 32, 5), nn.Flatten()]
@@ -21,6 +30,7 @@ def xq_notebook(n: int, size: Size = (28, 28), channels: int = 1) -> nn.Sequenti
     return glorot_(nn.Sequential(*body, *wide, *dense(120, 84), nn.Linear(84, n)))
 
 
+@plain_numbers
 def xq_script(n: int, size: Size = (28, 28), channels: int = 1) -> nn.Sequential:
     """XQ's script: conv6 5x5, pool, conv16 3x3, pool, Dense 128 and 64, dropout .2 after each."""
     body = [*pooled(channels, 6, 5), *pooled(6, 16, 3), nn.Flatten()]
@@ -28,6 +38,7 @@ def xq_script(n: int, size: Size = (28, 28), channels: int = 1) -> nn.Sequential
     return glorot_(nn.Sequential(*body, *wide, *dense(128, 64, drop=0.2), nn.Linear(64, n)))
 
 
+@plain_numbers
 def hr(n: int, size: Size = (40, 40), channels: int = 1) -> nn.Sequential:
     """HR's: Dense 20 tanh, dropout, Dense n *tanh*: raw numbers of 1 are out of its reach.
 
@@ -39,6 +50,7 @@ def hr(n: int, size: Size = (40, 40), channels: int = 1) -> nn.Sequential:
     return glorot_(nn.Sequential(*layers))
 
 
+@plain_numbers
 def tutorial(
     n: int, size: Size = (28, 28), channels: int = 1, conv: type[nn.Conv2d] = nn.Conv2d
 ) -> nn.Sequential:
@@ -50,6 +62,7 @@ def tutorial(
     return nn.Sequential(*body, *dense(width_of(body, size, channels), 32), nn.Linear(32, n))
 
 
+@plain_numbers
 def paper_fc(n: int, size: Size = (28, 28), channels: int = 1) -> nn.Sequential:
     """The STN paper's ST-FCN: three fully connected layers; their 32 units are our reading."""
     width = channels * size[0] * size[1]
@@ -57,12 +70,14 @@ def paper_fc(n: int, size: Size = (28, 28), channels: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(32, n))
 
 
+@plain_numbers
 def paper_cnn(n: int, size: Size = (28, 28), channels: int = 1) -> nn.Sequential:
     """The STN paper's ST-CNN: conv20 5x5, pool, conv20 5x5, Dense 20."""
     body = [*pooled(channels, 20, 5), nn.Conv2d(20, 20, 5), nn.ReLU(), nn.Flatten()]
     return nn.Sequential(*body, *dense(width_of(body, size, channels), 20), nn.Linear(20, n))
 
 
+@plain_numbers
 def small(n: int, size: Size = (28, 28), channels: int = 1) -> nn.Sequential:
     """This course's: a strided stem, two more convolutions, 4x4 cells, Dense 48.
 
@@ -75,7 +90,7 @@ def small(n: int, size: Size = (28, 28), channels: int = 1) -> nn.Sequential:
         *pooled(16, 32, 3, padding=1),
         nn.Conv2d(32, 32, 3, padding=1),
         nn.ReLU(),
-        nn.AdaptiveAvgPool2d(4),
+        CellMeans(4),
         nn.Flatten(),
     ]
     return nn.Sequential(*body, *dense(width_of(body, size, channels), 48), nn.Linear(48, n))

@@ -10,7 +10,7 @@ def mean_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean cross-entropy of logits [B, classes]; of rows, [B, D, classes], the sum over D."""
     if labels.ndim == 2:
         return sequence_loss(logits, labels)
-    return F.cross_entropy(logits.float(), labels)
+    return F.cross_entropy(geometry.widened(logits), labels)
 
 
 def check_rows(logits: Tensor, labels: Tensor) -> None:
@@ -30,7 +30,9 @@ def sequence_loss(logits: Tensor, labels: Tensor) -> Tensor:
     check_rows(logits, labels)
     if not len(labels):
         raise ValueError("labels has no images; wanted at least one")
-    total = F.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), reduction="sum")
+    total = F.cross_entropy(
+        geometry.widened(logits).flatten(0, 1), labels.flatten(), reduction="sum"
+    )
     return total / len(labels)
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from stn_course import geometry
 from stn_course.geometry import one_of
 from stn_course.models.classifiers import CLASSIFIERS, PAPER
-from stn_course.models.layers import Normalise, Size
+from stn_course.models.layers import Normalise, Size, plain_numbers
 from stn_course.models.localisers import LOCALISERS
 from stn_course.models.sequence import SEQUENCE_MODELS
 from stn_course.models.transformers import ParallelTransformers, SpatialTransformer
@@ -36,12 +36,7 @@ def _known(argument: str, name: str, known):
     return known[name]
 
 
-def _check_shape(size: Size, channels: int) -> None:
-    geometry.check_size(size)
-    if not isinstance(channels, int) or channels < 1:
-        raise ValueError(f"channels={channels!r}; wanted at least 1")
-
-
+@plain_numbers
 def transformer(
     size: Size = (28, 28),
     channels: int = 1,
@@ -56,14 +51,14 @@ def transformer(
     `bound` goes to the transform (default: its own), `glimpse` is the size of what is
     read, and `options` (padding, pool, down, identity_start) go to `SpatialTransformer`.
     """
-    _check_shape(size, channels)
     kind = _known("transform", transform, TRANSFORMS)
     head = kind() if bound is None else kind(bound=bound)
     net = _known("localiser", localiser, LOCALISERS)(head.n, size, channels)
-    glimpse = None if glimpse is None else tuple(glimpse)  # JSON gives a list
+    glimpse = None if glimpse is None else geometry.check_size(glimpse, "glimpse")
     return SpatialTransformer(net, head, glimpse, **options)
 
 
+@plain_numbers
 def stn(
     size: Size = (28, 28),
     classes: int = 10,
@@ -81,13 +76,9 @@ def stn(
     the size of the whole, for classifiers that fit themselves to one; `width` goes to those
     that have it.
     """
-    if transformers < 1:
-        raise ValueError(f"transformers={transformers}; wanted at least 1")
-    if not isinstance(classes, int) or classes < 1:
-        raise ValueError(f"classes={classes!r}; wanted at least 1")
     made = [transformer(size, channels, **options) for _ in range(transformers)]
     front = made[0] if transformers == 1 else ParallelTransformers(*made)
-    seen = made[0].output_size(tuple(size))
+    seen = made[0].output_size(size)
     seen = tuple(n // 2 for n in seen) if made[0].pool else seen
     fit = {} if parameters is None else {"parameters": parameters - count_parameters(front)}
     fit |= {} if width is None else {"width": width}
@@ -95,6 +86,7 @@ def stn(
     return nn.Sequential(front, net(seen, classes, channels=channels * transformers, **fit))
 
 
+@plain_numbers
 def stn_features(size: Size = (28, 28), classes: int = 10, channels: int = 1) -> nn.Sequential:
     """The transformer on feature maps: after the first convolution of our small classifier.
 

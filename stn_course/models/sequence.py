@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from stn_course import geometry
-from stn_course.geometry import one_of
+from stn_course.geometry import one_of, whole_number
 from stn_course.models.layers import Size, dense, normal_, width_of
 from stn_course.models.sequence_designs import DESIGNS, Down, glimpse_size, strips
-from stn_course.models.transformers import SpatialTransformer, in_type, without_calls
+from stn_course.models.transformers import SpatialTransformer, exact_type, in_type, without_calls
 from stn_course.sampling import fused, reference
 
 
@@ -44,8 +44,7 @@ class RecurrentTransformer(SpatialTransformer):
         super().__init__(
             nn.Sequential(*features, nn.Linear(state, transform.n)), transform, size, padding
         )
-        if steps < 1:
-            raise ValueError(f"steps={steps}; wanted at least 1")
+        steps = whole_number("steps", steps)
         self.cell = nn.GRUCell(width, state)
         self.steps, self.detach_state = steps, detach_state
         self.starts: nn.Parameter | None = None
@@ -61,8 +60,8 @@ class RecurrentTransformer(SpatialTransformer):
     def locate(self, images: Tensor) -> Tensor:
         """The transforms of each image, in float32: [B, steps, 2, 3]."""
         features, state, thetas = self.body(images), None, []  # [B, width]
-        with torch.autocast(images.device.type, enabled=False):
-            exact = torch.promote_types(self.head[0].weight.dtype, torch.float32)
+        size, exact = tuple(images.shape[2:]), exact_type(self.head)
+        with geometry.exactly(images):
             features = features.to(exact)
             cell, head = in_type(exact, self.cell), in_type(exact, self.head)
             for step in range(self.steps):
@@ -71,7 +70,7 @@ class RecurrentTransformer(SpatialTransformer):
                 state = cell(features, state)  # [B, state]
                 raw = head(state)  # [B, n]
                 raw = raw if self.starts is None else raw + self.starts[step]
-                thetas.append(self.transform(raw))  # [B, 2, 3]
+                thetas.append(self.transform.on(raw, size))  # [B, 2, 3]
         return torch.stack(thetas, 1)
 
     def read(self, images: Tensor, theta: Tensor) -> Tensor:
@@ -121,12 +120,8 @@ class SequenceNet(nn.Module):
             raise ValueError(f"padding={padding!r}; wanted one of {reference.PADDINGS}")
         if down is not None and glimpse is not None:
             raise ValueError(f"down={down}, glimpse={glimpse}; wanted one of them")
-        counts = {"digits": digits, "classes": classes, "channels": channels}
-        for name, count in counts.items():
-            if not isinstance(count, int):
-                raise TypeError(f"{name}={count!r}; wanted a whole number")
-            if count < 1:
-                raise ValueError(f"{name}={count}; wanted at least 1")
+        digits = whole_number("digits", digits)
+        classes, channels = whole_number("classes", classes), whole_number("channels", channels)
         self.plan, self.padding = DESIGNS[design], padding
         self.size, self.channels = geometry.check_size(size), channels
         self.digits, self.classes, self.outputs = digits, classes, digits * classes
@@ -170,7 +165,7 @@ class PlainCNN(SequenceNet):
         self.register_buffer("identity", identity, persistent=False)
 
     def look(self, images: Tensor) -> Tensor:
-        theta = self.identity.expand(len(images), 2, 3)
+        theta = self.identity.expand(images.shape[0], 2, 3)  # no len(): the batch may be a symbol
         self.theta = theta[:, None]
         if images.shape[2:] == self.glimpse:
             return images

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from stn_course import geometry
-from stn_course.models.layers import Size, dense, glorot_, pooled, width_of
+from stn_course.models.layers import CellMeans, Size, dense, glorot_, pooled, width_of
 
 Down = float | tuple[float, float]
 
@@ -35,7 +35,7 @@ def averaged(channels: int) -> list[nn.Module]:
     16 times as much.
     """
     first, second = pooled(channels, 32, 3, padding=1), pooled(32, 32, 3, padding=1)
-    return [nn.AdaptiveAvgPool2d(25), *first, *second, nn.Flatten()]
+    return [CellMeans(25), *first, *second, nn.Flatten()]
 
 
 def published_reader(
@@ -151,6 +151,7 @@ STRIP = 0.45  # of the image's width: every digit of the published rows fits int
 
 def strips(steps: int) -> Tensor:
     """Affine numbers of upright strips side by side, the outer ones at the edges: [steps, 6]."""
+    steps = geometry.whole_number("steps", steps)
     raw = torch.zeros(steps, 6)
     raw[:, 0], raw[:, 4] = STRIP, 1.0
     raw[:, 2] = torch.linspace(STRIP - 1, 1 - STRIP, steps) if steps > 1 else 0.0

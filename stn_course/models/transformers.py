@@ -5,6 +5,7 @@ read it; the image is read there; and the gradient tells the localiser where to 
 """
 
 from collections.abc import Callable
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +64,8 @@ class SpatialTransformer(nn.Module):
                 f"localiser ends in {localiser[linear].out_features} numbers; wanted the "
                 f"{transform.n} of {transform}"
             )
-        geometry.shrunk_size((1, 1), down)  # refuses what is no number above 0, or two
+        whole = geometry.check_down(down)
+        down = whole if isinstance(down, tuple | list) else whole[0]
         if size is not None and down != 1:
             raise ValueError(f"down={down}, size={size}; wanted one of them")
         if padding not in reference.PADDINGS:
@@ -87,10 +89,10 @@ class SpatialTransformer(nn.Module):
     def locate(self, images: Tensor) -> Tensor:
         """The transform for each of `images`, in float32 or better."""
         reference.check_images(images)
-        features = self.body(images)  # [B, F]
-        exact = torch.promote_types(self.head[0].weight.dtype, torch.float32)
-        with torch.autocast(images.device.type, enabled=False):
-            return self.transform(in_type(exact, self.head)(features.to(exact)))
+        features, exact = self.body(images), exact_type(self.head)  # [B, F]
+        with geometry.exactly(images):
+            raw = in_type(exact, self.head)(features.to(exact))
+            return self.transform.on(raw, tuple(images.shape[2:]))
 
     def __getstate__(self) -> dict:
         return without_calls(self.__dict__)
@@ -129,6 +131,11 @@ def _last_linear(localiser: nn.Module) -> int:
     if isinstance(localiser[linear[-1]], nn.LazyLinear):
         raise ValueError("localiser's last layer is an nn.LazyLinear; wanted one that has its size")
     return linear[-1]
+
+
+def exact_type(module: nn.Module) -> torch.dtype:
+    """The type of what `module` learns, float32 or better; float32 of one that is quantised."""
+    return reduce(torch.promote_types, (p.dtype for p in module.parameters()), torch.float32)
 
 
 def in_type(dtype: torch.dtype, module: nn.Module) -> Callable[..., Tensor]:

@@ -6,7 +6,6 @@ everything here is twice differentiable and works under `torch.func.vmap`.
 """
 
 import math
-from numbers import Real
 
 import numpy as np
 import torch
@@ -15,8 +14,10 @@ from torch import Tensor
 
 from stn_course.geometry import (
     as_float,
+    as_number,
     check_size,
     control_grid,
+    exactly,
     pixel_centres,
     raise_where,
     tps_basis,
@@ -77,13 +78,24 @@ def tps_grid(offsets: Tensor, size: tuple[int, int], align_corners: bool = False
     x, y = _centres(size, align_corners, offsets)
     shape, size = control_grid(offsets), check_size(size)
     basis = tps_basis(shape, size, align_corners, offsets.dtype, offsets.device)  # [K, H*W]
-    with torch.autocast(offsets.device.type, enabled=False):
+    with exactly(offsets):
         moved = offsets.flatten(1, -2).transpose(1, 2) @ basis  # [B, 2, H*W]
     base = torch.stack([x.expand(size), y.expand(size)])  # [2, H, W]
     return (base + moved.unflatten(2, size)).movedim(1, 3)  # [B, H, W, 2]
 
 
 # ---------------------------------------------------------------- what is read there
+def lower_median(values: Tensor, dim: int = -1) -> Tensor:
+    """`values.median(dim).values`, with its gradient and its NaN where one of them is NaN.
+
+    By sorting: on CUDA `torch.use_deterministic_algorithms` refuses the median that also knows
+    where it stood.
+    """
+    ordered = values.sort(dim).values  # NaN comes last
+    middle, last = ordered.select(dim, (values.shape[dim] - 1) // 2), ordered.select(dim, -1)
+    return torch.where(last.isnan(), last, middle)
+
+
 def background_of(images: Tensor) -> Tensor:
     """The (lower) median of each image's one-pixel border, channel by channel.  # [B, C]"""
     check_images(images)
@@ -92,8 +104,7 @@ def background_of(images: Tensor) -> Tensor:
     else:
         rows, columns = images[:, :, [0, -1]], images[:, :, 1:-1, [0, -1]]
         border = torch.cat([rows.flatten(2), columns.flatten(2)], 2)
-    # torch 2.13's median reads beyond an expanded (stride 0) tensor: give it one of its own.
-    return border.contiguous().median(2).values
+    return lower_median(border)
 
 
 def check_images(images: Tensor, name: str = "images") -> None:
@@ -106,14 +117,29 @@ def check_images(images: Tensor, name: str = "images") -> None:
         raise ValueError(f"{name} must have shape [B, C, h, w], got {list(images.shape)}")
 
 
+def plain_fill(images: Tensor, fill):
+    """`fill` with Python's number for any other, and one number in a tensor as [B, C].
+
+    What is neither comes back as it is. Values are not read: a GPU would be waited for.
+    """
+    if not isinstance(fill, Tensor):
+        number = as_number(fill)
+        return fill if number is None else number
+    if fill.ndim or fill.dtype == torch.bool or fill.is_complex():
+        return fill
+    dtype = fill.dtype if fill.is_floating_point() else torch.float32
+    return fill.to(images.device, dtype).expand(images.shape[:2])
+
+
 def _fill_values(images: Tensor, fill) -> Tensor:
     """`fill` as a tensor that broadcasts over images.  # [B, C, 1, 1]"""
     if fill is None:
         return background_of(images.detach())[:, :, None, None]
-    if isinstance(fill, Real) and math.isfinite(fill):
-        return images.new_full((1, 1, 1, 1), fill)
+    fill = plain_fill(images, fill)
     if not isinstance(fill, Tensor):
-        raise TypeError(f"fill must be a finite number or a tensor [B, C], got {fill!r}")
+        if as_number(fill) is None:
+            raise TypeError(f"fill must be a finite number or a tensor [B, C], got {fill!r}")
+        return images.new_full((1, 1, 1, 1), fill)
     as_float(fill, "fill", tuple(images.shape[:2]))
     return fill[:, :, None, None].to(images.dtype)
 
@@ -221,9 +247,11 @@ def warp(
     size = tuple(images.shape[2:]) if size is None else size
     if not isinstance(transform, Tensor):
         raise TypeError(f"transform must be a tensor, got {type(transform).__name__}")
-    if transform.ndim > 2 and len(transform) != len(images):
+    # The shape, not the length: under export a length is a number, and the batch would be fixed.
+    if transform.ndim > 2 and transform.shape[0] != images.shape[0]:
         raise ValueError(
-            f"images and transform must have one batch size, got {len(images)} and {len(transform)}"
+            "images and transform must have one batch size, "
+            f"got {images.shape[0]} and {transform.shape[0]}"
         )
     if transform.shape[1:] == (2, 3):
         grid = affine_grid(transform, size, align_corners)

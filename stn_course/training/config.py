@@ -7,7 +7,7 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from numbers import Integral
+from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ OPTIMIZERS = ("adam", "sgd", "rmsprop")
 SCHEDULES = ("constant", "linear", "step", "cosine", "onecycle", "two-phase", "late-decay")
 PRECISIONS = ("float32", "bf16", "auto")
 CLEAN = "clean"
+NEEDED = ("lr", "momentum", "weight_decay", "pose_weight")
+NUMBERS = (*NEEDED, "lr_localiser", "epsilon", "clip", "patience", "limit")  # or None
 KEEP_SIZE = ("pose", "gentle")  # recipes for images of any size
 
 
@@ -86,12 +88,26 @@ class Config:
 
     def __post_init__(self):
         object.__setattr__(self, "tests", tuple(self.tests))  # JSON gives a list
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, _plain(getattr(self, field.name)))
         check_config(self)
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of the images trained on."""
         return shape(self.distort or CLEAN)
+
+
+def _plain(value):
+    """`value` with Python's numbers for NumPy's and torch's: a record is written as JSON."""
+    from stn_course.geometry import as_number, is_number
+
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(map(_plain, value))
+    number = as_number(value) if is_number(value) else None
+    return value if number is None else number
 
 
 def check_config(config: Config) -> None:
@@ -112,7 +128,7 @@ def check_config(config: Config) -> None:
         one_of("data (distort) or tests", name, (CLEAN, *DISTORTIONS, *TASKS))
     if c.augment is not None:
         one_of("augment", c.augment, KEEP_SIZE)
-    for wrong, told in (*_wrong_tests(c), *_wrong_numbers(c), *_wrong_together(c, TASKS)):
+    for wrong, told in chain(_wrong_tests(c), _wrong_numbers(c), _wrong_together(c, TASKS)):
         if wrong:
             raise ValueError(told)
 
@@ -135,15 +151,19 @@ def _wrong_tests(c: Config) -> Iterator[tuple[bool, str]]:
         )
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
-
-
 def _wrong_numbers(c: Config) -> Iterator[tuple[bool, str]]:
     """Whether a number lies where it cannot."""
+    from stn_course.geometry import as_whole, is_number
+
+    for name in NUMBERS:
+        value, whole = getattr(c, name), name in ("patience", "limit")
+        good = as_whole(value) is not None if whole else is_number(value)
+        good = good or (value is None and name not in NEEDED)
+        yield not good, f"{name}={value!r}; wanted a {'whole ' if whole else ''}number"
     for name in ("epochs", "batch_size"):
         value = getattr(c, name)
-        yield not _is_count(value), f"{name}={value!r}; wanted a whole number, at least 1"
+        whole = as_whole(value) is not None and value >= 1
+        yield not whole, f"{name}={value!r}; wanted a whole number, at least 1"
     inf, rate = math.inf, c.lr_localiser
     yield not 0 < c.lr < inf, f"lr={c.lr}; wanted a positive rate"
     yield not 0 <= c.momentum < 1, f"momentum={c.momentum}; wanted 0 or more, and below 1"
@@ -157,8 +177,8 @@ def _wrong_numbers(c: Config) -> Iterator[tuple[bool, str]]:
         f"clip={c.clip}; wanted a positive length, or None for no limit",
     )
     yield (
-        c.limit is not None and not _is_count(c.limit),
-        f"limit={c.limit!r}; wanted at least 1 image, or None",
+        c.limit is not None and c.limit < 1,
+        f"limit={c.limit}; wanted at least 1 image, or None",
     )
 
 
@@ -175,7 +195,7 @@ def _wrong_together(c: Config, tasks) -> Iterator[tuple[bool, str]]:
         "adam or rmsprop",
     )
     yield (
-        c.patience is not None and (not _is_count(c.patience) or "valid" in c.train_on),
+        c.patience is not None and (c.patience < 1 or "valid" in c.train_on),
         f"patience={c.patience}, train_on={c.train_on!r}; wanted None, or at least 1 epoch and "
         "train_on='train', so that validation images are left to judge by",
     )

@@ -48,6 +48,20 @@ def test_a_fixed_pose_of_the_transformer_is_a_mean_without_a_spread():
     assert found["centre_offset"] == pytest.approx(14 * 0.25, abs=1e-3)
 
 
+@pytest.mark.parametrize("size", [(40, 100), (100, 40), (28, 28)])
+def test_an_angle_is_one_of_pixels(size):
+    turn = geometry.affine(angle=37.0, scale=1.5, shift=(0.25, 0.5), size=size)
+    angle, centre, zoom = pose.residual(turn, geometry.identity(), size=size)
+    assert abs(angle.item()) == pytest.approx(37.0, abs=1e-4)
+    assert zoom.item() == pytest.approx(1 / 1.5, abs=1e-6)
+    half = size[0] / 2, size[1] / 2
+    offset = pose.spread(angle, centre, zoom, half)["centre_offset"]
+    in_pixels = geometry.to_pixels(centre, size) - geometry.to_pixels(torch.zeros(1, 2), size)
+    assert offset == pytest.approx(in_pixels.norm().item(), rel=1e-6)
+    if size[0] == size[1]:
+        assert pose.spread(angle, centre, zoom, half[0])["centre_offset"] == pytest.approx(offset)
+
+
 @pytest.mark.parametrize("shear", [0.0, 0.3])
 def test_a_mirror_does_not_hide_the_angles(shear):
     """A fixed mirror turns every digit by one angle, as a fixed rotation does."""

@@ -7,6 +7,7 @@ from torch import nn
 from stn_course import data
 from stn_course.analysis import robustness
 from stn_course.analysis.accuracy import evaluate
+from tests.support import bar, sides
 
 
 class MeanColumn(nn.Module):
@@ -44,6 +45,25 @@ def test_a_rotation_is_counter_clockwise_and_zoom_is_about_the_centre():
     assert up[0, 0, 1, 4].item() == pytest.approx(1, abs=1e-5)
     closer = robustness.zoom(images, 1 / 3)
     assert closer[0, 0, 4, 5].item() > 0.9
+
+
+def test_pixels_turn_of_pictures_that_are_not_square():
+    for size in ((40, 100), (100, 40), (40, 40)):
+        image = bar(size)
+        assert sides(robustness.rotate(image, 90.0)) == (4, 20)
+        assert sides(robustness.rotate(image, -90.0)) == (4, 20)
+        assert sides(robustness.zoom(image, 2.0)) == (40, 8)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_errors_of_layers_in_a_low_type(dtype):
+    images, net = torch.rand(2, 1, 40, 40), nn.Sequential(nn.Conv2d(1, 2, 3, bias=False))
+    with torch.no_grad():
+        net[0].weight.copy_(100 * torch.rand_like(net[0].weight))  # squares beyond float16
+    wanted = robustness.equivariance_errors(net, images, 3)[0]
+    found = robustness.equivariance_errors(net.to(dtype), images.to(dtype), 3)[0]
+    assert found["invariance"] == pytest.approx(wanted["invariance"], rel=0.05)
+    assert found["error"] < 0.05
 
 
 def test_robustness_names_values_counts_and_total():

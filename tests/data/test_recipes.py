@@ -247,6 +247,78 @@ def test_the_closed_form_is_the_motion_of_geometry(ranges):
     torch.testing.assert_close(fast, slow, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("order", ["TRSZ", "RTSZ"])
+@pytest.mark.parametrize("size", [(40, 100), (31, 17), (28, 28)])
+def test_the_closed_form_turns_pixels(order, size):
+    ranges = distortions.Ranges((0.5, 1.3), (0.5, 1.3), 0.3, 75, 30, order=order)
+    drawn = distortions._drawn(ranges, torch.rand(6, 200, generator=seeded(4)).double())
+    angle, shear, zoom_x, zoom_y, tx, ty = drawn
+    scale = torch.stack([zoom_x, zoom_y * torch.cos(torch.deg2rad(shear))], 1)
+    shift = torch.stack([tx, ty], 1)
+    slow = geometry.affine(angle, scale, -shear, shift, order=order, size=size)
+    torch.testing.assert_close(
+        distortions._reading_of(drawn, order, size), slow, rtol=1e-12, atol=1e-12
+    )
+    if size[0] == size[1]:
+        assert torch.equal(
+            distortions._reading_of(drawn, order, size), distortions._reading_of(drawn, order)
+        )
+
+
+def pixel_motion(theta, size, canvas):
+    """What a theta does to the content, in pixels.  # [n, 2, 2]"""
+    return np.linalg.inv(geometry.to_pixels(theta.double(), size, canvas)[:, :, :2].numpy())
+
+
+@pytest.mark.parametrize("size", [(28, 56), (30, 20), (28, 28)])
+@pytest.mark.parametrize(
+    ("name", "low", "high"), [("r", 1, 1), ("rts", 0.7, 1.2), ("pose", 0.5, 1.5)]
+)
+def test_turned_digits_keep_their_shape_on_any_canvas(name, low, high, size):
+    made = data.DISTORTIONS[name](torch.rand(300, 1, *size, generator=seeded()), seeded(1))
+    canvas = tuple(made.images.shape[2:])
+    assert canvas == ((42, 42) if name == "rts" else size)
+    m = pixel_motion(made.theta, size, canvas)
+    square = m @ m.transpose(0, 2, 1)
+    assert np.abs(square - square[:, :1, :1] * np.eye(2)).max() < 1e-4
+    zoom = np.sqrt(square[:, 0, 0])
+    assert low - 1e-4 < zoom.min() and zoom.max() < high + 1e-4
+    if low < high:
+        assert zoom.std() > 0.2 * (high - low)
+
+
+def test_hr_and_the_mixtures_shear_and_turn_pixels():
+    size = (28, 56)
+    images = torch.rand(2000, 1, *size, generator=seeded())
+    m = pixel_motion(data.DISTORTIONS["hr"](images, seeded(1)).theta, size, (40, 40))
+    uniform(np.degrees(np.arctan2(m[:, 1, 0], m[:, 0, 0])), -30, 30)
+    uniform(np.hypot(m[:, 0, 0], m[:, 1, 0]), 0.8, 1.2)
+    for name, least in (("hard", 75), ("mild", 60)):
+        m = pixel_motion(data.DISTORTIONS[name](images, seeded(1)).theta, size, size)
+        angle = np.degrees(np.arctan2(m[:, 1, 0], m[:, 0, 0]))
+        assert least - 2 < angle.max() <= least + 1e-3 and -angle.min() <= least + 1e-3
+
+
+@pytest.mark.parametrize("size", [(28, 56), (40, 20)])
+def test_perspective_and_elastic_move_by_pixels(size):
+    theta = distortions.draw_projective(20_000, seeded(), size, scale=(1.0, 1.0))
+    half = np.array(size[::-1]) / 2
+    off = (carried(theta) - CORNERS) * half
+    # Corners that would fold are drawn again, mostly those that moved far along the short side.
+    assert off.reshape(-1, 2).std(0) == pytest.approx([5, 5], rel=0.12)
+    noise = distortions.draw_elastic(20_000, seeded(), size, scale=(1.0, 1.0)).numpy() * half
+    assert noise.reshape(-1, 2).std(0) == pytest.approx([1.5, 1.5], rel=0.02)
+    made = data.kinds(torch.rand(500, 1, *size, generator=seeded()), seeded())
+    m = pixel_motion(made["rotation"].theta, size, size)
+    assert np.abs(m @ m.transpose(0, 2, 1) - np.eye(2)).max() < 1e-4
+    unit = half * 28 / min(size)
+    noise = made["elastic"].theta.numpy() * unit
+    assert noise.reshape(-1, 2).std(0) == pytest.approx([1.5, 1.5], rel=0.05)
+    gentle = data.DISTORTIONS["gentle"](torch.rand(500, 1, *size, generator=seeded()), seeded())
+    x, y = np.abs(gentle.theta.numpy() * half).mean((0, 1))
+    assert 1 < min(x, y) and max(x, y) < 6
+
+
 def test_an_order_that_is_not_drawn_is_refused():
     with pytest.raises(ValueError, match="order='ZTRS'; wanted 'TRSZ' or 'RTSZ'"):
         distortions.draw_affine(distortions.Ranges(order="ZTRS"), 2, seeded())

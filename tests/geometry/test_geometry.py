@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from stn_course import geometry
+from stn_course.geometry.homography import _areas
 from stn_course.sampling import homography_grid, tps_grid
 from stn_course.sampling.reference import warp
 
@@ -347,6 +348,81 @@ def test_corners_land_where_they_should():
     assert geometry.homography_from_corners(dst, src).shape == mirrored.shape == (50, 3, 3)
 
 
+def worst(h, src, dst):
+    """How far the farthest corner lands from where it should, by a float64 product."""
+    place = torch.cat([src.to(D), torch.ones_like(src[..., :1], dtype=D)], 2) @ h.to(D).mT
+    return (place[..., :2] / place[..., 2:] - dst.to(D)).abs().max().item()
+
+
+def quads(at, side, n=50, seed=5, dtype=torch.float32):
+    """n quads about a square of `side` at `at`, each corner moved by a tenth of it."""
+    square = torch.tensor([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]], dtype=D)
+    noise = torch.rand(n, 4, 2, dtype=D, generator=torch.Generator().manual_seed(seed)) - 0.5
+    return (torch.tensor(at, dtype=D) + side * (square + 0.2 * noise)).to(dtype)
+
+
+@pytest.mark.parametrize("at", [(4000.0, 3000.0), (-4000.0, 3000.0), (0.0, 4000.0)])
+def test_corners_far_from_the_origin(at):
+    near, far = quads((0.0, 0.0), 2.0, seed=6), quads(at, 8.0)
+    for src, dst in ((far, near), (near, far), (far, quads(at, 8.0, seed=7))):
+        exact = geometry.homography_from_corners(src.to(D), dst.to(D))
+        assert worst(exact, src, dst) < 1e-8
+        found = geometry.homography_from_corners(src, dst)
+        rounded = worst(exact.float(), src, dst)  # no float32 matrix can do better than this one
+        assert found.dtype == torch.float32 and (found[:, 2, 2] == 1).all()
+        assert worst(found, src, dst) < 3 * rounded + 1e-6
+    shifted = geometry.homography_from_corners(far, far + 2)  # exact in float32
+    assert worst(shifted, far, far + 2) < 1e-3
+
+
+def test_corners_of_any_scale_far_away():
+    for side in (1e-3, 1.0, 1e4):
+        src = quads((500 * side, -300 * side), side)
+        assert worst(geometry.homography_from_corners(src, src), src, src) < 1e-4 * side
+        near = quads((0.0, 0.0), side)
+        h = geometry.homography_from_corners(near, quads((0.0, 0.0), 1.0, seed=8))
+        assert worst(h, near, quads((0.0, 0.0), 1.0, seed=8)) < 1e-5
+
+
+def test_corners_around_the_origin_keep_their_bits():
+    bounded = geometry.Corners()
+    raw = torch.randn(50, 8, generator=torch.Generator().manual_seed(3)).requires_grad_()
+    offsets = 0.45 * torch.tanh(raw / 0.45)
+    frame = geometry.frame_corners(offsets).expand(50, 4, 2)
+    theta = geometry.homography_from_corners(frame, frame + offsets.view(50, 4, 2))
+    assert torch.equal(bounded(raw), theta)
+    weights = torch.randn(50, 3, 3, generator=torch.Generator().manual_seed(4))
+    a, b = (torch.autograd.grad((t * weights).sum(), raw)[0] for t in (bounded(raw), theta))
+    assert torch.equal(a, b)
+    src, dst = quads((0.1, -0.2), 2.0), quads((0.3, 0.1), 1.5, seed=9)
+    ratio = (_areas(dst) / _areas(src))[:, :3]
+    p, q = (torch.nn.functional.pad(quad[:, :3], (0, 1), value=1.0) for quad in (src, dst))
+    scaled = (q * ratio[:, :, None]).transpose(1, 2)
+    h = geometry.matmul(scaled, geometry.invert(p).transpose(1, 2))
+    assert torch.equal(geometry.homography_from_corners(src, dst), h / h[:, 2:, 2:])
+
+
+def test_corners_far_away_have_both_derivatives():
+    src, dst = quads((400.0, 300.0), 8.0, 2, dtype=D), quads((90.0, -50.0), 6.0, 2, 3, dtype=D)
+    args = src.requires_grad_(), dst.requires_grad_()
+    assert torch.autograd.gradcheck(geometry.homography_from_corners, args, rtol=1e-2, atol=1e-3)
+    low = [a.detach().float().requires_grad_() for a in args]
+    weights = torch.randn(2, 3, 3, generator=torch.Generator().manual_seed(1))
+    wanted = torch.autograd.grad((geometry.homography_from_corners(*args) * weights).sum(), args)
+    found = torch.autograd.grad((geometry.homography_from_corners(*low) * weights).sum(), low)
+    for a, b in zip(found, wanted, strict=True):
+        assert (a - b).abs().max() < 2e-3 * b.abs().max()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_corners_in_a_low_type(dtype):
+    src, dst = quads((0.0, 0.0), 2.0, dtype=dtype), quads((0.0, 0.0), 300.0, seed=3, dtype=dtype)
+    found = geometry.homography_from_corners(src, dst)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, geometry.homography_from_corners(src.float(), dst.float()))
+    assert geometry.quads_fit(src, dst).all()
+
+
 def test_corners_agree_with_kornia():
     transform = pytest.importorskip("kornia.geometry.transform")
     square = torch.tensor([[-1.0, -1], [1, -1], [1, 1], [-1, 1]], dtype=D).expand(20, 4, 2)
@@ -442,6 +518,24 @@ def test_a_low_type_is_calculated_in_float32():
     for dtype in (torch.float16, torch.bfloat16):
         made = geometry.affine(angle=30, scale=0.7, shift=0.1, dtype=dtype)
         assert torch.equal(made, geometry.affine(angle=30, scale=0.7, shift=0.1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_boxes_in_a_low_type(dtype):
+    theta = torch.tensor([[[0.25, 0, 0.5], [0, 0.125, -0.25]]])  # exact in any type
+    around = geometry.glimpse_boxes(theta.to(dtype), 1001)
+    assert around.dtype == torch.float32
+    assert torch.equal(around, geometry.glimpse_boxes(theta, 1001))
+    boxes = torch.tensor([[0.0, 0, 512, 512], [256, 0, 768, 512]], dtype=dtype)
+    assert geometry.iou(boxes[:1], boxes[1:]).item() == pytest.approx(1 / 3)  # areas beyond float16
+    assert geometry.iou(boxes[:1].int(), boxes[1:].int()).item() == pytest.approx(1 / 3)
+
+
+def test_a_box_far_from_the_origin_in_float64():
+    boxes = torch.tensor([[4000.25, 3000.5, 4008.75, 3008.125]], dtype=D)
+    theta = geometry.box_to_theta(boxes, 10_000)
+    assert theta.dtype == D
+    near(geometry.glimpse_boxes(geometry.invert(theta), 10_000), boxes, 1e-6)
 
 
 def test_one_pixel_has_no_units_between_centres():

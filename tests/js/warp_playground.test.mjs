@@ -132,6 +132,9 @@ test("theta and its parts are one to one", () => {
   const given = { rotate: 35, scale: 1.4, shear: -20, shiftX: 0.3, shiftY: -0.2, aspect: 0.8 };
   const back = wp.partsFromTheta(wp.thetaFromParts(given));
   for (const key of Object.keys(given)) assert.ok(Math.abs(back[key] - given[key]) < 1e-9, key);
+  const wide = wp.partsFromTheta(wp.thetaFromParts(given, [40, 100]), [40, 100]);
+  for (const key of Object.keys(given)) assert.ok(Math.abs(wide[key] - given[key]) < 1e-9, key);
+  close(wp.thetaFromParts({ rotate: 90, scale: 1, shear: 0, shiftX: 0, shiftY: 0 }, [40, 100]), [0, -0.4, 0, 2.5, 0, 0], 1e-12);
   assert.equal(wp.partsFromTheta([1, 2, 0, 2, 4, 0]), null);
 });
 

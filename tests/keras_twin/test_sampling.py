@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.keras_twin.support import need_tensorflow
-from tests.support import ROOT
+from tests.support import ROOT, bar, sides
 
 need_tensorflow()
 
@@ -133,6 +133,33 @@ def test_every_parametrisation_is_the_same_transform(head):
     assert theirs.shape == tuple(head(raw).shape)
     assert np.abs(theirs - head(raw).numpy()).max() < 1e-6
     assert parametrisations.made(json.loads(json.dumps(parametrisations.described(head)))) == head
+
+
+@pytest.mark.parametrize("size", [(40, 100), (9, 5), (28, 28)])
+def test_a_similarity_turns_pixels_as_in_torch(size):
+    raw = torch.randn(4, 4, generator=torch.Generator().manual_seed(2))
+    ours = geometry.Similarity().on(raw, size)
+    for head, given in ((geometry.Similarity(), size), (geometry.Similarity(size=size), None)):
+        theirs = parametrisations.to_theta(head, raw.numpy(), given).numpy()
+        assert np.abs(theirs - ours.numpy()).max() < 1e-5
+    described = json.loads(json.dumps(parametrisations.described(geometry.Similarity(size=size))))
+    assert parametrisations.made(described) == geometry.Similarity(size=size)
+    with pytest.raises(
+        ValueError, match=rf"the pictures are {size[0]} x {size[1]} .* another shape"
+    ):
+        parametrisations.to_theta(geometry.Similarity(size=(30, 31)), raw.numpy(), size)
+
+
+def test_a_layer_knows_the_shape_of_its_pictures():
+    image = bar()
+    layer = keras_twin.SpatialTransformer(
+        keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)]), "similarity"
+    )
+    images = image.permute(0, 2, 3, 1).numpy()
+    layer(images)
+    layer.head.bias.assign(np.array([0, np.pi / 2, 0, 0], "float32"))
+    out = np.moveaxis(layer(images).numpy(), -1, 1)
+    assert sides(torch.from_numpy(out)) == (4, 20)
 
 
 BAD = [

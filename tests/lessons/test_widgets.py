@@ -24,6 +24,7 @@ from stn_course.lessons.grid_sampling.explorer import (
 )
 from stn_course.sampling import reference
 from tests.chromium import widget_page
+from tests.support import bar, sides
 from tools import check as checks
 
 IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
@@ -123,6 +124,17 @@ def test_theta_explorer_starts_where_it_is_told():
     assert repr(explorer) == f"ThetaExplorer(theta={[round(v, 3) for v in theta]})"
 
 
+def test_a_wide_picture_turns_in_pixels():
+    explorer = ThetaExplorer(bar()[0, 0].numpy(), angle=90)
+    theta = torch.tensor(explorer.theta).view(1, 2, 3)
+    assert sides(reference.warp(bar(), theta)) == (4, 20)
+    values, aspect = parts_of(geometry.affine(33, 1.2, 10, (0.1, 0.2), size=(40, 100)), (40, 100))
+    assert values == pytest.approx([33, 1.2, 10, 0.1, 0.2], abs=1e-4) and aspect == pytest.approx(1)
+    explorer.numbers[0].value = 0.3  # and back again
+    (angle, *_), _ = parts_of(explorer.theta, (40, 100))
+    assert explorer.parts["rotate"].value == pytest.approx(angle, abs=0.5)
+
+
 def test_theta_explorer_redraws_what_its_sliders_say():
     explorer = ThetaExplorer(blob())
     assert explorer.theta == IDENTITY and repr(explorer) == f"ThetaExplorer(theta={IDENTITY})"
@@ -211,15 +223,16 @@ def test_playground_refuses(name, value, words):
 
 
 # ---------------------------------------------------------------- JavaScript without a page
-def test_javascript_parts_agree_with_geometry():
+@pytest.mark.parametrize("size", [(28, 28), (40, 100)])
+def test_javascript_parts_agree_with_geometry(size):
     source = base64.b64encode((widgets.STATIC / "warp_playground.js").read_bytes()).decode()
     parts = "{rotate: 25, scale: 1.3, shear: 15, shiftX: 0.2, shiftY: -0.4}"
     code = (
         f"import('data:text/javascript;base64,{source}')"
-        f".then((m) => console.log(JSON.stringify(m.thetaFromParts({parts}))))"
+        f".then((m) => console.log(JSON.stringify(m.thetaFromParts({parts}, {list(size)}))))"
     )
     found = json.loads(subprocess.check_output([*checks.node(), "-e", code]))
-    wanted = geometry.affine(25.0, 1.3, 15.0, (0.2, -0.4), dtype=torch.float64)
+    wanted = geometry.affine(25.0, 1.3, 15.0, (0.2, -0.4), size=size, dtype=torch.float64)
     assert found == pytest.approx(wanted.flatten().tolist(), abs=1e-9)
 
 

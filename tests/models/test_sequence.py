@@ -192,8 +192,13 @@ def test_every_step_reads_the_same_image_where_its_theta_says(padding):
 def test_theta_is_float32_under_autocast(kind, design):
     net = made(kind, moved=0.1, design=design, down=4).eval()
     said = []
-    inner = net.transformer.transform
-    net.transformer.transform = lambda raw: said.append(raw) or inner(raw)
+
+    class Overheard(geometry.Affine):
+        def __call__(self, raw):
+            said.append(raw)
+            return super().__call__(raw)
+
+    net.transformer.transform = Overheard()
     with torch.autocast("cpu", torch.bfloat16):
         logits = net(images())
     assert logits.dtype == torch.bfloat16

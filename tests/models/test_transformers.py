@@ -1,6 +1,7 @@
 """The spatial transformer as a module: where it starts, what it reads, what learns."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from stn_course import geometry, models
 from stn_course.models import ParallelTransformers, SequentialTransformers, SpatialTransformer
 from stn_course.models.transformers import localiser_parameters
 from stn_course.sampling import reference
+from tests.support import bar, sides
 
 
 def images(n=4, channels=1, size=(12, 12), seed=0):
@@ -98,6 +100,26 @@ def test_it_reads_where_its_localiser_says():
         wanted = reference.warp(images(), theta, (6, 8), padding)
         torch.testing.assert_close(made(images()), wanted, rtol=0, atol=1e-5)
         assert torch.equal(made.theta, theta)
+
+
+@pytest.mark.parametrize("size", [(40, 100), (100, 40), (40, 40)])
+def test_a_turn_is_one_of_the_pixels_it_reads(size):
+    raw = [0.0, math.pi / 2, 0.0, 0.0]
+    net = SpatialTransformer(localiser(4, size=size), geometry.Similarity())
+    with torch.no_grad():
+        net.head[0].bias.copy_(torch.tensor(raw))
+    assert sides(net(bar(size))) == (4, 20)
+    twice = SequentialTransformers(net, copy.deepcopy(net))
+    assert sides(twice(bar(size))) == (20, 4)
+    told = models.build("stn", size=size, transform="similarity").eval()
+    with torch.no_grad():
+        told[0].head[0].bias.copy_(torch.tensor(raw))
+        told(bar(size))
+    assert torch.allclose(told[0].theta, geometry.affine(angle=90, size=size), atol=1e-6)
+    if size[0] != size[1]:
+        net.transform = geometry.Similarity(size=(40, 40))
+        with pytest.raises(ValueError, match=rf"the pictures are {size[0]} x {size[1]}"):
+            net(bar(size))
 
 
 @pytest.mark.parametrize("head", [geometry.Affine(), geometry.Homography()], ids=repr)

@@ -6,7 +6,6 @@ whose released 100x100 sequences follow it, as does a published 40x40 set of sin
 
 from dataclasses import dataclass
 from functools import lru_cache
-from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +26,7 @@ from stn_course.data.digits import (
 )
 from stn_course.data.download import read_settings
 from stn_course.data.files import PLACES, DataFile, DataFolderError, array_bytes, find_file
+from stn_course.geometry import as_whole
 
 SIDE = 28  # of an MNIST digit
 _PARTS = ("X_train", "y_train", "X_valid", "y_valid", "X_test", "y_test")
@@ -67,16 +67,19 @@ class ClutterRecipe:
 
     def __post_init__(self):
         for name, value in vars(self).items():
-            if name not in ("bank_splits", "sizes") and not isinstance(value, Integral):
-                raise TypeError(f"{name} = {value!r}; wanted a whole number")
-        for name, kind, wanted in (
-            ("sizes", Integral, "three whole numbers"),
-            ("bank_splits", str, f"some of {SPLITS}"),
+            if name not in ("bank_splits", "sizes"):
+                if as_whole(value) is None:
+                    raise TypeError(f"{name} = {value!r}; wanted a whole number")
+                object.__setattr__(self, name, as_whole(value))
+        for name, kept, wanted in (
+            ("sizes", as_whole, "three whole numbers"),
+            ("bank_splits", lambda v: v if isinstance(v, str) else None, f"some of {SPLITS}"),
         ):
             value = getattr(self, name)
-            if not isinstance(value, tuple | list) or not all(isinstance(v, kind) for v in value):
+            whole = tuple(map(kept, value)) if isinstance(value, tuple | list) else (None,)
+            if None in whole:
                 raise TypeError(f"{name} = {value!r}; wanted {wanted}")
-            object.__setattr__(self, name, tuple(value))  # of a list, too: recipes are hashed
+            object.__setattr__(self, name, whole)  # of a list, too: recipes are hashed
         right = self.x_start + self.x_jitter - 1 + SIDE * self.digits
         needs = {
             "canvas": self.canvas >= SIDE,

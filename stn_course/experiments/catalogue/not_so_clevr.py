@@ -79,6 +79,17 @@ def shrinking_convolutions(canvas: int = CANVAS) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1], 2))
 
 
+class Highest(nn.Module):
+    """The largest value of each map: [B, C, H, W] -> [B, C, 1, 1].
+
+    As `nn.AdaptiveMaxPool2d(1)`, whose gradient `torch.use_deterministic_algorithms` refuses on
+    CUDA.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.max_pool2d(x, tuple(x.shape[2:]))
+
+
 def coordinate_maximum() -> nn.Sequential:
     """How far what is lit reaches in eight directions, learnt.  # [B, 1, H, W] -> [B, 2]
 
@@ -91,7 +102,7 @@ def coordinate_maximum() -> nn.Sequential:
     with torch.no_grad():
         where.weight[:, 0] = 1.0
     lit = Normalise(1.0, 1 / 8)
-    return nn.Sequential(lit, where, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+    return nn.Sequential(lit, where, Highest(), nn.Flatten(), nn.Linear(8, 2))
 
 
 def build(task: str, network: str, canvas: int = CANVAS) -> nn.Module:

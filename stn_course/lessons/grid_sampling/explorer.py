@@ -71,16 +71,18 @@ def neighbours_html(image, theta, row: int, column: int) -> str:
     )
 
 
-def parts_of(theta) -> tuple[list[float], float] | None:
+def parts_of(theta, size: tuple[int, int] = (1, 1)) -> tuple[list[float], float] | None:
     """([angle, scale, shear, shift x, shift y], aspect) of what the picture does; None without one.
 
     The inverse of `geometry.affine`. aspect: how much more it grows along y than along x, negative
-    when mirrored; the scale is that of areas' square root.
+    when mirrored; the scale is that of areas' square root. size: (height, width) of the picture.
     """
     (a, b, x), (d, e, y) = np.reshape(theta, (2, 3))
     if abs(a * e - b * d) < 1e-9:
         return None
     (a, b, x), (d, e, y) = geometry.invert(torch.tensor([[[a, b, x], [d, e, y]]]))[0].tolist()
+    height, width = geometry.check_size(size)
+    b, d = b / (height / width), d * (height / width)  # of pixels, which turn and shear
     det, wide = a * e - b * d, np.hypot(a, d)
     angle, shear = np.degrees(np.arctan2(-d, a)), np.degrees(np.arctan((a * b + d * e) / det))
     return [float(v) for v in (angle, np.sqrt(abs(det)), shear, x, y)], float(det / wide**2)
@@ -97,6 +99,7 @@ class ThetaExplorer(LiveBox):
 
     def __init__(self, image, angle=0, scale=1, shear=0, shift=(0, 0)):
         self.image, self._held, self._aspect = image, False, 1.0
+        self.size = tuple(np.shape(image)[-2:])
         wide = {"layout": ipw.Layout(width="300px"), "style": {"description_width": "95px"}}
         self.parts = {
             name: ipw.FloatSlider(
@@ -121,10 +124,9 @@ class ThetaExplorer(LiveBox):
             ipw.FloatSlider(v, description=f"θ{k // 3 + 1}{k % 3 + 1}", **six)
             for k, v in enumerate(THETA)
         ]
-        height, width = np.shape(image)[-2:]
         self.pixel = [
             ipw.IntSlider(n // 2, min=0, max=n - 1, description=f"output {name}", **wide)
-            for name, n in (("row", height), ("column", width))
+            for name, n in zip(("row", "column"), self.size, strict=True)
         ]
         self.warp, self.neighbours = ipw.HTML(), ipw.HTML()
         for slider in self.parts.values():
@@ -148,14 +150,15 @@ class ThetaExplorer(LiveBox):
         angle, scale, shear, x, y = (slider.value for slider in self.parts.values())
         q = abs(self._aspect) ** 0.5
         both = scale / q, scale * q * np.sign(self._aspect)
-        theta = geometry.affine(angle, both, shear, (x, y)).flatten().tolist()
+        theta = geometry.affine(angle, both, shear, (x, y), size=self.size).flatten().tolist()
         self._set(self.numbers, theta)
         self._draw()
 
     def _from_numbers(self, _change=None):
         if self._held:
             return
-        if found := parts_of(self.theta):  # a line or a point has no parts: they stay behind
+        # A line or a point has no parts: they stay behind.
+        if found := parts_of(self.theta, self.size):
             values, self._aspect = found
             # In steps: a page rounds what it is told and would send that back as a move.
             sliders = self.parts.values()

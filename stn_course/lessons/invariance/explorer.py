@@ -17,7 +17,9 @@ def beliefs(models: dict[str, nn.Module], image: Tensor) -> dict[str, list[float
 
 def moved(image: Tensor, rotate: float, scale: float, shift: float) -> Tensor:
     """`image` [1, H, W] turned by degrees, made larger by a factor, moved right by pixels."""
-    theta = geometry.affine(angle=rotate, scale=scale, shift=(2 * shift / image.shape[-1], 0.0))
+    to_the_right = (2 * shift / image.shape[-1], 0.0)
+    size = tuple(image.shape[1:])
+    theta = geometry.affine(angle=rotate, scale=scale, shift=to_the_right, size=size)
     return reference.warp(image[None], theta)[0]
 
 

@@ -82,16 +82,18 @@ def fitted(head, images: Tensor, targets: Tensor, steps: int, lr: float = 0.02):
     """
     raw = head.identity().repeat(len(images), 1).requires_grad_()
     optimiser = torch.optim.Adam([raw], lr)
-    a, b = pictures.blur(images, 1.0), pictures.blur(targets, 1.0)
+    a, b = (pictures.blur(geometry.widened(each), 1.0) for each in (images, targets))
+    size = tuple(images.shape[2:])
 
     def left() -> Tensor:
-        return (fused.warp(a, head(raw), padding="zeros") - b).square().flatten(1).sum(1)  # [B]
+        moved = fused.warp(a, head.on(raw, size), padding="zeros")
+        return (moved - b).square().flatten(1).sum(1)  # [B]
 
     for _ in range(steps):
         optimiser.zero_grad()
         left().sum().backward()
         optimiser.step()
-    return head(raw).detach(), left().detach()
+    return head.on(raw, size).detach(), left().detach()
 
 
 def square_cell(task: str, network: str, split: str) -> str:

@@ -6,7 +6,6 @@ so descent ends in the right place from nearby alone; blurred and shrunken copie
 *basin* from which it does (coarse to fine: Lucas and Kanade 1981; Baker and Matthews 2004).
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +13,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stn_course import geometry
-from stn_course.geometry import raise_where
+from stn_course.geometry import (
+    as_number,
+    as_whole,
+    raise_where,
+    real_number,
+    whole_number,
+    widened,
+)
 from stn_course.sampling import reference
 
 STEPS, RATE = 150, 0.02
@@ -33,8 +39,9 @@ def pyramid(images: Tensor, levels: int) -> list[Tensor]:
 
     Raises ValueError for levels below 1 or so many that less than 4 pixels would be left.
     """
-    if not isinstance(levels, int):
-        raise ValueError(f"levels={levels!r}; wanted a whole number")
+    given, levels = levels, as_whole(levels)
+    if levels is None:
+        raise ValueError(f"levels={given!r}; wanted a whole number")
     smallest = min(images.shape[2:]) >> max(levels - 1, 0)
     if levels < 1 or smallest < 4:
         raise ValueError(f"levels={levels} leave {smallest} pixels; wanted 1 or more, and 4 pixels")
@@ -60,6 +67,9 @@ def register(
     pyramid. Coordinates run from -1 to 1 on every level, so what the small picture found is
     where the larger one starts.
 
+    What descends is float32 or better whatever the pictures are: a step of Adam would be lost in
+    float16. A transform that turns turns the pixels, of pictures that are not square too.
+
     Raises TypeError for what is no floating-point tensor, ValueError for shapes that differ, for
     NaN and infinity, for a spline, which has no corners, and for levels, steps or rates that
     cannot be.
@@ -73,26 +83,29 @@ def register(
         raise ValueError(f"transform={transform!r}; wanted one that makes a matrix")
     if images.shape != targets.shape:
         raise ValueError(f"images {list(images.shape)} and targets {list(targets.shape)} differ")
-    if not isinstance(steps, int) or steps < 1 or not 0 < rate < math.inf:
+    whole, speed = as_whole(steps), as_number(rate)
+    if whole is None or whole < 1 or speed is None or not speed > 0:
         raise ValueError(f"steps={steps}, rate={rate}; wanted both above 0, steps whole")
     with torch.enable_grad():
-        return _descend(images, targets, levels, steps, rate, transform)
+        return _descend(widened(images), widened(targets), levels, whole, speed, transform)
 
 
 def _descend(images, targets, levels: int, steps: int, rate: float, transform) -> Registration:
+    size = tuple(images.shape[2:])  # on every level: a halved odd side is of another shape
     raw = transform.identity().to(images).repeat(len(images), 1).requires_grad_()  # [B, 8]
     losses = []
     for small, aim in zip(pyramid(images, levels), pyramid(targets, levels), strict=True):
         optimiser = torch.optim.Adam([raw], rate)
         for step in range(steps):
             optimiser.param_groups[0]["lr"] = rate * (1 - step / steps)
-            moved = reference.warp(small, transform(raw))
+            moved = reference.warp(small, transform.on(raw, size))
             loss = (moved - aim).square().mean((1, 2, 3))  # [B]
             optimiser.zero_grad()
             loss.sum().backward()
             optimiser.step()
             losses.append(loss.detach())
-    return Registration(geometry.to_homogeneous(transform(raw).detach()), torch.stack(losses))
+    theta = transform.on(raw, size).detach()
+    return Registration(geometry.to_homogeneous(theta), torch.stack(losses))
 
 
 def displaced(n: int, pixels: float, side: int, generator: torch.Generator) -> Tensor:
@@ -101,6 +114,8 @@ def displaced(n: int, pixels: float, side: int, generator: torch.Generator) -> T
     `side` is the image's, in pixels. Quads that fold or hide the horizon are drawn again;
     ValueError where `pixels` are so many that most would.
     """
+    n, side = whole_number("n", n, least=0), whole_number("side", side)
+    pixels = real_number("pixels", pixels)
     if not 0 <= pixels < side / 2:
         raise ValueError(f"pixels={pixels}; wanted 0 or more, and less than half a side of {side}")
     corners = torch.tensor([[[-1.0, -1], [1, -1], [1, 1], [-1, 1]]]).expand(n, 4, 2)
@@ -120,6 +135,7 @@ def corner_error(found: Tensor, true: Tensor, side: int) -> Tensor:
 
     found, true: [B, 2, 3] or [B, 3, 3].
     """
+    side = whole_number("side", side)
     found, true = geometry.to_homogeneous(found), geometry.to_homogeneous(true)
     corners = found.new_tensor([[-1.0, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]])
     a, b = (corners @ theta.transpose(1, 2) for theta in (found, true))  # [B, 4, 3]
@@ -145,8 +161,7 @@ def basin(
     reference.check_images(image, "image")
     if image.shape[0] != 1 or image.shape[2] != image.shape[3]:
         raise ValueError(f"image is {list(image.shape)}; wanted one square image [1, C, H, H]")
-    if n < 1:
-        raise ValueError(f"n={n}; wanted 1 copy or more")
+    n, image = whole_number("n", n), widened(image)
     side = image.shape[-1]
     found = []
     for k, distance in enumerate(pixels):

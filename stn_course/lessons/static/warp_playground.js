@@ -206,17 +206,20 @@ export function invertAffine([a, b, c, d, e, f]) {
  * rotate, shear: degrees, counter-clockwise and to the right below the centre; scale above 1
  * enlarges; shifts go right and down, in units where the picture is 2 wide. `aspect` is how much
  * more it grows along y than along x, negative when mirrored. Theta is the inverse of the motion.
+ * `size` (height, width): pixels turn and shear, of pictures that are not square too.
  */
-export function thetaFromParts({ rotate, scale, shear, shiftX, shiftY, aspect = 1 }) {
+export function thetaFromParts({ rotate, scale, shear, shiftX, shiftY, aspect = 1 }, [h, w] = [1, 1]) {
   const r = (rotate * Math.PI) / 180, k = Math.tan((shear * Math.PI) / 180), [c, s] = [Math.cos(r), Math.sin(r)];
   const q = Math.sqrt(Math.abs(aspect)), sx = scale / q, sy = scale * q * Math.sign(aspect);
-  return invertAffine([c * sx, (c * k + s) * sy, shiftX, -s * sx, (c - s * k) * sy, shiftY]);
+  const ratio = h / w; // 1 changes no bit of what follows
+  return invertAffine([c * sx, (c * k + s) * sy * ratio, shiftX, (-s * sx) / ratio, (c - s * k) * sy, shiftY]);
 }
 
 /** The inverse of thetaFromParts; null where theta's 2 x 2 part has no inverse. */
-export function partsFromTheta(theta) {
+export function partsFromTheta(theta, [h, w] = [1, 1]) {
   if (Math.abs(theta[0] * theta[4] - theta[1] * theta[3]) < 1e-9) return null;
-  const [a, b, shiftX, d, e, shiftY] = invertAffine(theta), det = a * e - b * d, sx = Math.hypot(a, d), sy = det / sx;
+  const [a, across, shiftX, down, e, shiftY] = invertAffine(theta), b = across / (h / w), d = down * (h / w);
+  const det = a * e - b * d, sx = Math.hypot(a, d), sy = det / sx;
   const shear = (Math.atan((a * b + d * e) / det) * 180) / Math.PI, rotate = (Math.atan2(-d, a) * 180) / Math.PI;
   return { rotate, scale: Math.sqrt(Math.abs(det)), shear, shiftX, shiftY, aspect: sy / sx };
 }
@@ -333,7 +336,7 @@ export function mount(el, given, onChange = () => {}) {
     return applyTps(state.offsets, state.shape, points, key);
   };
   const centres = lattice([h, w]);
-  let parts = partsFromTheta(state.theta) ?? partsFromTheta(identity([1, 1]).theta);
+  let parts = partsFromTheta(state.theta, state.size) ?? partsFromTheta(identity([1, 1]).theta);
 
   const change = (patch) => { Object.assign(state, patch); draw(); onChange(patch); };
   const setTheta = (theta) => change({ theta: theta.map(tidy) });
@@ -355,11 +358,11 @@ export function mount(el, given, onChange = () => {}) {
   const padding = choice("Outside", PADDINGS, (key) => change({ padding: key }));
   const partSliders = PARTS.map(([key, ...rest]) => slider(...rest, (v) => {
     parts = { ...parts, [key]: v };
-    setTheta(thetaFromParts(parts));
+    setTheta(thetaFromParts(parts, state.size));
     say.textContent = "";
   }));
   const thetaSliders = THETA.map((name, k) => slider(name, k % 3 === 2 ? -1 : -2, k % 3 === 2 ? 1 : 2, 0.01, "", (v) => {
-    const theta = state.theta.map((t, i) => (i === k ? v : t)), own = partsFromTheta(theta);
+    const theta = state.theta.map((t, i) => (i === k ? v : t)), own = partsFromTheta(theta, state.size);
     parts = own ?? parts;
     setTheta(theta);
     say.textContent = own ? "" : "These six numbers read a line or a point: no turn, scale and shear has them, and the upper sliders stay behind.";
@@ -476,7 +479,7 @@ export function mount(el, given, onChange = () => {}) {
     const news = Object.entries(patch).filter(([k, v]) => JSON.stringify(v) !== JSON.stringify(state[k]));
     if (!news.length) return;
     Object.assign(state, Object.fromEntries(news));
-    parts = partsFromTheta(state.theta) ?? parts;
+    parts = partsFromTheta(state.theta, state.size) ?? parts;
     draw();
   }
   return { state, update, destroy: () => root.remove() };

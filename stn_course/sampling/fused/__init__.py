@@ -15,15 +15,14 @@ takes 3 times as long, numba 1.0 to 1.1, this 1/4.5; built for AVX2 it takes 1/2
 On CUDA it runs Triton kernels (triton_kernels.py), which come with PyTorch there.
 """
 
-import math
+import sys
 from functools import cache
 from math import isqrt
-from numbers import Real
 
 import torch
 from torch import Tensor
 
-from stn_course.geometry import as_float, check_size
+from stn_course.geometry import as_float, as_number, check_size
 from stn_course.sampling import reference
 from stn_course.sampling.fused import compiler, cpu, operator
 from stn_course.sampling.fused.operator import say_once
@@ -49,10 +48,13 @@ def warp(
 
     Left to the sampler, with one warning for each reason: float64, mode="nearest", `torch.func`
     transforms, forward-mode, second and batched derivatives, other devices, a machine without a C
-    compiler.
+    compiler, and what is exported to run elsewhere (`torch.jit.trace`, ONNX). `torch.export` keeps
+    this operator, so whoever loads its program imports `stn_course` first. A program keeps what
+    `torch.jit.trace` saw of the output's size; batch and input may be of any.
     On a GPU values are not checked, which would wait for the device: an image whose transform is
     not finite or has a horizon in sight comes out as NaN.
     """
+    fill = reference.plain_fill(images, fill) if isinstance(images, Tensor) else fill
     reason = _unfit(images, transform, padding, fill, align_corners, mode)
     if reason:
         if isinstance(images, Tensor):
@@ -86,6 +88,8 @@ def _unfit(images, transform, padding, fill, align_corners, mode) -> str:
     """Why this call is the sampler's, to answer or to refuse; empty: the fast way is open."""
     if not (isinstance(images, Tensor) and isinstance(transform, Tensor)):
         return "images and transform are not tensors"
+    if _for_elsewhere():
+        return "torch.jit.trace and ONNX, whose programs run where this operator is not"
     tensors = [images, transform] + ([fill] if isinstance(fill, Tensor) else [])
     if images.dtype not in (*LOW, torch.uint8) or any(t.dtype not in LOW for t in tensors[1:]):
         return "types other than " + ", ".join(str(t) for t in (*LOW, torch.uint8))
@@ -123,7 +127,13 @@ def _padding_fits(padding, fill, images: Tensor) -> bool:
         return False
     if isinstance(fill, Tensor):
         return fill.shape == images.shape[:2]
-    return fill is None or (isinstance(fill, Real) and math.isfinite(fill))
+    return fill is None or as_number(fill) is not None
+
+
+def _for_elsewhere() -> bool:
+    """Whether a program is being written that another runtime shall read."""
+    onnx = sys.modules.get("torch.onnx")  # loaded by whoever exports, and by nobody else
+    return torch.jit.is_tracing() or (onnx is not None and onnx.is_in_onnx_export())
 
 
 def _closed(device: str) -> str:
@@ -132,7 +142,7 @@ def _closed(device: str) -> str:
 
 
 # As torch.compiler.assume_constant_result does, which loads the compiler: most of a second.
-_closed._dynamo_marked_constant = True
+_closed._dynamo_marked_constant = _for_elsewhere._dynamo_marked_constant = True
 
 
 @cache

@@ -14,6 +14,7 @@ from stn_course.analysis import robustness
 from stn_course.data import mnist
 from stn_course.lessons.invariance.explorer import DigitExplorer, beliefs, moved
 from stn_course.lessons.widgets import bars_html
+from tests.support import bar, sides
 
 
 def nets():
@@ -31,6 +32,7 @@ def test_moving_is_what_the_curves_measure():
     image = digit()
     assert torch.equal(moved(image, 0, 1, 0), image)
     assert torch.allclose(moved(image, 30, 1, 0), robustness.rotate(image[None], 30)[0])
+    assert sides(moved(bar()[0], 90, 1, 0)) == (4, 20)
     assert torch.allclose(moved(image, 0, 1, 3), image.roll(3, -1), atol=1e-5)
 
 

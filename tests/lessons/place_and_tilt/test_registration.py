@@ -65,6 +65,33 @@ def test_other_families_of_transforms(transform):
     assert corner_error(found.theta, true, 32).item() < 0.1
 
 
+def test_a_turn_on_a_wide_picture_is_found():
+    at = geometry.pixel_centres(48)
+    image = scene(48)[:, :, 12:36] * torch.exp(-(at**2) / 0.3)
+    size = tuple(image.shape[2:])  # 24 x 48
+    true = geometry.affine(angle=15, shift=(0.05, -0.03), size=size)
+    found = register(
+        image, reference.warp(image, true), transform=geometry.Similarity(), steps=200
+    ).theta[:, :2]
+    off = geometry.to_pixels(found, size) - geometry.to_pixels(true, size)
+    assert off[:, :, :2].abs().max() < 0.005 and off[:, :, 2].abs().max() < 0.1
+    part = geometry.to_pixels(found, size)[0, :, :2]
+    assert torch.allclose(part @ part.T, (part @ part.T)[0, 0] * torch.eye(2), atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_pictures_of_a_low_type_are_found_as_well(dtype):
+    images, targets, true = pairs(4, 1.5)
+    low = images.to(dtype)
+    aim = reference.warp(low.float(), true)  # of what the low type kept
+    found = register(low, aim)
+    assert found.theta.dtype == found.losses.dtype == torch.float32
+    assert torch.equal(found.theta, register(low.float(), aim).theta)
+    both = register(low, targets.to(dtype))
+    assert corner_error(both.theta, true, 32).max() < 0.1 and both.losses.dtype == torch.float32
+    assert basin(scene().to(dtype), [1.5], n=4, steps=120) == [1.0]
+
+
 def test_pairs_do_not_disturb_each_other():
     images, targets, _ = pairs(3, 2)
     together = register(images, targets, steps=20).theta
@@ -125,7 +152,7 @@ def test_a_basin_is_that_of_one_square_image():
             basin(wrong, [1.0], n=2, steps=1)
     with pytest.raises(ValueError, match="image must have shape"):
         basin(torch.rand(1, 8, 8), [1.0], steps=1)
-    with pytest.raises(ValueError, match="n=0; wanted 1 copy or more"):
+    with pytest.raises(ValueError, match="n=0; wanted at least 1"):
         basin(scene(), [1.0], n=0)
 
 
