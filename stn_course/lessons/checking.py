@@ -104,6 +104,10 @@ class Exercise:
         """What of `function`, called with `case`, is compared."""
         return function(*case)
 
+    def outcomes(self, function: Callable) -> list:
+        """The `outcome` of `function` on each of the cases."""
+        return [self.outcome(function, case) for case in self.inputs()]
+
     def _keep(self, decorator: str, function: Callable) -> Callable:
         name = KEPT_AS[decorator]
         if name in vars(self):
@@ -188,9 +192,9 @@ def _rounded(difference: float) -> str:
 
 def _compare(answer: Callable, exercise: Exercise, key: str) -> float:
     """The largest difference over all cases; WrongAnswer if it is too large."""
-    wanted = [exercise.outcome(exercise.solution, case) for case in exercise.inputs()]
+    wanted = exercise.outcomes(exercise.solution)
     try:
-        got = [exercise.outcome(answer, case) for case in exercise.inputs()]
+        got = exercise.outcomes(answer)
     except Exception as error:
         raised = f"{type(error).__name__}: {error}{_line_of(error, answer)}"
         raise WrongAnswer(f"{key}: your function raised {raised}. Hint: {exercise.hint}") from error
@@ -204,7 +208,7 @@ def _compare(answer: Callable, exercise: Exercise, key: str) -> float:
         _try_float32(answer, exercise, key)
         return worst
     for message, bug in exercise.bugs.items():
-        known = [exercise.outcome(bug, case) for case in exercise.inputs()]
+        known = exercise.outcomes(bug)
         if all(difference(g, k) <= exercise.tolerance for g, k in zip(got, known, strict=True)):
             raise WrongAnswer(f"{key}: {message}")
     case = differences.index(worst)
