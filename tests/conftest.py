@@ -12,6 +12,31 @@ import pytest
 
 from tests.support import ROOT
 
+# They take longest. Where several processes share the tests by the file, these come first, so that
+# none of them is begun when there is little else left to do.
+LONGEST = (
+    "browser/test_pages.py",
+    "experiments/test_sweep.py",
+    "keras_twin/test_training.py",
+    "browser/test_lab.py",
+    "lessons/test_checking.py",
+    "sampling/test_triton.py",
+    "project/test_tools.py",
+    "keras_twin/test_parity.py",
+    "keras_twin/test_sampling.py",
+    "training/test_loop.py",
+    "training/test_sequence_training.py",
+    "cli/test_cli.py",
+    "project/test_book.py",
+    "project/test_beside_nbval.py",
+    "lessons/look_straight/test_museum.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    place = {ROOT / "tests" / name: k for k, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))  # stable: the rest stays
+
 
 def pytest_runtest_setup(item):
     if item.get_closest_marker("full_data") is None:

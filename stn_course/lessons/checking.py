@@ -143,6 +143,28 @@ class Exercise:
         """What of `function`, called with `case`, is compared."""
         return function(*case)
 
+    def outcomes(self, function: Callable) -> list:
+        """The outcome of each case; WrongAnswer if an argument is not left as it came."""
+        found, names = [], inspect.signature(self.solution).parameters
+        for case in self.inputs():
+            before = [state_of(x) for x in case]
+            try:
+                found.append(self.outcome(function, case))
+            except WrongAnswer:  # by what the exercise asks, not by the function
+                raise
+            except Exception as error:
+                found.append(Raised(error))
+            for name, x, state in zip(names, case, before, strict=False):
+                if name not in self.changes and state_of(x) != state:
+                    keep = "work on a copy of it (clone() or copy())"
+                    if hasattr(x, "parameters"):
+                        keep = "that is its weights, and whether it is in train() or in eval()"
+                    raise WrongAnswer(
+                        f"your function changes `{name}`, and whoever called it needs that again: "
+                        f"leave it as it came; {keep}"
+                    )
+        return found
+
     def _keep(self, decorator: str, function: Callable) -> Callable:
         name = KEPT_AS[decorator]
         if name in vars(self):
@@ -244,8 +266,7 @@ def _rounded(difference: float) -> str:
 # ---------------------------------------------------------------- right or wrong
 def _compare(answer: Callable, exercise: Exercise) -> float:
     """The largest difference over all cases; WrongAnswer if anything is not as it should be."""
-    wanted = [exercise.outcome(exercise.solution, case) for case in exercise.inputs()]
-    got = _outcomes(answer, exercise)
+    wanted, got = exercise.outcomes(exercise.solution), exercise.outcomes(answer)
     worst = max(map(difference, got, wanted))
     if worst <= max(exercise.tolerance, FLOAT32):
         for g, w in zip(got, wanted, strict=True):
@@ -259,29 +280,6 @@ def _compare(answer: Callable, exercise: Exercise) -> float:
     _try_gradients(answer, exercise)
     _try_float32(answer, exercise)
     return worst
-
-
-def _outcomes(function: Callable, exercise: Exercise) -> list:
-    """The outcome of each case; WrongAnswer if an argument is not left as it came."""
-    found, names = [], inspect.signature(exercise.solution).parameters
-    for case in exercise.inputs():
-        before = [state_of(x) for x in case]
-        try:
-            found.append(exercise.outcome(function, case))
-        except WrongAnswer:  # by what the exercise asks, not by the function
-            raise
-        except Exception as error:
-            found.append(Raised(error))
-        for name, x, state in zip(names, case, before, strict=False):
-            if name not in exercise.changes and state_of(x) != state:
-                keep = "work on a copy of it (clone() or copy())"
-                if hasattr(x, "parameters"):
-                    keep = "that is its weights, and whether it is in train() or in eval()"
-                raise WrongAnswer(
-                    f"your function changes `{name}`, and whoever called it needs that again: "
-                    f"leave it as it came; {keep}"
-                )
-    return found
 
 
 def _plain_mistake(exercise: Exercise, got: list, wanted: list, worst: float) -> str | None:
@@ -313,7 +311,7 @@ def _known_mistake(exercise: Exercise, got: list, worst: float) -> str | None:
     # Of what is far off, float32 and float64 have the same mistakes.
     near = exercise.tolerance if worst <= FLOAT32 else max(exercise.tolerance, FLOAT32)
     for message, bug in exercise.bugs.items():
-        known = _outcomes(bug, exercise)
+        known = exercise.outcomes(bug)
         if all(_agrees(g, k, near) for g, k in zip(got, known, strict=True)):
             return message
     return None

@@ -12,30 +12,40 @@ def address(request, small_book):
         yield found
 
 
-PAGES = "index install package many_runs api scoreboard defects status glossary".split()
+PAGES = "install package many_runs api scoreboard defects status glossary".split()
+# Day and night differ in colours and pictures: each is looked at, and so is each width.
+DAY_AND_NIGHT = ((1200, "light"), (390, "dark"))
+ALL = ((1200, "light"), (1200, "dark"), (390, "light"), (390, "dark"))
 
 
 def overflow(page) -> int:
     return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
 
 
-def looks(page, schemes=("light", "dark")):
+def looks(page, at=DAY_AND_NIGHT):
     """The page at desk and phone width, by day and by night; yields what it is at."""
-    for width in (1200, 390):
+    for width, scheme in at:
         page.set_viewport_size({"width": width, "height": 900})
-        for scheme in schemes:
-            page.emulate_media(color_scheme=scheme)
-            page.wait_for_selector(f"html[data-theme={scheme}]")
-            yield width, scheme
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_selector(f"html[data-theme={scheme}]")
+        yield width, scheme
+
+
+def fits(page, at=DAY_AND_NIGHT):
+    for look in looks(page, at):
+        assert page.locator("article h1").is_visible(), look
+        assert overflow(page) <= 0, look
+
+
+@pytest.mark.browser
+def test_the_first_page_fits(visit, address):
+    fits(visit(f"{address}/index.html"), ALL)
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("name", PAGES)
-def test_pages_fit(visit, address, name):
-    page = visit(f"{address}/{name}.html")
-    for look in looks(page):
-        assert page.locator("article h1").is_visible(), look
-        assert overflow(page) <= 0, look
+def test_pages_fit(visit, small_book, name):
+    fits(visit((small_book / f"{name}.html").as_uri()))
 
 
 @pytest.mark.browser
@@ -48,7 +58,7 @@ def test_notebook_page_lives(visit, address):
     buttons.first.focus()
     page.keyboard.press("Enter")
     assert buttons.all_inner_texts() == ["pressed 5", "pressed 5"]
-    for look in looks(page):
+    for look in looks(page, ALL):
         assert overflow(page) <= 0, look
 
 
@@ -62,8 +72,9 @@ def test_course_notebooks_in_the_browser(visit, book):
             page.wait_for_selector("mjx-container svg")
         assert page.locator("mjx-merror, mjx-container [fill=red]").count() == 0
         assert page.locator(".widget-note", has_text="did not start").count() == 0
-        for look in looks(page, ["light"]):  # what a cell may hold is looked at by night above
+        for look in looks(page):
             assert overflow(page) <= 0, (path.name, look)
+        page.context.close()
 
 
 @pytest.mark.browser
@@ -73,3 +84,4 @@ def test_api_pages_fit(visit, book):
         page = visit(path.as_uri())
         for look in looks(page):
             assert overflow(page) <= 0, (path.name, look)
+        page.context.close()

@@ -7,14 +7,16 @@ import pytest
 import torch
 
 from stn_course import data
+from stn_course.analysis import run_plots
 from stn_course.cli import main
-from stn_course.data import Digits, freeze, recipes
+from stn_course.data import Digits, recipes
 from stn_course.experiments import catalogue, published, records, runner
 from stn_course.experiments.experiment import Experiment
 from stn_course.models import registry
 from stn_course.training import checkpoints, datasets, listeners
 from stn_course.training.config import SCHEDULES, Config
 from stn_course.training.record import dumps, loads
+from tests.support import few_rows
 
 FAST = ["--model", "fc", "--epochs", "1", "--precision", "float32", "--quiet"]
 WRITTEN = {
@@ -38,13 +40,6 @@ def few_digits(monkeypatch):
     mnist = data.mnist
     monkeypatch.setattr(datasets, "mnist", lambda split: first(mnist(split), 300))
     monkeypatch.setattr(datasets, "published_rows", few_rows)
-
-
-def few_rows(name, split):
-    """40 rows in place of the published ones, which take seconds to make."""
-    digits = data.mnist(split)
-    made, labels = freeze(name, digits.images[:40], digits.labels[:40], seed=0)
-    return Digits(made.images, labels, digits.source)
 
 
 def run(*words, capsys=None):
@@ -118,8 +113,10 @@ ELSEWHERE = {"tests", "patience"}  # tested below: they do not decide the weight
 
 
 @pytest.mark.parametrize("flag, beside", CASES.items())
-def test_every_flag_changes_the_outcome(tmp_path, without, flag, beside):
+def test_every_flag_changes_the_outcome(tmp_path, without, flag, beside, monkeypatch):
     """The run with the flag differs from the run without it in that setting, and in weights."""
+    for name in ("history", "save"):  # another test sees that the curves are drawn
+        monkeypatch.setattr(run_plots, name, lambda *_: None)
     flag, beside = tuple(flag.split()), tuple(beside.split())
     plain, changed = without(beside), train(tmp_path, *beside, *flag, "--no-tensorboard")
     settings = [r.config | {"seed": r.seed} for r in (plain, changed)]

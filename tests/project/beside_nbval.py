@@ -29,6 +29,15 @@ def is_cell(item) -> bool:
     return type(item).__name__ == "IPyNbCell"
 
 
+def pytest_collection_modifyitems(items):
+    """The longest notebooks first: no process shall be left alone with one at the end."""
+
+    def seconds(item) -> float:
+        return item.parent.nb.metadata.stn_course.get("seconds", 0) if is_cell(item) else 0
+
+    items.sort(key=seconds, reverse=True)  # stable: the cells of one stay in their order
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item):
     if is_cell(item) and item.parent not in watching:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.project.small_book import ALT, PIXEL, build, controls, shown, small_notebook
 from tests.support import ROOT
+from tools.book import __main__ as book_build
 from tools.book import check as book_check
 from tools.book import notebooks as book_notebooks
 from tools.book import pages as book_pages
@@ -30,8 +31,8 @@ def cells_of(path: Path) -> list[list[str]]:
 # The course's own book
 
 
-def test_nothing_leaves_the_page_and_every_picture_is_described(book, small_book):
-    assert book_check.problems(book) == []
+def test_nothing_leaves_the_page_and_every_picture_is_described(small_book):
+    """The course's own book was read in the same way when it was built."""
     assert book_check.problems(small_book) == []
 
 
@@ -96,22 +97,18 @@ def test_every_page_names_its_digits(small_book):
 def test_mathjax_is_the_checked_file_and_only_where_there_is_maths(small_book):
     import hashlib
 
-    from tools.book import __main__ as driver
-
     vendored = small_book / "_static" / "mathjax" / "tex-svg.js"
-    assert hashlib.sha256(vendored.read_bytes()).hexdigest() == driver.MATHJAX_SHA256
+    assert hashlib.sha256(vendored.read_bytes()).hexdigest() == book_build.MATHJAX_SHA256
     assert "tex-svg.js" in (small_book / "notebooks" / "01_small.html").read_text()
     assert "tex-svg.js" not in (small_book / "status.html").read_text()
 
 
 def test_a_changed_mathjax_is_refused(tmp_path, monkeypatch):
-    from tools.book import __main__ as driver
-
     other = tmp_path / "tex-svg.js"
     other.write_text("changed")
-    monkeypatch.setattr(driver, "MATHJAX", str(other))
+    monkeypatch.setattr(book_build, "MATHJAX", str(other))
     with pytest.raises(ValueError, match="tex-svg.js has SHA-256"):
-        driver._vendor_mathjax(tmp_path / "to")
+        book_build._vendor_mathjax(tmp_path / "to")
 
 
 def test_alt_text_reaches_the_page_from_cell_and_from_output(small_book):
@@ -133,52 +130,76 @@ def test_reader_downloads_the_notebook_itself(small_book, small_source):
 # What the build refuses, and what it says
 
 
-def test_figure_without_alt_text_stops_the_build(tmp_path):
+def started(folder: Path, notebooks: Path) -> int:
+    """The exit code of a build in this process, of one that ends before its pages are made."""
+    words = {"out": folder / "html", "work": folder / "work", "notebooks": notebooks}
+    return book_build.main(["--no-api", *(f"--{key}={path}" for key, path in words.items())])
+
+
+def test_figure_without_alt_text_stops_the_build(tmp_path, capsys):
     notebook = small_notebook()
     del notebook.cells[3].metadata["mystnb"]
     nbformat.write(notebook, tmp_path / "01_small.ipynb")
-    done = build(tmp_path / "out", "--notebooks", str(tmp_path))
-    assert done.returncode == 1
-    assert "01_small.ipynb, cell 4: a figure without alt text" in done.stderr
+    assert started(tmp_path / "out", tmp_path) == 1
+    assert "01_small.ipynb, cell 4: a figure without alt text" in capsys.readouterr().err
 
 
-def test_warning_stops_the_build(tmp_path):
+def test_what_is_wrong_with_a_page_fails_the_build(tmp_path, monkeypatch, capsys):
+    def pages(options, settings):
+        page = '<p><img src="https://a.example/x.png" alt="a real description"></p>'
+        (options.out / "index.html").write_text(page)
+        return 0
+
+    monkeypatch.setattr(book_build, "stage", lambda options: {})
+    monkeypatch.setattr(book_build, "_sphinx", pages)
+    assert started(tmp_path, tmp_path) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and "https://a.example/x.png" in err
+
+
+@pytest.fixture(scope="module")
+def of_the_sample(tmp_path_factory):
+    """(the finished process, its pages): a book of a run on the sample, with one bad link."""
+    folder = tmp_path_factory.mktemp("sample")
     notebook = small_notebook()
     notebook.cells[0].source += "\n\nSee {doc}`nowhere`."
-    nbformat.write(notebook, tmp_path / "01_small.ipynb")
-    done = build(tmp_path / "out", "--notebooks", str(tmp_path))
+    nbformat.write(notebook, folder / "01_small.ipynb")
+    course = folder / "course.json"
+    run = {"01_small": {"seconds": 61.7, "peak_mb": 900.2}}
+    course.write_text(json.dumps({"digits": "sample of 5 000 digits", "notebooks": run}))
+    done = build(folder, "--notebooks", str(folder), "--course", str(course))
+    return done, folder / "html"
+
+
+def test_warning_stops_the_build(of_the_sample):
+    done, _ = of_the_sample
     assert done.returncode != 0 and "nowhere" in done.stderr
+    assert done.stderr.count("WARNING") == 1  # and there is no other
 
 
-def test_foreign_folder_is_not_deleted(tmp_path):
+def test_foreign_folder_is_not_deleted(tmp_path, capsys):
     (tmp_path / "html").mkdir()
     (tmp_path / "html" / "letter.txt").write_text("keep me")
     (tmp_path / "html" / "source").mkdir()  # as documents of other projects have it
-    done = build(tmp_path)
-    assert done.returncode == 1 and "no build made" in done.stderr
+    assert started(tmp_path, tmp_path) == 1 and "no build made" in capsys.readouterr().err
     assert (tmp_path / "html" / "letter.txt").read_text() == "keep me"
 
 
 def test_a_build_that_broke_off_does_not_block_the_next(tmp_path):
-    from tools.book import __main__ as book
-
     folder = tmp_path / "html"
-    book._empty(folder)
+    book_build._empty(folder)
     (folder / "index.html").write_text("half a page")
-    book._empty(folder)
+    book_build._empty(folder)
     assert not (folder / "index.html").exists()
 
 
-def test_sample_is_announced_on_every_page(small_source, tmp_path):
-    course = tmp_path / "course.json"
-    run = {"01_small": {"seconds": 61.7, "peak_mb": 900.2}}
-    course.write_text(json.dumps({"digits": "sample of 5 000 digits", "notebooks": run}))
-    done = build(tmp_path, "--notebooks", str(small_source), "--course", str(course))
-    assert done.returncode == 0, done.stderr
-    for page in (tmp_path / "html").rglob("*.html"):
-        if "_static" not in page.parts:
-            assert "not on the whole of MNIST" in text_of(page)
-    assert ["01_small", "62 s", "900 MB"] in cells_of(tmp_path / "html" / "status.html")
+def test_sample_is_announced_on_every_page(of_the_sample):
+    _, html = of_the_sample
+    pages = [page for page in html.rglob("*.html") if "_static" not in page.parts]
+    assert len(pages) >= 6
+    for page in pages:
+        assert "not on the whole of MNIST" in text_of(page)
+    assert ["01_small", "62 s", "900 MB"] in cells_of(html / "status.html")
 
 
 def test_status_admits_what_was_not_measured():

@@ -152,11 +152,14 @@ def test_setup_refuses_an_unfit_python(tmp_path):
 def test_setup_mends_a_half_made_venv(tmp_path):
     """A python without pip is what is left where python3-venv is missing, or after Ctrl-C."""
     only_the_makefile(tmp_path)
-    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'empty'\nversion = '1'\n")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"], check=True)
-    command = ["make", "setup", f"PYTHON={sys.executable}"]
-    subprocess.run([*command, "PIP_ARGS=--no-index"], cwd=tmp_path, capture_output=True)
-    assert (tmp_path / ".venv/bin/pip").exists()
+    python = tmp_path / "python3"  # one that notes what it is asked for, and fits
+    told = 'case "$2" in venv) echo "$@" >> asked; exit 9;; *) exit 0;; esac'
+    python.write_text(f"#!/bin/sh\n{told}\n")
+    python.chmod(0o755)
+    done = subprocess.run(["make", "setup", f"PYTHON={python}"], cwd=tmp_path, capture_output=True)
+    assert done.returncode != 0  # it went no further than its python
+    assert (tmp_path / "asked").read_text() == "-m venv --clear .venv\n"
 
 
 def test_setup_refuses_a_mac_for_which_there_is_no_torch(tmp_path):

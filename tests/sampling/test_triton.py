@@ -21,7 +21,7 @@ CASES = 200
 
 
 def test_the_interpreter_agrees():
-    """Everything in triton_interpreted.py, 60 random cases among it."""
+    """Everything in triton_interpreted.py: each kind with each padding, and the edges of it all."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
     done = subprocess.run(
         [*command, str(ROOT / "tests" / "sampling" / "triton_interpreted.py")],
@@ -31,7 +31,7 @@ def test_the_interpreter_agrees():
         cwd=ROOT,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 15
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 25
 
 
 def signature(kernel, constants, types):

@@ -1,4 +1,4 @@
-"""The Triton kernels as Triton's interpreter runs them: `test_fused_triton.py` starts this file
+"""The Triton kernels as Triton's interpreter runs them: `test_triton.py` starts this file
 in a process of its own, because Triton reads TRITON_INTERPRET only when it is first imported.
 """
 
@@ -10,22 +10,45 @@ import torch
 from stn_course import sampling
 from stn_course.sampling import reference
 from stn_course.sampling.fused import cuda
-from tests.sampling.cases import answers, draw, near, run_kernels
+from tests.sampling.cases import KINDS, answers, draw, near, run_kernels
 
 assert os.environ.get("TRITON_INTERPRET") == "1", "wanted: TRITON_INTERPRET=1 pytest THIS_FILE"
-CASES = 60  # each takes half a second here; on a GPU there are more
+CHANNELS = (1, 2, 3)
 
 
-@pytest.mark.parametrize("part", range(6))
-def test_random_cases_in_the_interpreter(part):
-    for seed in range(part * CASES // 6, (part + 1) * CASES // 6):
-        case = draw(seed, channels=(32,) if seed % 50 == 0 else (1, 2, 3), largest=12)
-        near(run_kernels(case), answers(case))
+def crossed() -> dict[tuple, int]:
+    """The first seed of each kind with each padding and either meaning of the corners.
+
+    All that the kernels are compiled for is met once: a case takes half a second here.
+    """
+    found = {}
+    for seed in range(150):
+        case, kind = draw(seed, largest=12, channels=CHANNELS), KINDS[seed % len(KINDS)]
+        if kind != "attention":  # an affine transform with two zeros
+            key = kind.removeprefix("wide "), case.padding, case.align_corners
+            found.setdefault(key, seed)
+    return found
+
+
+CASES = crossed()
+
+
+def test_every_combination_is_among_the_cases():
+    assert len(CASES) == 3 * len(reference.PADDINGS) * 2
+    drawn = [draw(seed, largest=12, channels=CHANNELS) for seed in CASES.values()]
+    assert {case.fill is None for case in drawn} == {False, True}
+    assert {1, 2, 3} == {len(case.images) for case in drawn}  # of several, one must not see another
+    assert {1, 2, 3} == {case.images.shape[1] for case in drawn}
+
+
+@pytest.mark.parametrize("seed", CASES.values(), ids=map(str, CASES))
+def test_random_cases_in_the_interpreter(seed):
+    case = draw(seed, largest=12, channels=CHANNELS)
+    near(run_kernels(case), answers(case))
 
 
 def test_many_blocks_and_splits_are_summed(monkeypatch):
     """More pixels than one block holds, by one program and by several for an image."""
-    case = draw(3, channels=(2,), largest=3)  # a spline
     for seed, size in ((0, (23, 25)), (2, (19, 31)), (3, (20, 29))):
         case = draw(seed, channels=(2,), largest=8)
         case.size = size
@@ -33,11 +56,12 @@ def test_many_blocks_and_splits_are_summed(monkeypatch):
         wanted = answers(case)
         for programs in (1, 512):
             monkeypatch.setattr(cuda, "PROGRAMS", programs)
-            found, again = run_kernels(case), run_kernels(case)
+            found = run_kernels(case)
             near(found[:2] + found[3:], wanted[:2] + wanted[3:])
             # Many pixels: some lie on the lattice, or nearly, where the slope jumps.
             near([found[2]], [wanted[2]], 1e-3)
-            assert all(torch.equal(a, b) for a, b in zip(found, again, strict=True))
+    again = run_kernels(case)
+    assert all(torch.equal(a, b) for a, b in zip(found, again, strict=True))
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.bfloat16])
