@@ -7,7 +7,6 @@ import torch
 from torch import nn
 from torch.export import Dim
 
-from stn_course import geometry
 from stn_course.sampling import fused, reference
 
 BATCH = Dim("batch", min=2, max=64)
