@@ -150,15 +150,14 @@ def affine(
     """
     if not isinstance(order, str):
         raise TypeError(f"order must be a string, got {order!r}")
-    if batch is not None:
-        given, batch = batch, as_whole(batch)
-        if batch is None or batch < 0:
-            raise ValueError(f"batch must be an int of at least 0, got {given!r}")
+    n = None if batch is None else as_whole(batch)
+    if batch is not None and (n is None or n < 0):
+        raise ValueError(f"batch must be an int of at least 0, got {batch!r}")
     if sorted(order) != sorted("TRSZ"):
         raise ValueError(f"order must be a permutation of 'TRSZ', got {order!r}")
     parts = [_number("angle", angle), *_axes("scale", scale)]
     parts += [*_axes("shear", shear, 0.0), *_axes("shift", shift)]
-    degrees, zx, zy, kx, ky, tx, ty = _as_columns(parts, batch, dtype, device)
+    degrees, zx, zy, kx, ky, tx, ty = _as_columns(parts, n, dtype, device)
     height, width = (1, 1) if size is None else check_size(size)
     ratio = height / width
     cos, sin = torch.cos(torch.deg2rad(degrees)), torch.sin(torch.deg2rad(degrees))
