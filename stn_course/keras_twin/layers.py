@@ -9,7 +9,7 @@ import numpy as np
 from stn_course import geometry
 from stn_course.geometry import Parametrisation
 from stn_course.keras_twin.parametrisations import described, made, to_theta
-from stn_course.keras_twin.sampling import PADDINGS, keras, ops, warp
+from stn_course.keras_twin.sampling import PADDINGS, keras, ops, two, warp
 
 registered = keras.saving.register_keras_serializable("stn_course")
 
@@ -58,7 +58,7 @@ class SpatialTransformer(keras.layers.Layer):
         if padding not in PADDINGS:
             raise ValueError(f"padding={padding!r}; wanted one of {PADDINGS}")
         self.localiser, self.transform = localiser, made(transform)
-        self.size = None if size is None else geometry.check_size(tuple(size))
+        self.size = None if size is None else two(size)
         self.padding, self.pool, self.down = padding, pool, down
         self.identity_start, self.activation = identity_start, activation
         identity, start = self.transform.identity().numpy(), {}
