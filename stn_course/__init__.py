@@ -9,6 +9,10 @@ framework::
 
 from importlib import import_module
 
+from stn_course import extras
+
+extras.bear_each_other()
+
 _HOMES = {
     "affine_grid": "sampling",
     "homography_grid": "sampling",

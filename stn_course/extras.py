@@ -1,7 +1,10 @@
-"""What the course needs beside the packages that every installation has."""
+"""Packages beside those that every installation has: what to install, and two that clash."""
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder
 
 
 @contextmanager
@@ -19,3 +22,41 @@ def needs(extra: str) -> Iterator[None]:
             f"course, python -m pip install -c constraints.txt -e '.[{extra}]'",
             name=name,
         ) from error
+
+
+# ---------------------------------------------------------------- Triton beside TensorFlow
+# Each brings an LLVM of its own. Where TensorFlow is loaded first, Triton's library takes functions
+# of the same name from TensorFlow's, of another version, and the process dies without a word:
+# at the first optimiser of torch, which loads Triton. Told to look at home first, it does not.
+LIBRARY = "triton._C.libtriton"
+
+
+class AtHomeFirst(ExtensionFileLoader):
+    """Loads a library that looks for its functions in itself before it looks elsewhere."""
+
+    def create_module(self, spec: ModuleSpec):
+        before = sys.getdlopenflags()
+        sys.setdlopenflags(before | os.RTLD_DEEPBIND)
+        try:
+            return super().create_module(spec)
+        finally:
+            sys.setdlopenflags(before)
+
+
+class Finder:
+    """Finds Triton's library as Python does, and loads it like that once TensorFlow is there."""
+
+    @staticmethod
+    def find_spec(name: str, path=None, target=None) -> ModuleSpec | None:
+        if name != LIBRARY or sys.modules.get("tensorflow") is None:
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is not None and hasattr(os, "RTLD_DEEPBIND"):
+            spec.loader = AtHomeFirst(spec.name, spec.origin)
+        return spec
+
+
+def bear_each_other() -> None:
+    """From here on `import triton` and what loads it may follow `import tensorflow`."""
+    if Finder not in sys.meta_path:
+        sys.meta_path.insert(0, Finder)

@@ -12,6 +12,7 @@ from stn_course.data import to_float
 from stn_course.geometry import whole_number
 from stn_course.models import ParallelTransformers
 from stn_course.models.layers import Normalise, evaluating
+from stn_course.models.losses import as_labels, labels_of
 from stn_course.models.sequence import RecurrentTransformer
 from stn_course.models.transformers import first_transformer
 from stn_course.sampling import outline
@@ -42,14 +43,22 @@ class Predictions:
         return self.probabilities.argmax(-1)
 
     def confusion(self) -> np.ndarray:
-        """How often each class (row) was read as each class (column)."""
+        """How often each class (row) was read as each class (column).
+
+        Raises TypeError or ValueError for labels that are none (`losses.as_labels`).
+        """
+        truth = as_labels(*(torch.as_tensor(each) for each in (self.labels, self.probabilities)))
         n = self.probabilities.shape[-1]
-        pairs = (self.labels * n + self.read).ravel()
+        pairs = (truth.numpy() * n + self.read).ravel()
         return np.bincount(pairs, minlength=n * n).reshape(n, n)
 
 
 def predict(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 250) -> Predictions:
-    """All that `model`, in eval mode, makes of `images` uint8 [N, C, h, w] or in [0, 1]."""
+    """All that `model`, in eval mode, makes of `images` uint8 [N, C, h, w] or in [0, 1].
+
+    `labels` [N] or, of rows, [N, D]: whole numbers. Raises TypeError or ValueError for others.
+    """
+    labels = labels_of(images, labels)
     front, batch = first_transformer(model), whole_number("batch", batch)
     scale = next((m for m in model.modules() if isinstance(m, Normalise)), None)
     seen: list[tuple] = []
@@ -62,6 +71,7 @@ def predict(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 250) 
             x = to_float(x) if x.dtype == torch.uint8 else x
             seen.clear()
             logits = model(x.to(memory_format=torch.channels_last)).float()  # [B, classes]
+            y = as_labels(y, logits)
             each = F.cross_entropy(logits.flatten(0, -2), y.flatten(), reduction="none")
             losses = each.view(len(y), -1).sum(1)  # [B]
             part = [_bytes(x), y, logits.softmax(-1), losses]

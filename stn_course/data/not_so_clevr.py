@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from stn_course.geometry import real_number, whole_number
+from stn_course.geometry.checks import as_int64
 
 CANVAS, SIDE = 64, 9  # pixels
 SPLITS = ("uniform", "quadrant")
@@ -20,12 +21,19 @@ TASKS = ("classification", "rendering", "regression")
 class Squares:
     """Some of the places and what can be asked about them.
 
-    `centres` [N, 2] int64: the square's middle pixel, x first, counted from 0.
+    `centres` [N, 2]: the square's middle pixel, x first, counted from 0. Kept in int64: raises
+    TypeError for what is no whole number, ValueError for another shape.
     """
 
     centres: Tensor
     canvas: int = CANVAS
     side: int = SIDE
+
+    def __post_init__(self):
+        centres = as_int64(self.centres, "centres")
+        if centres.ndim != 2 or centres.shape[1] != 2:
+            raise ValueError(f"centres have shape {list(centres.shape)}; wanted [N, 2]")
+        object.__setattr__(self, "centres", centres)  # y * canvas + x is no byte
 
     def __len__(self) -> int:
         return len(self.centres)

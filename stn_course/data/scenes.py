@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 
 from stn_course.data.distortions import Distorted, rts
 from stn_course.geometry import box_to_theta, whole_number
+from stn_course.geometry.checks import as_int64
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,16 @@ def check_floating(images: Tensor) -> None:
     """TypeError for bytes: what is pasted is clipped to [0, 1], and every byte would be 0 or 1."""
     if not images.is_floating_point():
         raise TypeError(f"images are {images.dtype}; wanted floating point in [0, 1]")
+
+
+def one_label_each(images: Tensor, labels: Tensor) -> Tensor:
+    """`labels` [B] of `images` [B, ...] in int64; TypeError or ValueError for others."""
+    labels = as_int64(labels, "labels")
+    if labels.shape != (len(images),):
+        raise ValueError(
+            f"labels have shape {list(labels.shape)}; wanted [{len(images)}], one an image"
+        )
+    return labels
 
 
 def place(
@@ -110,9 +121,11 @@ def paste(canvas: Tensor, parts: Tensor, x: Tensor, y: Tensor) -> None:
 def addition(images: Tensor, labels: Tensor, generator: Generator) -> Sums:
     """STN's MNIST addition: each digit beside a second one, both as in RTS, 19 classes.
 
-    The second is drawn from the same `images` [B, 1, 28, 28] with `labels` [B].
+    The second is drawn from the same `images` [B, 1, 28, 28] with `labels` [B]. Raises TypeError
+    for labels that are not whole numbers, ValueError for another number of them.
     """
     n, device = len(images), generator.device
+    labels = one_label_each(images, labels)
     second = torch.randint(max(n, 1), (n,), generator=generator, device=device)
     made = [rts(images, generator), rts(images[second], generator)]
     digits = torch.stack([labels, labels[second]], 1)  # [B, 2]

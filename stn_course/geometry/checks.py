@@ -26,6 +26,22 @@ def values_can_be_checked(values: Tensor) -> bool:
     return not (values.is_cuda and torch.cuda.is_current_stream_capturing())
 
 
+def as_int64(values: Tensor, name: str) -> Tensor:
+    """The whole numbers of a tensor in int64: narrower ones begin again at their end, 255 + 1 is 0.
+
+    Raises TypeError for another kind of number (truth values are none), and for no tensor.
+    """
+    kind = values.dtype if isinstance(values, Tensor) else type(values).__name__
+    if (
+        not isinstance(values, Tensor)
+        or kind.is_floating_point
+        or kind.is_complex
+        or (kind == torch.bool)
+    ):
+        raise TypeError(f"{name} must be a tensor of whole numbers, got {kind}")
+    return values.long()
+
+
 def raise_where(bad: Tensor, message: str) -> None:
     """Raise ValueError with the message and the first bad batch entries, if any is True."""
     if values_can_be_checked(bad) and bad.any():

@@ -8,6 +8,7 @@ from torch import nn
 from stn_course import models
 from stn_course.keras_twin import layers
 from stn_course.keras_twin.sampling import keras
+from stn_course.keras_twin.settings import LAST, policy_for, settled
 from stn_course.keras_twin.weights import copy_weights
 from stn_course.models import CoordConv2d, ParallelTransformers, SpatialTransformer, Subsample
 from stn_course.models.layers import Normalise
@@ -25,8 +26,9 @@ def from_torch(model: str | nn.Module, shape: tuple[int, int, int] = (1, 28, 28)
         for images of `shape` with `options` (its first weights: seed torch before).
     shape: (C, h, w) of the images, in torch's order.
 
-    The twin takes [B, h, w, C] and is a `keras.Sequential`. Raises TypeError for a layer that
-    has no twin here, ValueError for an unknown name.
+    The twin takes [B, h, w, C] and is a `keras.Sequential`, whatever keras.json says of layout and
+    types (`settings.policy_for`). Raises TypeError for a layer that has no twin here, ValueError
+    for an unknown name and where Keras is set to round the images.
     """
     channels, *size = shape
     if isinstance(model, str):
@@ -35,7 +37,8 @@ def from_torch(model: str | nn.Module, shape: tuple[int, int, int] = (1, 28, 28)
     elif options:
         raise TypeError(f"options {sorted(options)} are for a name; model is built already")
     start = (None, *size, channels)
-    twin = keras.Sequential([keras.Input(start[1:]), *chain(model, start)])
+    with settled(policy_for(model)):
+        twin = sequential(start, chain(model, start))
     copy_weights(model, twin, to_torch=False)
     return twin
 
@@ -52,6 +55,12 @@ def to_torch(twin: keras.Model, model: str | nn.Module, **options) -> nn.Module:
         model = models.build(model, **made_for | options)
     copy_weights(model, twin, to_torch=True)
     return model.eval()
+
+
+def sequential(shape: Shape, layers: list) -> keras.Sequential:
+    """A Keras chain for images of `shape`, in the type in which weights are kept."""
+    kept = keras.config.dtype_policy().variable_dtype
+    return keras.Sequential([keras.Input(shape[1:], dtype=kept), *layers])
 
 
 def chain(module: nn.Module, shape: Shape) -> list:
@@ -80,11 +89,11 @@ def _(module: nn.Conv2d, shape: Shape) -> list:
     # "same" pads what the *output* needs: with a stride above 1 that is less, and to one side.
     same = stride == (1, 1) and module.dilation == (1, 1)
     same = same and all(k % 2 and p == k // 2 for k, p in zip(kernel, pad, strict=True))
-    before = [] if same or not any(pad) else [kl.ZeroPadding2D(pad)]
+    before = [] if same or not any(pad) else [kl.ZeroPadding2D(pad, LAST)]
     bias = module.bias is not None
     options = {"dilation_rate": module.dilation, "use_bias": bias}
     how = "same" if same else "valid"
-    return [*before, kl.Conv2D(module.out_channels, kernel, stride, how, **options)]
+    return [*before, kl.Conv2D(module.out_channels, kernel, stride, how, LAST, **options)]
 
 
 @twin_of.register
@@ -103,7 +112,7 @@ def _(module: nn.BatchNorm2d, shape: Shape) -> list:
     if module.momentum is None or not (module.affine and module.track_running_stats):
         raise TypeError(f"{module} has no twin in Keras here")
     # Keras counts what is kept of the old mean, torch what is taken of the new.
-    return [kl.BatchNormalization(momentum=1 - module.momentum, epsilon=module.eps)]
+    return [kl.BatchNormalization(-1, 1 - module.momentum, module.eps)]
 
 
 @twin_of.register
@@ -111,18 +120,18 @@ def _(module: nn.MaxPool2d, shape: Shape) -> list:
     plain = (module.padding, module.dilation, module.ceil_mode) == (0, 1, False)
     if not plain or module.stride != module.kernel_size:
         raise TypeError(f"{module} has no twin in Keras here")
-    return [kl.MaxPooling2D(module.kernel_size)]
+    return [kl.MaxPooling2D(module.kernel_size, data_format=LAST)]
 
 
 @twin_of.register
 def _(module: nn.ZeroPad2d, shape: Shape) -> list:
     left, right, top, bottom = module.padding
-    return [kl.ZeroPadding2D(((top, bottom), (left, right)))]
+    return [kl.ZeroPadding2D(((top, bottom), (left, right)), LAST)]
 
 
 @twin_of.register
 def _(module: nn.AdaptiveAvgPool2d, shape: Shape) -> list:
-    return [kl.AdaptiveAveragePooling2D(module.output_size)]
+    return [kl.AdaptiveAveragePooling2D(module.output_size, LAST)]
 
 
 @twin_of.register
@@ -142,12 +151,12 @@ def _(module: nn.Dropout, shape: Shape) -> list:
 
 @twin_of.register
 def _(module: nn.Dropout2d, shape: Shape) -> list:
-    return [kl.SpatialDropout2D(module.p)]
+    return [kl.SpatialDropout2D(module.p, LAST)]
 
 
 @twin_of.register
 def _(module: nn.Flatten, shape: Shape) -> list:
-    return [kl.Flatten()]
+    return [kl.Flatten(LAST)]
 
 
 @twin_of.register
@@ -158,7 +167,8 @@ def _(module: Normalise, shape: Shape) -> list:
 @twin_of.register
 def _(module: Subsample, shape: Shape) -> list:
     odd = tuple((0, n % 2) for n in shape[1:3])
-    return [*([kl.Cropping2D(odd)] if any(b for _, b in odd) else []), kl.MaxPooling2D(1, 2)]
+    cut = [kl.Cropping2D(odd, LAST)] if any(b for _, b in odd) else []
+    return [*cut, kl.MaxPooling2D(1, 2, data_format=LAST)]
 
 
 @twin_of.register
@@ -173,7 +183,7 @@ def _(module: SpatialTransformer, shape: Shape) -> list:
     after = [type(layer) for layer in module.head[1:]]
     if after not in ([], [nn.Tanh]):
         raise TypeError(f"a head that ends in {after} has no twin in Keras here")
-    body = keras.Sequential([keras.Input(shape[1:]), *chain(module.body, shape)])
+    body = sequential(shape, chain(module.body, shape))
     raw = module.head[0]
     if raw.bias is None:
         raise TypeError("a head without a bias has no twin in Keras here")

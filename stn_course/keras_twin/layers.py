@@ -9,7 +9,8 @@ import numpy as np
 from stn_course import geometry
 from stn_course.geometry import Parametrisation
 from stn_course.keras_twin.parametrisations import described, made, to_theta
-from stn_course.keras_twin.sampling import PADDINGS, keras, ops, warp
+from stn_course.keras_twin.sampling import PADDINGS, keras, ops, two, warp
+from stn_course.keras_twin.settings import LAST, check_layout
 
 registered = keras.saving.register_keras_serializable("stn_course")
 
@@ -34,7 +35,8 @@ class SpatialTransformer(keras.layers.Layer):
 
     `locate(images)` gives theta alone, `read(images, theta)` the rest of the way.
 
-    Raises TypeError or ValueError for options that are none of these.
+    Raises TypeError or ValueError for options that are none of these, and for a localiser that
+    counts its channels first.
     """
 
     def __init__(
@@ -52,13 +54,14 @@ class SpatialTransformer(keras.layers.Layer):
         super().__init__(**options)
         if not isinstance(localiser, keras.layers.Layer):
             raise TypeError(f"localiser is {type(localiser).__name__}; wanted a Keras layer")
+        check_layout(localiser)
         geometry.shrunk_size((1, 1), down)  # raises for what is no division
         if size is not None and down != 1:
             raise ValueError(f"down={down}, size={size}; wanted one of them")
         if padding not in PADDINGS:
             raise ValueError(f"padding={padding!r}; wanted one of {PADDINGS}")
         self.localiser, self.transform = localiser, made(transform)
-        self.size = None if size is None else geometry.check_size(tuple(size))
+        self.size = None if size is None else two(size)
         self.padding, self.pool, self.down = padding, pool, down
         self.identity_start, self.activation = identity_start, activation
         identity, start = self.transform.identity().numpy(), {}
@@ -90,7 +93,7 @@ class SpatialTransformer(keras.layers.Layer):
     def read(self, images, theta):
         """`images` where `theta` says, pooled if this transformer pools."""
         out = warp(images, theta, self.output_size(tuple(images.shape[1:3])), self.padding)
-        return ops.average_pool(out, 2) if self.pool else out
+        return ops.average_pool(out, 2, data_format=LAST) if self.pool else out
 
     def call(self, images, training=None):
         return self.read(images, self.locate(images, training))

@@ -44,7 +44,12 @@ def quiet_stderr() -> Iterator[None]:
 
 
 def backend() -> str:
-    """The framework that Keras runs on: "tensorflow", unless KERAS_BACKEND says otherwise."""
+    """The framework that Keras runs on: "tensorflow", unless KERAS_BACKEND says otherwise.
+
+    Where Keras is imported already, what it has taken.
+    """
+    if sys.modules.get("keras") is not None:
+        return sys.modules["keras"].backend.backend()
     return os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 
@@ -65,10 +70,6 @@ def load():
         )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with quiet_stderr():
-        # torch's optimisers import Triton where it is installed. Both it and TensorFlow bring an
-        # LLVM of their own, and the process dies if Triton's comes second.
-        if backend() == "tensorflow" and importlib.util.find_spec("triton"):
-            importlib.import_module("triton")
         keras = importlib.import_module("keras")
         if keras.backend.backend() == "tensorflow":
             tensorflow = importlib.import_module("tensorflow")
@@ -78,6 +79,13 @@ def load():
 
 
 def load_tensorflow():
-    """The `tensorflow` module, as silent as `load` makes it; errors as there."""
-    load()
+    """The `tensorflow` module, as silent as `load` makes it; errors as there.
+
+    RuntimeError where Keras runs on another framework: its tensors are none of TensorFlow's.
+    """
+    if (found := load().backend.backend()) != "tensorflow":
+        raise RuntimeError(
+            f"Keras runs on {found!r}; this needs 'tensorflow': set KERAS_BACKEND=tensorflow "
+            "before Keras is imported (else keras.json decides), and restart"
+        )
     return importlib.import_module("tensorflow")

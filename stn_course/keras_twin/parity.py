@@ -12,8 +12,11 @@ from torch import Tensor, nn
 
 from stn_course import models
 from stn_course.keras_twin.layers import AddCoords, ParallelTransformers, SpatialTransformer
+from stn_course.keras_twin.loading import load_tensorflow
 from stn_course.keras_twin.sampling import keras, ops
+from stn_course.keras_twin.settings import check_layout
 from stn_course.keras_twin.weights import flatten_order
+from stn_course.models.losses import as_labels, labels_of
 from stn_course.models.sequence import FFNSPN
 
 kl = keras.layers
@@ -102,8 +105,9 @@ def layer_differences(model: nn.Module, twin: keras.Model, images: Tensor) -> li
     """Layer by layer, how far the twin's outputs are from the model's on `images` [B, C, h, w].
 
     Transformers have two rows: theta, and what was read there. Raises ValueError where one has
-    more layers than the other.
+    more layers than the other, and for a twin that counts its channels first.
     """
+    check_layout(twin)
     here, there = [], []
     with torch.no_grad():
         torch_steps(model.eval(), images, here)
@@ -126,13 +130,14 @@ def theta_gradients(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """dL/dtheta of the cross-entropy, (torch's, Keras's), one pair a transformer.
 
-    `images` [B, C, h, w], `labels` [B] or, of rows, [B, D]. TensorFlow only.
+    `images` [B, C, h, w], `labels` [B] or, of rows, [B, D]. TensorFlow only. Raises TypeError or
+    ValueError for labels that are none (`losses.as_labels`).
     """
-    import tensorflow as tf
-
+    tf = load_tensorflow()
     here, there = [], []
     logits = torch_steps(model.eval(), images, here)
     thetas = [theta for name, theta in here if name == "theta"]
+    labels = as_labels(labels, logits)
     loss = nn.functional.cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction="sum")
     found = torch.autograd.grad(loss, thetas)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -146,16 +151,19 @@ def theta_gradients(
 def evaluate(twin: keras.Model, images: Tensor, labels: Tensor, batch: int = 500) -> dict:
     """What `accuracy.evaluate` says of a torch network, of a Keras one.
 
-    `images` [N, C, h, w], uint8, or float in [0, 1]; `labels` [N], or [N, D] of rows.
+    `images` [N, C, h, w], uint8, or float in [0, 1]; `labels` [N], or [N, D] of rows. The same
+    errors.
     """
+    labels = labels_of(images, labels)
     scale = 255.0 if images.dtype == torch.uint8 else 1.0
     correct, words, loss = 0, 0, 0.0
     for x, y in zip(images.split(batch), labels.split(batch), strict=True):
         x = np.ascontiguousarray(x.permute(0, 2, 3, 1).float().numpy() / scale, "float32")
         logits = torch.from_numpy(np.array(twin.predict_on_batch(x))).float()
+        y = as_labels(y, logits)
         right = (logits.argmax(-1) == y).reshape(len(y), -1)  # [B, 1 or D]
         correct, words = correct + int(right.sum()), words + int(right.all(1).sum())
         flat = logits.flatten(0, -2), y.flatten()
         loss += nn.functional.cross_entropy(*flat, reduction="sum").item()
-    found = {"correct": correct, "total": labels.numel(), "loss": loss / max(1, len(labels))}
+    found = {"correct": correct, "total": labels.numel(), "loss": loss / len(labels)}
     return found | ({"words": words, "rows": len(labels)} if labels.ndim == 2 else {})

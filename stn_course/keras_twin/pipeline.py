@@ -7,11 +7,13 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-import tensorflow as tf
 
 from stn_course.data.distortions import HARD, HR, MILD, RTS, R, Ranges
 from stn_course.geometry import one_of
+from stn_course.keras_twin.loading import load_tensorflow
 from stn_course.keras_twin.sampling import warp
+
+tf = load_tensorflow()
 
 # Each recipe's branches, one of which is drawn for each image; and the side of its canvas.
 RECIPES: dict[str, tuple[tuple[Ranges, ...], int]] = {
@@ -92,9 +94,17 @@ def batches(
 ) -> tf.data.Dataset:
     """Batches of (images in [0, 1], labels) in a new order every epoch.
 
-    images: uint8 [N, h, w, C]. With `recipe` every visit to an image distorts it afresh.
+    images: uint8 [N, h, w, C]; labels: whole numbers [N], or [N, D] of rows; they become int64.
+    With `recipe` every visit to an image distorts it afresh. Raises TypeError for labels of
+    another kind, ValueError for another number of them.
     """
     images, labels = tf.constant(images), tf.constant(labels)
+    if not labels.dtype.is_integer:
+        raise TypeError(f"labels are {labels.dtype.name}; wanted whole numbers")
+    if labels.shape.rank not in (1, 2) or len(labels) != len(images):
+        n = len(images)
+        raise ValueError(f"labels have shape {list(labels.shape)}; wanted [{n}] or [{n}, digits]")
+    labels = tf.cast(labels, tf.int64)
     order = tf.data.Dataset.range(len(images)).shuffle(len(images), seed=seed)
     made = order.batch(batch)
     if recipe:

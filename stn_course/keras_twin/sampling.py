@@ -4,8 +4,8 @@ Images are [B, h, w, C]; grids, thetas and what lies outside are as everywhere i
 Height, width and channels must be known when the graph is built; the batch need not be.
 """
 
-import math
 from collections.abc import Iterable
+from numbers import Real
 
 import numpy as np
 import torch
@@ -44,9 +44,11 @@ def _refuse(bad, message: str) -> None:
 
 
 # ---------------------------------------------------------------- where to read
-def _two(size) -> tuple[int, int]:
-    """(height, width); TensorFlow's own shapes will do."""
-    return check_size(tuple(size) if isinstance(size, Iterable) else size)
+def two(size) -> tuple[int, int]:
+    """(height, width); TensorFlow's own shapes and NumPy's whole numbers will do."""
+    if not isinstance(size, Iterable):
+        return check_size(size)
+    return check_size(tuple(int(n) if isinstance(n, np.integer) else n for n in size))
 
 
 def _centres(size, align_corners: bool, like):
@@ -59,7 +61,7 @@ def _centres(size, align_corners: bool, like):
             return i * np.asarray(2.0 / max(n - 1, 1), dtype) - (1.0 if n > 1 else 0.0)
         return (2 * i + 1) / np.asarray(n, dtype) - 1
 
-    height, width = _two(size)
+    height, width = two(size)
     return along(width).reshape(1, 1, -1, 1), along(height).reshape(1, -1, 1, 1)
 
 
@@ -82,7 +84,7 @@ def homography_grid(theta, size: tuple[int, int], align_corners: bool = False):
     a, b, c = (theta[:, None, None, :, k] for k in range(3))  # [B, 1, 1, 3]
     uvw = a * x + (b * y + c)  # [B, H, W, 3]
     w = uvw[..., 2:]
-    size = _two(size)
+    size = two(size)
     corners = w[:, :: max(size[0] - 1, 1), :: max(size[1] - 1, 1)]  # w is linear: they decide
     above, below = ops.amin(corners, (1, 2, 3)) > 0, ops.amax(corners, (1, 2, 3)) < 0  # [B]
     crossed = ops.logical_not(ops.logical_or(above, below))  # no product: it would underflow
@@ -96,7 +98,7 @@ def tps_grid(offsets, size: tuple[int, int], align_corners: bool = False):
     offsets: [B, K, 2] for a square grid of K control points, or [B, rows, columns, 2].
     """
     offsets = as_float(offsets, "offsets", ((None, 2), (None, None, 2)))
-    shape, size = control_grid(torch.empty(0, *offsets.shape[1:])), _two(size)
+    shape, size = control_grid(torch.empty(0, *offsets.shape[1:])), two(size)
     double = keras.backend.standardize_dtype(offsets.dtype) == "float64"
     dtype = torch.float64 if double else torch.float32
     basis = tps_basis(shape, size, align_corners, dtype, torch.device("cpu")).numpy()  # [K, H*W]
@@ -146,16 +148,28 @@ def _pad(images, padding: str, fill):
     padded = ops.pad(images, ((0, 0), (1, 2), (1, 2), (0, 0)))
     if padding == "zeros":
         return padded
+    inside = np.pad(np.ones((h, w), bool), (1, 2))[None, :, :, None]
+    return ops.where(inside, padded, _level(images, fill))
+
+
+def _level(images, fill):
+    """`fill`, a number or [B, C], so that it broadcasts over images.  # [B or 1, 1, 1, C or 1]
+
+    A number may be Python's, NumPy's, or lie in a tensor or an array without axes.
+    """
     if fill is None:
-        fill = ops.stop_gradient(background_of(images))[:, None, None, :]
-    elif isinstance(fill, int | float) and math.isfinite(fill):
-        fill = ops.full((1, 1, 1, 1), fill, images.dtype)
-    else:
+        return ops.stop_gradient(background_of(images))[:, None, None, :]
+    truth = isinstance(fill, bool) or "bool" in str(getattr(fill, "dtype", ""))
+    if truth or not (isinstance(fill, Real | list | tuple) or hasattr(fill, "shape")):
+        raise TypeError(f"fill must be a finite number or a tensor [B, C], got {fill!r}")
+    fill = ops.convert_to_tensor(np.asarray(float(fill)) if isinstance(fill, Real) else fill)
+    if len(fill.shape):
         fill = as_float(fill, "fill", (images.shape[3:],))
         _one_batch(images, fill, "fill")
-        fill = ops.cast(fill, images.dtype)[:, None, None, :]
-    inside = np.pad(np.ones((h, w), bool), (1, 2))[None, :, :, None]
-    return ops.where(inside, padded, fill)
+    else:
+        _refuse(ops.logical_not(ops.isfinite(fill)), "fill must be finite, got NaN or infinity")
+        fill = ops.reshape(fill, (1, 1))
+    return ops.cast(fill, images.dtype)[:, None, None, :]
 
 
 def bilinear_sample(

@@ -9,21 +9,23 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 import torch
 
 from stn_course.data.clutter.fresh import ROWS
 from stn_course.data.seeding import FREEZE, INIT, ORDER, stream
 from stn_course.keras_twin import pipeline
 from stn_course.keras_twin.convert import from_torch
+from stn_course.keras_twin.loading import load_tensorflow
 from stn_course.keras_twin.parity import evaluate
 from stn_course.keras_twin.sampling import keras
+from stn_course.keras_twin.settings import settled
 from stn_course.keras_twin.weights import weighted_layers
 from stn_course.training.config import CLEAN, Config, build
 from stn_course.training.datasets import pad_to, test_set, training_set
 from stn_course.training.optimisation import rate
 from stn_course.training.record import RunRecord, current_commit
 
+tf = load_tensorflow()
 CPU = torch.device("cpu")
 UNUSED = {
     "pose_weight": 0.0,
@@ -113,6 +115,7 @@ def compile_twin(twin: keras.Model, config: Config, steps: int) -> None:
     twin.compile(adam, loss, metrics=["sparse_categorical_accuracy"])
 
 
+@settled("float32", floatx="float32")
 def fit(
     config: Config, seed: int = 0, name: str = "unnamed", log_dir: Path | None = None
 ) -> tuple[keras.Model, RunRecord]:

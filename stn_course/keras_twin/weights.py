@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from stn_course.keras_twin.layers import ParallelTransformers, SpatialTransformer
 from stn_course.keras_twin.sampling import keras
+from stn_course.keras_twin.settings import check_layout
 
 kl = keras.layers
 
@@ -89,8 +90,10 @@ def weighted_layers(layer, shape: tuple) -> Iterator[tuple[keras.layers.Layer, t
 def pairs(model: nn.Module, twin: keras.Model) -> list[Pair]:
     """Every array of `model` beside its counterpart in `twin`.
 
-    Raises ValueError where the two have not the same layers of the same sizes.
+    Raises ValueError where the two have not the same layers of the same sizes, and for a twin that
+    counts its channels first: behind a flatten its numbers would be taken for others.
     """
+    check_layout(twin)
     theirs = list(weighted_layers(twin, tuple(twin.input_shape)))
     modules, found = list(weighted_modules(model)), []
     if len(modules) != len(theirs):

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from stn_course.data import recipes, to_float
 from stn_course.data.seeding import STEP, stream
 from stn_course.geometry import Affine
+from stn_course.geometry.checks import as_int64, raise_where
 from stn_course.models import SpatialTransformer, mean_loss, pose_error
+from stn_course.models.losses import labels_of
 from stn_course.models.transformers import first_transformer
 from stn_course.training.config import Config
 from stn_course.training.optimisation import set_rate
@@ -18,12 +20,14 @@ class Step:
     """Called with the indices of a batch, the number of the step and its rate; gives the loss.
 
     Step `number` depends on the configuration, the seed and `number` alone. The loss is a tensor
-    [] on the device. `batch` holds the images of the last call.
+    [] on the device. `batch` holds the images of the last call. Raises TypeError or ValueError for
+    labels that are not those of the images, once: no step looks at them.
     """
 
     def __init__(self, config: Config, seed: int, model: nn.Module, optimizer, images, labels):
         self.config, self.seed, self.model, self.optimizer = config, seed, model, optimizer
-        self.images, self.labels = images, labels  # uint8 [N, C, H, W], int64 [N] or [N, D]
+        self.images, self.labels = images, labels_of(images, labels)  # uint8 [N, C, H, W], [N, ...]
+        raise_where(self.labels < 0, "labels must be classes, got negative ones")
         self.bf16, self.front = low_precision(config, images.device), posed(config, model)
         self.fresh = config.distort is not None and not config.frozen
         self.generator = torch.Generator(images.device)
@@ -42,6 +46,7 @@ class Step:
 
     def draw(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Images [B, C, H, W] of a batch, labels, and the true motion where the loss needs it."""
+        index = as_int64(index, "index")  # bytes would be truth values to torch
         x, y, motion = to_float(self.images[index]), self.labels[index], None
         if self.fresh:
             made, y = recipes.make(self.config.distort, x, y, self.generator)
@@ -55,7 +60,7 @@ class Step:
         self.batch = x
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
             logits = self.model(x.to(memory_format=torch.channels_last))  # [B, classes]
-            loss = mean_loss(logits, y)
+            loss = mean_loss(logits, y, look=False)  # no step waits
         if self.front is not None:
             loss = loss + self.config.pose_weight * pose_error(motion, self.front.live)
         self.optimizer.zero_grad(set_to_none=True)

@@ -105,5 +105,5 @@ def test_only_bytes_are_prepared():
 def test_a_model_that_fails_keeps_its_mode():
     model = MeanColumn().train()
     with pytest.raises(RuntimeError, match="rank 4"):
-        evaluate(model, torch.zeros(2, 1), torch.zeros(2))
+        evaluate(model, torch.zeros(2, 1), torch.zeros(2).long())
     assert model.training

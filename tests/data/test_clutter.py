@@ -166,6 +166,18 @@ def test_index_forms_agree(small):
         train.images([20])
 
 
+@pytest.mark.parametrize("kind", ["uint8", "int8", "int16", "uint16", "int32"])
+def test_narrow_numbers_are_places_and_no_truth_values(small, kind):
+    """To torch bytes say yes or no, one an image, and the others are no index at all."""
+    train = small["train"]
+    for places in (np.arange(20)[::-1], np.array([2, 5]), np.array([1]), np.array([], int)):
+        narrow = places.astype(kind)
+        for index in (narrow, torch.from_numpy(narrow.copy())):
+            assert torch.equal(train.images(index), train.images(places.tolist()))
+    with pytest.raises(TypeError, match="index must be a tensor of whole numbers, got torch.float"):
+        train.images([0.5])
+
+
 def test_values_are_256ths_and_the_set_is_small(small):
     levels = small["train"].images() * 256
     assert torch.equal(levels, levels.round()) and levels.min() == 0 and levels.max() <= 256

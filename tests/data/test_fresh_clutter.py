@@ -98,5 +98,19 @@ def test_bytes_and_labels_of_others_are_refused(digits):
         fresh.draw_rows(recipe, bytes_, labels, generator)
     with pytest.raises(TypeError, match=r"images are torch.uint8; wanted floating point"):
         scenes.tc(bytes_, generator)
-    with pytest.raises(ValueError, match="labels have shape"):
-        fresh.draw_rows(recipe, images, labels[1:], generator)
+    for draw in (fresh.cluttered_rows, fresh.sequence_rows, data.addition):
+        for wrong in (labels[1:], labels[:1], labels[:, None]):
+            with pytest.raises(ValueError, match=r"labels have shape .*; wanted \[300\]"):
+                draw(images, wrong, generator)
+        with pytest.raises(TypeError, match="labels must be a tensor of whole numbers"):
+            draw(images, labels.float(), generator)
+
+
+@pytest.mark.parametrize("n", [0, 1, 40])
+@pytest.mark.parametrize("draw", [fresh.cluttered_rows, fresh.sequence_rows, data.addition])
+def test_narrow_labels_are_the_same_labels(digits, draw, n):
+    images, labels = digits[0][:n], digits[1][:n]
+    wanted = draw(images, labels, seeded()).labels
+    for dtype in (torch.uint8, torch.int8, torch.int16, torch.int32):
+        found = draw(images, labels.to(dtype), seeded()).labels
+        assert found.dtype == torch.int64 and torch.equal(found, wanted)

@@ -34,6 +34,25 @@ def test_x_is_a_column_and_y_a_row():
     assert one.points.tolist() == [[21 / 64 - 1, 81 / 64 - 1]]
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32], ids=str)
+def test_places_in_narrow_numbers_are_the_same_places(dtype):
+    centres = all_centres()  # the last cell is 59 * 64 + 59: no byte
+    for exact in (Squares(centres), Squares(centres[:1]), Squares(centres[:0])):
+        narrow = Squares(exact.centres.to(dtype))
+        assert narrow.cells.dtype == torch.int64 and torch.equal(narrow.cells, exact.cells)
+        assert torch.equal(narrow.points, exact.points)
+        assert torch.equal(narrow.images, exact.images)
+
+
+def test_what_is_no_place_is_refused():
+    for wrong in (torch.zeros(3, 2), torch.zeros(3, 2).bool(), [[1, 2]]):
+        with pytest.raises(TypeError, match="centres must be a tensor of whole numbers"):
+            Squares(wrong)
+    for wrong in (torch.zeros(3, 3).long(), torch.zeros(2).long()):
+        with pytest.raises(ValueError, match=r"centres have shape .*; wanted \[N, 2\]"):
+            Squares(wrong)
+
+
 def test_points_are_what_coordconv_adds_at_the_middle_pixel():
     from stn_course.models import add_coords
 

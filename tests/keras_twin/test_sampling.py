@@ -84,6 +84,67 @@ def test_it_reads_as_the_torch_sampler_does(padding, mode):
     assert np.abs(theirs.numpy() - ours.numpy()).max() < 1e-5
 
 
+NUMBERS = [
+    *(np.float16(0.5), np.float32(0.5), np.float64(0.5), np.array(0.5, "float32"), np.array(0.5)),
+    *(tf.constant(0.5), tf.constant(0.5, tf.float64), torch.tensor(0.5)),
+]
+
+
+@pytest.mark.parametrize("fill", NUMBERS, ids=lambda n: f"{type(n).__name__} {n.dtype}")
+def test_any_one_number_fills_what_lies_outside(fill):
+    images, grid = random_case()
+    last, grid = images.permute(0, 2, 3, 1).numpy(), grid.numpy()
+    wanted = keras_twin.bilinear_sample(last, grid, fill=0.5).numpy()
+    everywhere = keras_twin.bilinear_sample(last, grid, fill=np.full((3, 3), 0.5, "float32"))
+    assert np.array_equal(wanted, everywhere.numpy())
+    assert np.array_equal(keras_twin.bilinear_sample(last, grid, fill=fill).numpy(), wanted)
+    traced = tf.function(lambda im, g: keras_twin.bilinear_sample(im, g, fill=fill))
+    assert np.abs(traced(last, grid).numpy() - wanted).max() < 1e-6
+
+
+@pytest.mark.parametrize("two", [2, np.int64(2), np.uint8(2), np.array(2), tf.constant(2.0)])
+def test_a_whole_number_fills_too(two):
+    images, grid = random_case()
+    last, grid = images.permute(0, 2, 3, 1).numpy(), grid.numpy()
+    found = keras_twin.bilinear_sample(last, grid, fill=two)
+    assert np.array_equal(found.numpy(), keras_twin.bilinear_sample(last, grid, fill=2.0).numpy())
+
+
+@pytest.mark.parametrize("fill", [True, np.bool_(True), tf.constant(True), "grey", 1j, object()])
+def test_what_is_no_number_does_not(fill):
+    images, grid = random_case()
+    with pytest.raises(TypeError, match="fill must be a finite number or a tensor"):
+        keras_twin.bilinear_sample(images.permute(0, 2, 3, 1).numpy(), grid.numpy(), fill=fill)
+
+
+@pytest.mark.parametrize("fill", [float("nan"), np.float32("inf"), tf.constant(float("nan"))])
+def test_nor_does_one_that_is_not_finite(fill):
+    images, grid = random_case()
+    with pytest.raises(ValueError, match="fill must be finite"):
+        keras_twin.bilinear_sample(images.permute(0, 2, 3, 1).numpy(), grid.numpy(), fill=fill)
+
+
+@pytest.mark.parametrize("kind", [int, np.int64, np.int32, np.uint8, np.int8])
+def test_sizes_are_whole_numbers_of_any_kind(kind, tmp_path):
+    images, theta, size = np.ones((2, 7, 9, 1), "float32"), np.eye(2, 3)[None], (kind(4), kind(5))
+    theta = theta.astype("float32").repeat(2, 0)
+    assert keras_twin.warp(images, theta, size).shape == (2, 4, 5, 1)
+    assert keras_twin.affine_grid(theta, size).shape == (2, 4, 5, 2)
+    assert keras_twin.affine_grid(theta, np.array(size)).shape == (2, 4, 5, 2)
+    layer = keras_twin.SpatialTransformer(localiser(), "affine", size=size)
+    assert layer.size == (4, 5) and all(type(n) is int for n in layer.size)
+    net = keras.Sequential([keras.Input((7, 9, 1)), layer])
+    net.save(tmp_path / "net.keras")
+    assert keras.models.load_model(tmp_path / "net.keras")(images).shape == (2, 4, 5, 1)
+
+
+def test_truth_values_and_fractions_are_no_sizes():
+    theta = np.eye(2, 3, dtype="float32")[None]
+    for size in ((True, 4), (np.bool_(True), 4), (4.0, 4), (np.float32(4), 4)):
+        with pytest.raises(TypeError, match="size must be two ints"):
+            keras_twin.affine_grid(theta, size)
+
+
 @pytest.mark.parametrize("n", [4, 5, 16])
 def test_half_way_between_two_pixels_it_takes_torchs(n):
     images, half = torch.rand(1, 1, n, n), (n // 2, n // 2)

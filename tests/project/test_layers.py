@@ -85,7 +85,7 @@ def test_a_function_fits_a_screen(path):
 
 # ---------------------------------------------------------------- what is loaded
 def test_keras_twin_alone_imports_keras_and_tensorflow():
-    """Others take them from it: it is what keeps them quiet and Triton before TensorFlow."""
+    """Others take them from it: it is what keeps them quiet."""
     both = {"keras", "tensorflow"}
     tops = {p: {n.partition(".")[0] for n in imports(PACKAGE / p)} for p in SOURCES}
     users = {path.parts[0] for path, names in tops.items() if names & both}

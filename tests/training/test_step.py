@@ -93,6 +93,40 @@ def test_a_step_waits_for_nothing(config, capturing):
     assert found == []
 
 
+def one_step(labels, index):
+    """The loss of a step of a small network on 20 images, and its weights afterwards."""
+    torch.manual_seed(0)
+    config = Config(model="fc", batch_size=8, precision="float32")
+    model = build(config)
+    images = (torch.arange(20 * 784) % 251).view(20, 1, 28, 28).to(torch.uint8)
+    made = step.Step(config, 0, model, make_optimizer(config, model), images, labels)
+    return made(index, 0, 1e-3), [p.detach().clone() for p in model.parameters()]
+
+
+def test_narrow_labels_and_places_make_the_same_step():
+    labels, index = torch.arange(20) % 10, torch.arange(20).flip(0)
+    loss, weights = one_step(labels, index)
+    for dtype in (torch.uint8, torch.int8, torch.int16, torch.int32):
+        for its, places in ((labels.to(dtype), index), (labels, index.to(dtype))):
+            found, theirs = one_step(its, places)
+            assert torch.equal(found, loss)
+            assert all(torch.equal(a, b) for a, b in zip(weights, theirs, strict=True))
+
+
+def test_a_step_takes_no_labels_that_are_none():
+    index = torch.arange(8)
+    for labels in (torch.zeros(20), torch.zeros(20).bool()):
+        with pytest.raises(TypeError, match="labels must be a tensor of whole numbers"):
+            one_step(labels, index)
+    for labels in (torch.zeros(19).long(), torch.zeros(1).long(), torch.zeros(20, 1, 1).long()):
+        with pytest.raises(ValueError, match="labels have shape"):
+            one_step(labels, index)
+    with pytest.raises(ValueError, match=r"labels must be classes.*\(batch entries 3\)"):
+        one_step(torch.where(torch.arange(20) == 3, -100, 0), index)
+    with pytest.raises(TypeError, match="index must be a tensor of whole numbers, got torch.bool"):
+        one_step(torch.zeros(20).long(), torch.ones(20).bool())
+
+
 def test_the_loss_is_read_by_nobody_but_who_wants_it(monkeypatch):
     """Reading a number waits for the device: a step that is not logged must not."""
     reads = []

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stn_course.geometry.checks import as_int64
+
 
 def _moved(thing, device):
     tensors = {f.name: getattr(thing, f.name) for f in fields(thing) if f.init}
@@ -90,14 +92,15 @@ class ClutterSet:
         """Images in [0, 1], float32 [B, 1, H, W], on `device` (default: where the set is).
 
         `index`: a number, a slice, or a list, array or tensor of numbers or of one truth value an
-        image. Raises IndexError outside the set.
+        image. Raises IndexError outside the set, TypeError for numbers that are not whole.
         """
         if device is not None:
             return self.to(device).images(index)
         here = self.labels.device
         if not isinstance(index, slice):
             index = torch.as_tensor(index, device=here)
-            index = index if index.numel() else index.long()  # torch takes [] for floats
+            if index.dtype != torch.bool:  # torch takes [] for floats, and bytes for truth values
+                index = as_int64(index if index.numel() else index.long(), "index")
         rows = torch.arange(len(self), device=here)[index].reshape(-1)
         out = torch.empty(len(rows), 1, self.canvas, self.canvas, device=here)
         step = self._step()

@@ -20,7 +20,7 @@ from stn_course.data.clutter.published import (
 )
 from stn_course.data.digits import Digits, check_split
 from stn_course.data.download import Settings, read_settings
-from stn_course.data.scenes import check_floating, paste
+from stn_course.data.scenes import check_floating, one_label_each, paste
 from stn_course.geometry import one_of
 
 ROWS = {"cluttered": PUBLISHED_40, "sequences": PUBLISHED_100}
@@ -43,13 +43,12 @@ def draw_rows(recipe: ClutterRecipe, images: Tensor, labels: Tensor, generator: 
 
     Patches are cut anywhere from other digits of the batch, and everything is placed as
     `recipe` says; its banks, sizes and seed do not matter. Raises TypeError for images that
-    are not floating point (the sums are clipped to [0, 1]) and ValueError for images of another
-    size or another number of labels.
+    are not floating point (the sums are clipped to [0, 1]) and labels that are not whole, and
+    ValueError for images of another size or another number of labels.
     """
     n, device = len(images), generator.device
     check_floating(images)
-    if labels.shape != (n,):
-        raise ValueError(f"labels have shape {list(labels.shape)}; wanted [{n}], one an image")
+    labels = one_label_each(images, labels)
     if tuple(images.shape[1:]) != (1, SIDE, SIDE):
         raise ValueError(f"images have shape {list(images.shape)}; wanted [B, 1, {SIDE}, {SIDE}]")
 

@@ -8,6 +8,7 @@ from torch import Generator, Tensor
 from stn_course.analysis.plots import CROSS
 from stn_course.data import ClutterRecipe
 from stn_course.data.clutter.fresh import draw_rows
+from stn_course.geometry.checks import as_int64
 from stn_course.lessons.digit_sequences.figures import DASHES, colour_of, quad
 from stn_course.lessons.digit_sequences.helpers import look
 from stn_course.lessons.widgets import LiveBox, bars_html, picture_html
@@ -30,10 +31,11 @@ class GlanceExplorer(LiveBox):
 
     net: a sequence network in eval mode; images [N, 1, H, W] in [0, 1]; labels [N, D]. Of a
     network with one glance for all digits, the step chooses the digit that is said.
-    Raises ValueError for labels of another shape.
+    Raises TypeError for labels that are not whole numbers, ValueError for another shape.
     """
 
     def __init__(self, net: SequenceNet, images: Tensor, labels: Tensor):
+        labels = as_int64(labels, "labels")
         if labels.shape != (len(images), net.digits):
             raise ValueError(
                 f"labels have shape {list(labels.shape)}; wanted [{len(images)}, {net.digits}]"

@@ -17,6 +17,7 @@ from stn_course.data.clutter.published import SIDE
 from stn_course.experiments import records, statistics
 from stn_course.experiments.statistics import NOT_YET
 from stn_course.models.layers import evaluating
+from stn_course.models.losses import as_rows
 from stn_course.models.sequence import SequenceNet
 from stn_course.training.record import RunRecord
 
@@ -146,8 +147,8 @@ def look(net: SequenceNet, images: Tensor) -> Seen:
 def score(net: SequenceNet, rows: Rows) -> tuple[float, float]:
     """Digits and whole rows that `net` reads right, in percent; its mode stays as it was."""
     with evaluating(net):
-        parts = [net(part).argmax(2) for part in rows.images.split(250)]
-    right = torch.cat(parts) == rows.labels.view(len(rows.labels), -1)  # [B, D]
+        logits = torch.cat([net(part) for part in rows.images.split(250)])
+    right = logits.argmax(2) == as_rows(rows.labels.view(len(rows.labels), -1), logits)  # [B, D]
     return 100 * right.float().mean().item(), 100 * right.all(1).float().mean().item()
 
 

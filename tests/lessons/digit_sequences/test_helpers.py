@@ -208,6 +208,11 @@ def test_one_glance_for_all_digits_can_be_stepped_through_too():
     assert explorer.glimpse.value == glimpse and "digit 2" in explorer.bars.value
     with pytest.raises(ValueError, match=r"labels have shape \[3\]; wanted \[3, 2\]"):
         GlanceExplorer(net(), rows.images, rows.labels[:, 0])
+    with pytest.raises(TypeError, match="labels must be a tensor of whole numbers"):
+        GlanceExplorer(net(), rows.images, rows.labels + 0.5)
+    one = replace(rows, labels=rows.labels[:, :1])  # would be compared with both digits
+    with pytest.raises(ValueError, match="do not belong together"):
+        helpers.score(net(), one)
 
 
 def test_the_clutter_sliders_redraw_the_same_digits():
