@@ -156,7 +156,7 @@ def real_number(name: str, value, above: float = -math.inf) -> float:
     """
     found = as_number(value)
     if found is None or not found > above:
-        wanted = "a finite number" + (f" above {above}" if above > -math.inf else "")
+        wanted = f"a number above {above}" if above > -math.inf else "a finite number"
         kind = ValueError if is_number(value) else TypeError
         raise kind(f"{name}={value!r}; wanted {wanted}")
     return found

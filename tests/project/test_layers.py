@@ -43,6 +43,8 @@ def imports(path, everywhere=True):
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{path}: a relative import"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            yield from (n.value for n in node.args if isinstance(n, ast.Constant))
         if everywhere or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             waiting.extend(ast.iter_child_nodes(node))
 
@@ -52,9 +54,13 @@ def test_the_reading_of_imports_sees_every_form(tmp_path):
         "import os.path\nfrom stn_course import geometry, data\nimport stn_course.models.losses\n"
     )
     source += "def f():\n    from stn_course.models import build\n"
+    source += "    importlib.import_module('stn_course.models')\n"
     (tmp_path / "some.py").write_text(source)
     loaded = {("geometry",), ("data",), ("models", "losses")}
-    assert set(imported(tmp_path / "some.py")) == loaded | {("models", "build")}
+    assert set(imported(tmp_path / "some.py")) == loaded | {
+        ("models", "build"),
+        ("models",),
+    }
     assert set(imported(tmp_path / "some.py", everywhere=False)) == loaded
 
 
