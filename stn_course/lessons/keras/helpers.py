@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -22,17 +23,19 @@ GOLDEN = CHECKOUT if CHECKOUT.exists() else PACKAGE / "_golden" / "sampler.json"
 def run_on(script: str, *backends: str) -> dict[str, dict]:
     """Run `script` with Keras on each of `backends`; of each, the JSON it prints last.
 
-    Every backend has a process of its own, and they run side by side. Raises RuntimeError with
-    what one said if it fails.
+    Every backend has a process of its own, and they run side by side, with Keras's own layout and
+    types, whatever the reader's keras.json says. Raises RuntimeError with what one said if it
+    fails.
     """
     command, pipe = [sys.executable, "-c", script], subprocess.PIPE
     started = {}
-    for name in backends:
-        environment = os.environ | {"KERAS_BACKEND": name, "TF_CPP_MIN_LOG_LEVEL": "2"}
-        started[name] = subprocess.Popen(
-            command, stdout=pipe, stderr=pipe, text=True, env=environment
-        )
-    said = {name: process.communicate() for name, process in started.items()}
+    with TemporaryDirectory() as home:
+        for name in backends:
+            told = {"KERAS_BACKEND": name, "TF_CPP_MIN_LOG_LEVEL": "2", "KERAS_HOME": home}
+            started[name] = subprocess.Popen(
+                command, stdout=pipe, stderr=pipe, text=True, env=os.environ | told
+            )
+        said = {name: process.communicate() for name, process in started.items()}
     for name, process in started.items():
         if process.returncode:
             raise RuntimeError(f"on {name}: {said[name][1].strip().splitlines()[-1:]}")
