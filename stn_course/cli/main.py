@@ -117,7 +117,7 @@ def _add_run(add) -> None:
 
 def _add_tables(add) -> None:
     kept = add("records", _records, "file records of another machine, or try whether they hold")
-    action = kept.add_subparsers(dest="action", required=True, metavar="ACTION")
+    action = kept.add_subparsers(dest="action", required=True, metavar="ACTION", help="what to do")
     filed = action.add_parser("import", help="file a JSONL of `run --out`, or a record.json")
     filed.add_argument("file", type=Path, metavar="FILE", help="one record a line")
     filed.add_argument("--again", action="store_true", help="replace those that are there")

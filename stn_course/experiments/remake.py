@@ -53,6 +53,7 @@ def begin_again(config: Config, seed: int, most: int = FIRST_STEPS) -> Beginning
         run.begin()
         for index in run.batches()[: min(most, FIRST_STEPS)]:
             run.learn(index)
+        run.snapshot()
     began = run.state.first_steps
     return Beginning(run.state.first_batch, began["weights"], began["losses"])
 

@@ -136,7 +136,7 @@ class Run:
         self.rate = rate(self.config, self.state.step / self.total)
         self.loss = self.step(index, self.state.step, self.rate)
         if self.state.first_steps and self.state.step < FIRST_STEPS:
-            self.state.first_steps["losses"].append(self.loss.item())
+            self.state.first_steps["losses"].append(self.loss.clone())  # read later: it waits
         self.state.first_batch = self.state.first_batch or sha256(self.step.batch)
         self.state.step += 1
         self.loss_sum += self.loss.double() * len(index)
@@ -168,6 +168,8 @@ class Run:
         """The state as it is now, for a checkpoint."""
         self.state.seconds = time.perf_counter() - self.started
         self.state.loss_sum = self.loss_sum.item()
+        if first := self.state.first_steps:
+            first["losses"] = [float(loss) for loss in first["losses"]]
         return vars(self.state)
 
     def finish(self) -> None:
