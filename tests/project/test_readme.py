@@ -153,7 +153,11 @@ def test_commands_exist(page):
             assert importlib.util.find_spec(found[1]), command
         if found := re.match(r"stn-course ([a-z]\w*)(.*)", command):
             assert found[1] in known, command
-            options = {o for a in known[found[1]]._actions for o in a.option_strings}
+            parser = known[found[1]]
+            for actions in [a.choices for a in parser._actions if hasattr(a.choices, "keys")]:
+                assert found[2].split()[0] in actions, command
+                parser = actions[found[2].split()[0]]
+            options = {o for a in parser._actions for o in a.option_strings}
             assert set(re.findall(r"--[\w-]+", found[2])) <= options, command
             for name in re.findall(r" ((?:se|hr|xq|hy)-[\w-]+)", found[2]):
                 assert name in EXPERIMENTS, command
