@@ -8,10 +8,10 @@ import sys
 import pytest
 import torch
 
+import tools.sample
 from stn_course import data
 from stn_course.data import digits, download
 from stn_course.data.digits import MNIST_FILES, SAMPLE, SPLITS, locate
-from tests.support import ROOT, offline
 
 
 @pytest.fixture
@@ -120,15 +120,14 @@ def test_sample_is_always_split_in_the_same_way(tmp_path, monkeypatch):
 
 
 @pytest.mark.full_data
-def test_each_split_of_the_sample_comes_from_that_split_of_the_full_data():
+def test_each_split_of_the_sample_comes_from_that_split_of_the_full_data(capsys):
     def pairs(part):
         images = part.images.flatten(1).numpy()
         return {(image.tobytes(), int(k)) for image, k in zip(images, part.labels, strict=True)}
 
     full = {split: pairs(data.mnist(split)) for split in SPLITS}
-    command = [sys.executable, "-m", "tools.sample", "--check"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, "the sample is as drawn\n"), done.stderr
+    assert tools.sample.main(["--check"]) == 0
+    assert capsys.readouterr().out == "the sample is as drawn\n"
     for split in SPLITS:
         assert pairs(digits.sample(split)) <= full[split]
 
@@ -141,11 +140,10 @@ def test_a_spoilt_sample_is_an_error_and_names_the_cure(tmp_path, monkeypatch):
         digits.sample("test")
 
 
-def test_without_the_full_data_no_sample_can_be_drawn(tmp_path):
-    command = [sys.executable, "-m", "tools.sample", "--check"]
-    options = {"cwd": ROOT, "env": offline(tmp_path), "capture_output": True, "text": True}
-    done = subprocess.run(command, **options)
-    assert done.returncode == 2 and "drawn from the full MNIST" in done.stderr
+def test_without_the_full_data_no_sample_can_be_drawn(monkeypatch, capsys):
+    monkeypatch.setattr(digits, "is_sample", lambda: True)
+    assert tools.sample.main(["--check"]) == 2
+    assert "drawn from the full MNIST" in capsys.readouterr().err
 
 
 def test_training_machine_needs_torch_numpy_and_tqdm_only():

@@ -158,7 +158,7 @@ def test_a_killed_process_costs_no_run(monkeypatch, tmp_path):
 
 
 def test_a_run_that_always_kills_its_process_is_given_up(monkeypatch):
-    monkeypatch.setattr(sweep, "POOLS", 2)
+    monkeypatch.setattr(sweep, "POOLS", 1)
     found, failed = with_killer(monkeypatch, always_killed)
     assert "killer/0" in failed
     assert len(found) + len(failed) == 3, "every run is either made or told"
@@ -239,26 +239,41 @@ def cluster(tmp_path, workers, **scheduler_settings):
             process.wait()
 
 
-def test_a_cluster_with_a_worker_killed_in_the_middle_makes_the_same_records(serial, tmp_path):
-    distributed = pytest.importorskip("distributed")
+@pytest.fixture(scope="module")
+def two_workers(tmp_path_factory):
+    """One cluster for two tests: its address, and the processes of its workers."""
+    pytest.importorskip("distributed")
+    with cluster(tmp_path_factory.mktemp("cluster"), workers=2) as made:
+        yield made
+
+
+def test_a_cluster_with_other_code_is_refused(two_workers, monkeypatch):
+    monkeypatch.setattr(sweep, "current_code", lambda: "0123")
+    with pytest.raises(ValueError, match="a worker has commit .*; wanted the sweep's 0123"):
+        made(RUNS, cluster=two_workers[0])
+
+
+def test_a_cluster_with_a_worker_killed_in_the_middle_makes_the_same_records(serial, two_workers):
+    from distributed import Client
+
+    address, workers = two_workers
     runs = RUNS + [("tiny", seed) for seed in range(2, 8)]
     found, lost = [], []
-    with cluster(tmp_path, workers=2) as (address, workers):
-        with distributed.Client(address, timeout=30, set_as_default=False) as watching:
-            watching.wait_for_workers(2, timeout=30)
+    with Client(address, timeout=30, set_as_default=False) as watching:
+        watching.wait_for_workers(2, timeout=30)
 
-            def save(record):
-                found.append(record)
-                if lost:
-                    return
-                named = {a: w["name"] for a, w in watching.scheduler_info()["workers"].items()}
-                busy = next(a for a, runs in watching.processing().items() if runs)
-                lost.append(named[busy])
-                workers[named[busy]].send_signal(signal.SIGKILL)
-                workers[named[busy]].wait()
+        def save(record):
+            found.append(record)
+            if lost:
+                return
+            named = {a: w["name"] for a, w in watching.scheduler_info()["workers"].items()}
+            busy = next(a for a, runs in watching.processing().items() if runs)
+            lost.append(named[busy])
+            workers[named[busy]].send_signal(signal.SIGKILL)
+            workers[named[busy]].wait()
 
-            failed = sweep.run_all(runs, save, cluster=address, allow_sample=True)
-            left = [w["name"] for w in watching.scheduler_info()["workers"].values()]
+        failed = sweep.run_all(runs, save, cluster=address, allow_sample=True)
+        left = [w["name"] for w in watching.scheduler_info()["workers"].values()]
     assert failed == []
     assert sorted(lost + left) == ["w0", "w1"], "one was killed while it was making a run"
     assert sorted((r.experiment, r.seed) for r in found) == sorted(runs), "each run once"
@@ -273,14 +288,6 @@ def test_a_run_that_brings_down_its_worker_each_time_is_told(tmp_path, monkeypat
         found, failed = made([("killer", 0), ("tiny", 0)], cluster=address)
     assert failed == ["killer/0"] and [r.experiment for r in found] == ["tiny"]
     assert "KilledWorker" in capsys.readouterr().err
-
-
-def test_a_cluster_with_other_code_is_refused(tmp_path, monkeypatch):
-    pytest.importorskip("distributed")
-    monkeypatch.setattr(sweep, "current_code", lambda: "0123")
-    with cluster(tmp_path, workers=1) as (address, _):
-        with pytest.raises(ValueError, match="a worker has commit .*; wanted the sweep's 0123"):
-            made(RUNS, cluster=address)
 
 
 def test_a_cluster_that_is_not_there_is_one_line(monkeypatch, tmp_path, capsys):

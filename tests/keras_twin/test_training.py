@@ -21,6 +21,7 @@ from stn_course.keras_twin import pipeline, training  # noqa: E402
 from stn_course.lessons.keras import helpers  # noqa: E402
 from stn_course.training import datasets  # noqa: E402
 from stn_course.training.record import dumps, loads  # noqa: E402
+from tests.support import few_rows  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -100,30 +101,28 @@ def test_frozen_images_are_distorted_once_and_by_their_seed():
 # ---------------------------------------------------------------- runs
 @pytest.fixture
 def few_tests(monkeypatch):
-    """The first 200 images of every set: only those are distorted, and rows are made and cut."""
+    """100 digits and 40 rows a split: only those are distorted, read and counted."""
 
-    def first(whole):
-        def few(*arguments):
-            found = whole(*arguments)
-            return Digits(found.images[:200], found.labels[:200], found.source)
+    def first(split):
+        found = mnist(split)
+        return Digits(found.images[:100], found.labels[:100], found.source)
 
-        return few
-
-    monkeypatch.setattr(datasets, "mnist", first(mnist))
-    monkeypatch.setattr(training, "test_set", first(datasets.test_set))
+    monkeypatch.setattr(datasets, "mnist", first)
+    monkeypatch.setattr(datasets, "published_rows", few_rows)
 
 
 def shortened(name, **changes):
-    usual = {"limit": 200, "epochs": 1, "batch_size": 50}
+    usual = {"limit": 100, "epochs": 1, "batch_size": 50}
     return dataclasses.replace(keras.EXPERIMENTS[name].config, **usual | changes)
 
 
-SHORT = [n for n in keras.EXPERIMENTS if "lj" not in n or n == "keras-lj-ffn-4"]
+# Each network and each way to its digits once; what all experiments are made of is checked below.
+SHORT = ("fc-clean", "cnn-mild", "stn-fc-hard", "hr-source", "lj-ffn-4")
 
 
-@pytest.mark.parametrize("name", SHORT)
+@pytest.mark.parametrize("name", [f"keras-{what}" for what in SHORT])
 def test_the_record_of_a_short_run(name, few_tests):
-    config = shortened(name, limit=100 if "lj" in name else 200)
+    config = shortened(name, limit=20) if "lj" in name else shortened(name)
     record = training.record(name, 1, config)
     assert dumps(loads(dumps(record))) == dumps(record)
     assert (record.experiment, record.seed) == (name, 1)
@@ -131,8 +130,8 @@ def test_the_record_of_a_short_run(name, few_tests):
     assert record.config["framework"] == "keras" and record.config["model"] == config.model
     splits = ["test"] if "valid" in config.train_on else ["valid", "test"]
     assert set(record.results) == {f"{s}/{t}" for s in splits for t in config.tests}
-    digits = 3 if "lj" in name else 1
-    assert all(r["total"] == 200 * digits for r in record.results.values())
+    total = 40 * 3 if "lj" in name else 100
+    assert all(r["total"] == total for r in record.results.values())
     assert len(record.curves["train_loss"]) == 1 and np.isfinite(record.curves["train_loss"]).all()
     assert record.parameters == (6_293_916 if "lj" in name else record.parameters) > 0
 
@@ -151,16 +150,26 @@ print(record.threads, *(os.environ[name] for name in keras.THREADS))
 """
 
 
-ASKED = [({}, "1 1 1"), ({"TF_NUM_INTRAOP_THREADS": "3"}, "3 3 1")]
-
-
-@pytest.mark.parametrize(("asked", "given"), ASKED)
-def test_a_run_is_silent_and_has_as_many_threads_as_torch(asked, given):
+def test_a_run_is_silent_and_has_the_threads_that_are_asked_for():
     """TensorFlow's line on its first step, its devices, its graphs: none of it on stderr."""
     kept = {k: v for k, v in os.environ.items() if k not in keras.THREADS}
+    asked = {"TF_NUM_INTRAOP_THREADS": "3"}  # what is not asked for is torch's
     command = [sys.executable, "-c", QUIET]
     done = subprocess.run(command, capture_output=True, text=True, env=kept | asked)
-    assert (done.stderr, done.stdout) == ("", given + "\n")
+    assert (done.stderr, done.stdout) == ("", "3 3 1\n")
+
+
+def test_where_nothing_is_asked_for_there_are_as_many_threads_as_torch_has(monkeypatch):
+    for name in keras.THREADS:
+        monkeypatch.setenv(name, "")  # afterwards it is as it was before
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 5)
+    with monkeypatch.context() as patch:
+        patch.delitem(sys.modules, "tensorflow")
+        keras.share_threads()
+    assert [os.environ[name] for name in keras.THREADS] == ["5", "5"]
+    told = training.tf.config.threading.get_intra_op_parallelism_threads()
+    assert training.threads() == (told or 5)
 
 
 def test_with_tensorflow_running_the_environment_is_left_alone(monkeypatch):
@@ -173,12 +182,12 @@ def test_with_tensorflow_running_the_environment_is_left_alone(monkeypatch):
 
 
 def test_the_same_seed_gives_the_same_bits_and_tensorboard_its_files(few_tests, tmp_path):
-    config = shortened("keras-stn-fc-hard")
-    first = training.fit(config, 0, "a", log_dir=tmp_path)[1]
-    again = training.fit(config, 0, "a")[1]
-    other = training.fit(config, 1, "a")[1]
+    config = shortened("keras-stn-fc-hard", tests=("hard",))
+    first, again = (training.fit(config, 0, "a", log_dir=folder)[1] for folder in (tmp_path, None))
     assert first.repeatable() == again.repeatable()
-    assert first.hashes["first_batch"] != other.hashes["first_batch"]
+    batch = {seed: next(iter(training.training_data(config, seed)[0]()))[0] for seed in (0, 1)}
+    hashes = {seed: training.sha256(x.numpy()) for seed, x in batch.items()}
+    assert hashes[0] == first.hashes["first_batch"] != hashes[1]
     assert list(tmp_path.rglob("events.out.tfevents.*"))
 
 
@@ -229,7 +238,9 @@ def test_the_catalogue_promises_what_the_course_asks_for():
     assert {*matrix, "keras-hr", "keras-lj-ffn"} <= set(table)
     for name in matrix:
         assert table[name].config.tests == ("clean", "hard", "mild") and table[name].seeds >= 3
-    assert all(isinstance(e, Experiment) and e.run for e in table.values())
+    for experiment in table.values():
+        assert isinstance(experiment, Experiment) and experiment.run
+        training.check(experiment.config)
 
 
 # ---------------------------------------------------------------- notebook 06's helpers

@@ -68,11 +68,12 @@ def outcome(tmp_path_factory):
     nbformat.write(notebook, folder / "01_small.ipynb")
     words = ["-m", "pytest", "--nbval", str(folder), "-p", "no:cacheprovider", "-v", "-rN"]
     words += ["--nbval-sanitize-with", "tests/nbval_sanitize.cfg"]
-    words += ["-p", "tests.project.beside_nbval", f"--rootdir={folder}"]
+    words += ["-p", "nbval.plugin", "-p", "tests.project.beside_nbval", f"--rootdir={folder}"]
+    alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # others take seconds
     done = subprocess.run(
         [sys.executable, *words],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, **alone, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )

@@ -147,11 +147,18 @@ def course(folder, *sources):
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
-def test_the_command_that_makes_its_book_can_be_run(tmp_path):
+def test_the_command_that_makes_its_book_is_one(tmp_path, monkeypatch, capsys):
+    from tools.book import __main__ as book
     from tools.course import book_command
 
-    command = [*book_command(tmp_path), "--help"]
-    assert subprocess.run(command, cwd=ROOT, capture_output=True).returncode == 0
+    def stop(folder):
+        raise ValueError(f"begun in {folder}")
+
+    monkeypatch.setattr(book, "_empty", stop)
+    command = book_command(tmp_path)
+    assert command[:3] == [sys.executable, "-m", "tools.book"]
+    assert book.main(command[3:]) == 1  # every flag is one of its own
+    assert f"begun in {tmp_path / 'html'}" in capsys.readouterr().err
 
 
 def test_the_course_runs_and_says_on_what(tmp_path):

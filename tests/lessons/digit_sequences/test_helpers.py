@@ -38,10 +38,10 @@ def net(**options):
 # ---------------------------------------------------------------- where digits stand
 @pytest.mark.parametrize("recipe", [data.PUBLISHED_100, PAIR], ids=["100", "64"])
 def test_the_chances_are_those_of_many_draws(recipe):
-    """Against 40 000 drawn rows; the largest chance's standard error is below .003."""
-    images, labels = digits(2000)  # at a time: 40 000 pictures at once take 7 GB
+    """Against 20 000 drawn rows; the largest chance's standard error is about .003."""
+    images, labels = digits(500)  # at a time: the pictures stay in the processor's cache
     bare, generator = replace(recipe, patches=0), Generator().manual_seed(1)
-    boxes = torch.cat([draw_rows(bare, images, labels, generator).boxes for _ in range(20)])
+    boxes = torch.cat([draw_rows(bare, images, labels, generator).boxes for _ in range(40)])
     columns, rows = helpers.corners(recipe)
     assert columns.sum(1).tolist() == pytest.approx([1] * recipe.digits)
     assert rows.sum(1).tolist() == pytest.approx([1] * recipe.digits)
@@ -83,7 +83,7 @@ def test_the_best_fixed_box_is_measured_as_boxes_are():
 
 def test_the_best_fixed_box_does_not_depend_on_the_last_bits(monkeypatch):
     wanted, einsum = [at for _, at in helpers.best_fixed_glance()], torch.einsum
-    for seed in range(8):  # of two boxes as good as each other another would win each time
+    for seed in range(3):  # of two boxes as good as each other another would win each time
         generator = Generator().manual_seed(seed)
 
         def noisy(*given, generator=generator):
