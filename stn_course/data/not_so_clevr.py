@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stn_course.geometry import real_number, whole_number
-from stn_course.geometry.checks import as_int64
+from stn_course.geometry import as_int64, real_number, whole_number
 
 CANVAS, SIDE = 64, 9  # pixels
 SPLITS = ("uniform", "quadrant")

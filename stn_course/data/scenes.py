@@ -11,8 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from stn_course.data.distortions import Distorted, rts
-from stn_course.geometry import box_to_theta, whole_number
-from stn_course.geometry.checks import as_int64
+from stn_course.geometry import as_int64, box_to_theta, whole_number
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from stn_course.geometry.boxes import box_to_theta, glimpse_boxes, iou
 from stn_course.geometry.caching import cached_by_shape
 from stn_course.geometry.checks import (
     as_float,
+    as_int64,
     as_matrix,
     as_number,
     as_whole,
@@ -57,6 +58,7 @@ __all__ = [
     "Translation",
     "affine",
     "as_float",
+    "as_int64",
     "as_matrix",
     "as_number",
     "as_whole",

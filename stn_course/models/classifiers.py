@@ -6,7 +6,7 @@ from functools import partial
 
 from torch import nn
 
-from stn_course.geometry import as_whole, real_number
+from stn_course.geometry import real_number, whole_number
 from stn_course.models.coordconv import CoordConv2d
 from stn_course.models.layers import (
     Size,
@@ -28,11 +28,9 @@ def fc(
 ) -> nn.Sequential:
     """Fully connected baseline (XQ): Dense(width)-ReLU-Dropout .2-Dense. 101 770 at 28x28.
 
-    Raises ValueError for a width below 1.
+    Raises TypeError for a width that is no whole number, ValueError for one below 1.
     """
-    given, width = width, as_whole(width)
-    if width is None or width < 1:
-        raise ValueError(f"width={given!r}; wanted a whole number of at least 1")
+    width = whole_number("width", width)
     return glorot_(
         nn.Sequential(
             nn.Flatten(),  # [B, C*H*W]

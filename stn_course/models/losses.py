@@ -4,7 +4,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stn_course import geometry
-from stn_course.geometry.checks import as_int64, values_can_be_checked
+from stn_course.geometry import as_int64, values_can_be_checked
 
 
 def labels_of(images: Tensor, labels: Tensor) -> Tensor:
@@ -42,14 +42,14 @@ def as_labels(labels: Tensor, logits: Tensor, look: bool = True) -> Tensor:
     return labels
 
 
-def as_rows(labels: Tensor, logits: Tensor) -> Tensor:
+def as_rows(labels: Tensor, logits: Tensor, look: bool = True) -> Tensor:
     """`as_labels` of rows alone: labels [B, D], logits [B, D, classes]."""
     if logits.ndim != 3:
         raise ValueError(
             f"logits {list(logits.shape)} and labels {list(labels.shape)} do not belong together; "
             "wanted [B, digits, classes] and [B, digits]"
         )
-    return as_labels(labels, logits)
+    return as_labels(labels, logits, look)
 
 
 def mean_loss(logits: Tensor, labels: Tensor, look: bool | None = None) -> Tensor:
@@ -72,8 +72,7 @@ def sequence_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
     logits [B, D, classes], labels [B, D]; the rest as `mean_loss`.
     """
-    as_rows(labels, logits)
-    return mean_loss(logits, labels)
+    return mean_loss(logits, as_rows(labels, logits, look=False))  # there they are looked at
 
 
 def pose_error(true: Tensor, found: Tensor) -> Tensor:

@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from stn_course.data import recipes, to_float
 from stn_course.data.seeding import STEP, stream
-from stn_course.geometry import Affine
-from stn_course.geometry.checks import as_int64, raise_where
+from stn_course.geometry import Affine, as_int64, raise_where
 from stn_course.models import SpatialTransformer, mean_loss, pose_error
 from stn_course.models.losses import labels_of
 from stn_course.models.transformers import first_transformer

@@ -175,9 +175,17 @@ def test_bad_names_and_sizes_are_named():
         models.build("stn", depth=3)
 
 
-@pytest.mark.parametrize("kind, width", [("fc", 0), ("fc", 2.5), ("cnn", 0), ("cnn", -3)])
-def test_a_width_that_cannot_be_is_refused(kind, width):
-    with pytest.raises(ValueError, match=f"width={width}; wanted"):
+CANNOT_BE = [
+    ("fc", 0, ValueError),
+    ("fc", 2.5, TypeError),
+    ("cnn", 0, ValueError),
+    ("cnn", -3, ValueError),
+]
+
+
+@pytest.mark.parametrize("kind, width, error", CANNOT_BE)
+def test_a_width_that_cannot_be_is_refused(kind, width, error):
+    with pytest.raises(error, match=f"width={width}; wanted"):
         models.build(kind, width=width)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stn_course.geometry.checks import as_int64
+from stn_course.geometry import as_int64
 
 
 def _moved(thing, device):

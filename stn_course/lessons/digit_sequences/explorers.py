@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 from stn_course.analysis.plots import CROSS
 from stn_course.data import ClutterRecipe
 from stn_course.data.clutter.fresh import draw_rows
-from stn_course.geometry.checks import as_int64
+from stn_course.geometry import as_int64
 from stn_course.lessons.digit_sequences.figures import DASHES, colour_of, quad
 from stn_course.lessons.digit_sequences.helpers import look
 from stn_course.lessons.widgets import LiveBox, bars_html, picture_html

@@ -446,25 +446,25 @@ def _(upstream, theta, size):
     return gathered_gradient(upstream, theta.flip(0), size)
 
 
-@gathering.bug("each reader gives all of its number; it gives its weight times that")
-def _(upstream, theta, size):
+def _distances(upstream, theta, size):
+    """From each pixel of the image to each place that is read, along x and y: [h, w, H, W, 2]."""
     there = geometry.to_pixels(theta[None], size, tuple(upstream.shape))[0]
     rows, columns = torch.meshgrid(*map(torch.arange, upstream.shape), indexing="ij")
     at = torch.stack([columns, rows, torch.ones_like(rows)], -1).to(upstream) @ there.T
     row, column = torch.meshgrid(*map(torch.arange, size), indexing="ij")
     pixel = torch.stack([column, row], -1).to(upstream)[:, :, None, None]  # [h, w, 1, 1, 2]
-    near = ((at - pixel).abs() < 1).all(-1)  # [h, w, H, W]
+    return (at - pixel).abs()
+
+
+@gathering.bug("each reader gives all of its number; it gives its weight times that")
+def _(upstream, theta, size):
+    near = (_distances(upstream, theta, size) < 1).all(-1)  # [h, w, H, W]
     return (near * upstream).sum((2, 3))
 
 
 @gathering.bug("the weights are added up, and belong multiplied: (1 - |dx|)(1 - |dy|)")
 def _(upstream, theta, size):
-    there = geometry.to_pixels(theta[None], size, tuple(upstream.shape))[0]
-    rows, columns = torch.meshgrid(*map(torch.arange, upstream.shape), indexing="ij")
-    at = torch.stack([columns, rows, torch.ones_like(rows)], -1).to(upstream) @ there.T
-    row, column = torch.meshgrid(*map(torch.arange, size), indexing="ij")
-    pixel = torch.stack([column, row], -1).to(upstream)[:, :, None, None]  # [h, w, 1, 1, 2]
-    near = (1 - (at - pixel).abs()).clamp(min=0)
+    near = (1 - _distances(upstream, theta, size)).clamp(min=0)
     return (near.sum(-1) * (near > 0).all(-1) * upstream).sum((2, 3))
 
 
