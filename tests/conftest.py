@@ -124,6 +124,14 @@ def browser():
     with sync_playwright() as playwright:
         flags = [*chromium.FLAGS, chromium.NO_NETWORK]
         started = playwright.chromium.launch(executable_path=path, args=flags)
+        opened = started.new_context
+
+        def patient(**options):
+            context = opened(**options)
+            context.set_default_timeout(chromium.WAIT)
+            return context
+
+        started.new_context = patient
         yield started
         started.close()
 
