@@ -50,16 +50,14 @@ MAP_HEAD = ("notebook", "question", "minutes"), ("ノートブック", "問い",
 class Result(NamedTuple):
     """One line of the README: a published number, its network here, and the best of ours.
 
-    `row` is that of the scoreboard, `theirs` and `ours` are experiments there. `beside` is said
-    beside the published number, `how` beside ours with their network.
+    `row` is that of the scoreboard, `theirs` and `ours` are experiments there. What is said beside
+    the numbers are their terms on the scoreboard, as far as they are not the usual ones.
     """
 
     row: str
     task: tuple[str, str]
     theirs: str
     ours: str
-    beside: tuple[str, str] = ("", "")
-    how: tuple[str, str] = ("", "")
 
 
 RESULTS = (
@@ -68,7 +66,6 @@ RESULTS = (
         ("rows of digits, per digit", "雑音の中の数字の列、一字あたり"),
         theirs="lj-ffn",
         ours="seq-rnn",
-        beside=("on validation", "検証データで"),
     ),
     Result(
         "S4",
@@ -93,20 +90,37 @@ RESULTS = (
         ("plain MNIST, run 01", "そのままの MNIST、実験 01"),
         theirs="se-01",
         ours="se-01-well",
-        beside=("off a bar chart", "棒グラフから読み取り"),
     ),
     Result(
         "S12",
         ("turned digits", "回した数字"),
         theirs="paper-st-cnn-aff-r",
         ours="ours-r",
-        how=("CPU budget", "CPU で短く学習"),
     ),
 )
 RESULTS_HEAD = (
     ("from", "task", "published", "its network here", "ours"),
     ("出典", "課題", "公表値", "同じネットワークの再現", "この講座のネットワーク"),
 )
+# Terms that the sentence above the table has for all, and what is said of the others.
+USUAL = (
+    "-",
+    "test",
+    "affine",
+    "no transformer",
+    "from the identity",
+    "one run",
+    "mean of 3 runs",
+    "mean over batches",  # of equal size but the last: a tenth of a digit in ten thousand
+)
+UNUSUAL = {
+    "validation": ("on validation", "検証データで"),
+    "from a random pose": ("random start", "乱数の姿勢から"),
+    "from three strips": ("from three strips", "三つの帯から"),
+    "the pose asked for as well": ("pose asked for", "姿勢も問う"),
+    "off the bar chart": ("off a bar chart", "棒グラフから読み取り"),
+    "CPU budget": ("CPU budget", "CPU で短く学習"),
+}
 ALL_ROWS = (
     "All {all} rows ({done} measured): the book's scoreboard, or `stn-course table`.",
     "全 {all} 行(測定済み {done} 行)は、本の scoreboard か `stn-course table` で見られます。",
@@ -174,12 +188,14 @@ def results(table: list[dict], language: int) -> list[str]:
     for result in RESULTS:
         theirs, ours = (_find(table, result.row, name) for name in (result.theirs, result.ours))
         published = theirs["published"].partition(" (")[0]
+        read_off = ["off the bar chart"] if "off the bar chart" in theirs["where"] else []
+        short = [theirs["kind"]] if theirs["kind"] == "CPU budget" else []
         cells = [
             theirs["source"],
             result.task[language],
-            _with(_in_words(published, language), result.beside[language]),
-            _with(_measured(theirs, language), result.how[language] if theirs["n"] else ""),
-            _measured(ours, language),
+            _with(_in_words(published, language), [theirs["theirs"], *read_off], language),
+            _with(_measured(theirs, language), _here(theirs, *short), language),
+            _with(_measured(ours, language), _here(ours), language),
         ]
         lines.append(_line(cells))
     done = sum(row["n"] > 0 for row in table)
@@ -206,7 +222,7 @@ def _measured(line: dict, language: int) -> str:
     """Ours with the number of its seeds."""
     if not line["n"]:
         return NOT_YET[language]
-    number = line["ours"].replace(" (one seed)", "")
+    number = line["measured"].replace(" (one seed)", "")
     return f"{_in_words(number, language)}, n={line['n']}"
 
 
@@ -216,8 +232,18 @@ def _in_words(number: str, language: int) -> str:
     return number if bare == number else ERROR[language].format(bare)
 
 
-def _with(text: str, remark: str) -> str:
-    return f"{text} ({remark})" if remark else text
+def _here(line: dict, *more: str) -> list[str]:
+    """The terms of ours, where it has been run."""
+    return [line["here"], *more] if line["n"] else []
+
+
+def _with(text: str, terms: list[str], language: int) -> str:
+    """`text` and what is unusual in its terms. ValueError for one that nobody has put in words."""
+    parts = [part for each in terms for part in re.split("[;,] ", each) if part not in USUAL]
+    if unknown := [part for part in parts if part not in UNUSUAL]:
+        raise ValueError(f"{text} stands on terms {unknown}; wanted some of {sorted(UNUSUAL)}")
+    remarks = ", ".join(UNUSUAL[part][language] for part in parts)
+    return f"{text} ({remarks})" if remarks else text
 
 
 def main() -> None:

@@ -7,16 +7,19 @@ from pathlib import Path
 
 from stn_course.experiments import records
 from stn_course.experiments.published import ROWS, SOURCES
+from stn_course.experiments.published.terms import budget, of_runs, unlike
 from stn_course.experiments.statistics import mean_sd_text, test_set_interval
 
 
 def rows(kind: str | None = None, folder: Path | None = None) -> list[dict]:
-    """The scoreboard as dicts: row, task, variant, kind, source, published, target, ours, n,
-    test, params and command.
+    """The scoreboard as dicts: row, task, variant, kind, source, published, theirs, where,
+    target, measured, here, budget, unlike, n, test, params and command.
 
-    `ours` is `mean ± sd %` over n seeds, in the published number's own sense
+    `measured` is `mean ± sd %` over n seeds, in the published number's own sense
     (accuracy, or error where that was published), or `not yet run`. `test` is the interval of
-    its mean for a test set of that size, in the same sense. `kind` picks some.
+    its mean for a test set of that size, in the same sense. `theirs` and `here` are the terms on
+    which the two numbers stand (`published.terms`), `unlike` where these differ, and `where` the
+    place of the published one in its source. `kind` picks some.
     """
     table = []
     for row in ROWS:
@@ -24,6 +27,8 @@ def rows(kind: str | None = None, folder: Path | None = None) -> list[dict]:
             continue
         runs = records.load(row.experiment, folder) if row.experiment else []
         error = row.published.endswith("error")
+        here = of_runs(runs, row.which) if runs else None
+        differs = unlike(row.theirs, here) if row.theirs and here else []
         values = [100 - r.accuracy(row.which) if error else r.accuracy(row.which) for r in runs]
         table.append(
             {
@@ -33,8 +38,13 @@ def rows(kind: str | None = None, folder: Path | None = None) -> list[dict]:
                 "kind": row.kind,
                 "source": SOURCES[row.row],
                 "published": row.published if error else _percent(row.published),
+                "theirs": str(row.theirs or "-"),
+                "where": row.theirs.where if row.theirs else "-",
                 "target": _percent(row.target) if row.target else "-",
-                "ours": mean_sd_text(values, " % error" if error else " %"),
+                "measured": mean_sd_text(values, " % error" if error else " %"),
+                "here": str(here or "-"),
+                "budget": (budget(runs[0]) if runs else "") or "-",
+                "unlike": ". ".join(differs) or "-",
                 "n": len(runs),
                 "test": _test_set([r.results[row.which] for r in runs], error),
                 "params": f"{runs[0].parameters:,}".replace(",", " ") if runs else "-",

@@ -12,7 +12,7 @@ def address(request, small_book):
         yield found
 
 
-PAGES = "install package many_runs api scoreboard defects status glossary".split()
+PAGES = "install package many_runs api scoreboard pairs defects status glossary".split()
 # Day and night differ in colours and pictures: each is looked at, and so is each width.
 DAY_AND_NIGHT = ((1200, "light"), (390, "dark"))
 ALL = ((1200, "light"), (1200, "dark"), (390, "light"), (390, "dark"))

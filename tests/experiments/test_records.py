@@ -385,20 +385,20 @@ def test_committed_record_belongs_and_was_made_by_its_configuration(path):
 def test_every_scoreboard_row_has_its_record_or_says_not_yet_run():
     for row, shown in zip(published.ROWS, scoreboard.rows(), strict=True):
         if row.experiment is None:
-            assert (shown["ours"], shown["n"]) == (statistics.NOT_YET, 0)
+            assert (shown["measured"], shown["n"]) == (statistics.NOT_YET, 0)
             continue
         assert row.experiment in EXPERIMENTS
         runs = records.load(row.experiment)
         if not runs:
-            assert shown["ours"] == statistics.NOT_YET
+            assert shown["measured"] == statistics.NOT_YET
         else:
             mean = sum(r.accuracy(row.which) for r in runs) / len(runs)
             mean = 100 - mean if row.published.endswith("error") else mean
-            assert shown["ours"].startswith(f"{mean:.2f}") and shown["n"] == len(runs)
+            assert shown["measured"].startswith(f"{mean:.2f}") and shown["n"] == len(runs)
 
 
 def test_scoreboard_of_an_empty_folder_is_all_not_yet_run(tmp_path):
-    assert {r["ours"] for r in scoreboard.rows(folder=tmp_path)} == {statistics.NOT_YET}
+    assert {r["measured"] for r in scoreboard.rows(folder=tmp_path)} == {statistics.NOT_YET}
 
 
 def test_scoreboard_shows_errors_where_errors_were_published():

@@ -53,12 +53,25 @@ def test_every_row_of_the_scoreboard_is_on_its_page(book):
     found = cells_of(book / "scoreboard.html")
     words = text_of(book / "scoreboard.html")
     for row in rows():
-        keys = ("variant", "kind", "published", "target", "ours", "n", "test", "params")
+        keys = ("variant", "kind", "published", "target", "measured", "n", "test", "params")
         row["test"] = row["test"].split(" of ")[0]  # the page's heading says how many
         cells = [book_pages.unbroken(str(row[key])) for key in keys]
         assert [*cells, row["command"].split()[-1]] in found, row
         assert f"{row['row']}:" in words and row["task"] in words
-    assert len([cells for cells in found if cells]) == len(rows())
+        for key in ("theirs", "here", "unlike"):
+            assert row[key] == "-" or " ".join(book_pages.unbroken(row[key]).split()) in words
+    assert len([cells for cells in found if len(cells) > 1]) == len(rows())
+
+
+def test_every_published_number_is_on_the_page_of_pairs(book):
+    from stn_course.experiments.scoreboard import rows
+
+    found = [" | ".join(cells) for cells in cells_of(book / "pairs.html")]
+    for row in (row for row in rows() if row["published"] != "none"):
+        said = (row["variant"], row["published"], row["theirs"], row["where"], row["unlike"])
+        said = [book_pages.unbroken(part) for part in said]
+        name = row["command"].split()[-1]
+        assert any(line.endswith(name) and all(p in line for p in said) for line in found), row
 
 
 def test_no_line_ends_within_a_number():
@@ -210,6 +223,7 @@ def test_status_admits_what_was_not_measured():
 
 def test_empty_scoreboard_and_empty_course_say_so():
     assert "No row" in book_pages.scoreboard([])
+    assert "No row" in book_pages.pairs([])
     assert book_pages.toctree([]) == ""
     assert book_pages.course_map({}).count("in preparation") == 7
 

@@ -35,10 +35,10 @@ def test_its_parts_are_what_records_and_headers_say(name, table):
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_another_record_is_another_line(name, table):
-    other = [{**row, "ours": "12.34 ± 0.56 %", "n": 7} for row in table]
+    other = [{**row, "measured": "12.34 ± 0.56 %", "n": 7} for row in table]
     made = readme.rewritten(TEXTS[name], readme.LANGUAGES[name], other, repository())
     assert made.count("12.34 ± 0.56 %, n=7") == 2 * len(readme.RESULTS)
-    none = [{**row, "ours": "not yet run", "n": 0} for row in table]
+    none = [{**row, "measured": "not yet run", "n": 0, "here": "-"} for row in table]
     made = readme.rewritten(TEXTS[name], readme.LANGUAGES[name], none, repository())
     language = readme.LANGUAGES[name]
     assert made.count(readme.NOT_YET[language]) == 2 * len(readme.RESULTS)
@@ -52,7 +52,17 @@ def test_a_line_says_its_split_its_source_and_its_budget():
     assert "98.26 % (on validation)" in lj
     assert "98.70 % (off a bar chart)" in se
     assert "(CPU budget)" in paper and ".7 % error" in paper
+    (hr,) = (line for line in lines if line.startswith("|[HR]"))
+    assert hr.count("(random start)") == 2 and "(pose asked for)" in hr
+    assert "n=3 (from three strips)" in lj
     assert len([line for line in lines if line.startswith("|[")]) == len(readme.RESULTS) == 6
+
+
+@pytest.mark.parametrize("key", ["theirs", "here"])
+def test_terms_that_nobody_has_put_in_words_are_refused(table, key):
+    other = [{**row, key: "test; affine, read backwards"} for row in table]
+    with pytest.raises(ValueError, match="stands on terms .'read backwards'.; wanted some of"):
+        readme.results(other, 0)
 
 
 def test_an_experiment_that_is_not_in_the_scoreboard_is_named(table):

@@ -77,6 +77,7 @@ def stage(options: argparse.Namespace) -> dict[str, str]:
 
     from stn_course.experiments.scoreboard import rows
 
+    board = rows(folder=options.records)
     commit, built = pages.commit(ROOT), pages.build_date()
     hero = (ROOT / "figures" / "hero.svg").read_text(encoding="utf-8")
     for name, text in {
@@ -84,7 +85,8 @@ def stage(options: argparse.Namespace) -> dict[str, str]:
         "hero.md": f'<figure class="hero-figure">\n{hero}\n</figure>\n',
         "map.md": pages.course_map(titles),
         "toc.md": pages.toctree(list(titles)),
-        "scoreboard.md": pages.scoreboard(rows(folder=options.records)),
+        "scoreboard.md": pages.scoreboard(board),
+        "pairs.md": pages.pairs(board),
         "status.md": pages.status(course, measured, commit, built),
     }.items():
         (generated / name).write_text(text, encoding="utf-8")

@@ -91,18 +91,26 @@ def unbroken(text: str) -> str:
     return re.sub(r"(?<=\d) (?=[±%]|\d{3}(?!\d))|(?<=±) ", "\N{NO-BREAK SPACE}", text)
 
 
-def table(head: list[str], rows: list[list[str]], kind: str = "") -> str:
-    """An HTML table of plain text; each cell knows its column, so that a phone can stack them."""
+def table(
+    head: list[str], rows: list[list[str]], kind: str = "", notes: list[str] | None = None
+) -> str:
+    """An HTML table of plain text; each cell knows its column, so that a phone can stack them.
+
+    `notes`: of each row what is said below it over the whole width, nothing where it is "".
+    """
     lines = [f'<div class="table-wrap"><table class="plain {kind}">', "<thead><tr>"]
     lines += [f'<th scope="col">{html.escape(name)}</th>' for name in head]
     lines.append("</tr></thead><tbody>")
-    for row in rows:
+    for row, note in zip(rows, notes or [""] * len(rows), strict=True):
         cells = [
             f'<td{NOTHING if text == "-" else ""} data-label="{html.escape(name)}">'
             f"{html.escape(text)}</td>"
             for name, text in zip(head, row, strict=True)
         ]
         lines.append("<tr>" + "".join(cells) + "</tr>")
+        if note:
+            cell = f'<td colspan="{len(head)}" data-label="terms">{html.escape(note)}</td>'
+            lines.append(f'<tr class="note">{cell}</tr>')
     return "\n".join([*lines, "</tbody></table></div>", ""])
 
 
@@ -113,13 +121,48 @@ def _cells(row: dict, keys: tuple[str, ...]) -> list[str]:
     return [*(unbroken(str(short[key])) for key in keys), row["command"].split()[-1]]
 
 
+def terms(row: dict) -> str:
+    """On what terms a row's numbers stand: `Published: validation; ... Measured: test; ...`."""
+    said = [f"Published: {row['theirs']}."] if row["theirs"] != "-" else []
+    if row["n"]:
+        budget = "" if row["budget"] == "-" else f"; {row['budget']}"
+        said.append(f"Measured: {row['here']}{budget}.")
+    said += [f"Unlike in {row['unlike']}."] if row["unlike"] != "-" else []
+    return unbroken(" ".join(said))
+
+
+def pairs(rows: list[dict]) -> str:
+    """Every published number beside the one measured here that answers it, and where it stands."""
+    head = "row published where measured unlike experiment".split()
+    parts = []
+    for name, group in groupby(rows, key=lambda row: row["row"]):
+        group = [row for row in group if row["theirs"] != "-"]
+        if not group:
+            continue
+        parts.append(f"## {name}\n\nPublished by: {group[0]['source']}\n")
+        cells = [
+            [
+                f"{row['task']}: {row['variant']} ({row['kind']})",
+                f"{row['published']} ({row['theirs']})",
+                row["where"],
+                f"{row['measured']} ({row['here']})" if row["n"] else row["measured"],
+                row["unlike"],
+                row["command"].split()[-1],
+            ]
+            for row in group
+        ]
+        cells = [[unbroken(cell) for cell in line] for line in cells]
+        parts.append(table(head, cells, "scores pairs"))
+    return "\n".join(parts) or "No row has been defined yet.\n"
+
+
 def scoreboard(rows: list[dict]) -> str:
     """A section for each row of the scoreboard: published beside ours. Rows may be empty."""
     if not rows:
         return "No row has been defined yet.\n"
     done = sum(row["n"] > 0 for row in rows)
     parts = [f"{done} of {len(rows)} numbers have been measured so far.\n"]
-    keys = ("variant", "kind", "published", "target", "ours", "n", "test", "params")
+    keys = ("variant", "kind", "published", "target", "measured", "n", "test", "params")
     head = [*keys[:5], "seeds", "test set", "parameters", "experiment"]
     for name, group in groupby(rows, key=lambda row: row["row"]):
         group = list(group)
@@ -134,7 +177,8 @@ def scoreboard(rows: list[dict]) -> str:
             said += [f"test set: {', '.join(sorted(sizes))}"] if sizes else []
             if said:
                 parts.append(f'<p class="task">{html.escape("; ".join(said))}</p>\n')
-            parts.append(table(head, [_cells(row, keys) for row in here], "scores"))
+            cells, notes = [_cells(row, keys) for row in here], [terms(row) for row in here]
+            parts.append(table(head, cells, "scores", notes))
     return "\n".join(parts)
 
 
