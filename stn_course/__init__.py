@@ -26,6 +26,7 @@ _HOMES = {
     "Config": "training.config",
     "fit": "training.loop",
     "Listener": "training.listeners",
+    "load": "training.run_folder",
     "check": "lessons.checking",
     "show": "lessons.checking",
 }

@@ -94,7 +94,10 @@ def test_others_may_read_it_as_the_umask_says(tmp_path):
 KNOWN = {
     ("files.py", "written_whole"): "reads what was written, to flush it",
     ("files.py", "write_atomically"): "to the name that `written_whole` gave",
-    ("analysis/gallery.py", "_png"): "to a name of `written_whole`, or in a folder that is renamed",
+    ("analysis/gallery.py", "write_png"): "whoever calls gives a name of `written_whole`",
+    ("cli/use.py", "_write_onnx"): "to a name of `written_whole`",
+    ("cli/use.py", "_write_program"): "to a name of `written_whole`",
+    ("cli/use.py", "_write_keras"): "to a name of `written_whole`",
     ("analysis/run_plots.py", "save"): "to a name of `written_whole`",
     ("data/recipes.py", "write_npz"): "to a name of `written_whole`",
     ("training/listeners.py", "StepsCsv"): "lines; what a kill cut is left out on resuming",

@@ -57,7 +57,7 @@ def write_images(folder: Path, seen: Predictions) -> None:
             continue
         made.mkdir(parents=True)
         for k, image in enumerate(images):
-            _png(made / f"{k:05d}.png", image)
+            write_png(made / f"{k:05d}.png", image)
         shutil.rmtree(there, ignore_errors=not there.exists())
         made.rename(there)  # all of them or none
 
@@ -72,7 +72,7 @@ def _sheets(folder: Path, key: str, kind: str, images: np.ndarray) -> dict:
         sheet[: len(part)] = part
         sheet = sheet.reshape(rows, ACROSS, h, w).swapaxes(1, 2).reshape(rows * h, ACROSS * w)
         with written_whole(folder / f"sheet_{key}_{kind}_{first // ACROSS**2}.png") as path:
-            _png(path, sheet)
+            write_png(path, sheet)
     return {"height": h, "width": w}
 
 
@@ -83,7 +83,8 @@ def _names(labels: np.ndarray) -> list:
     return ["".join(map(str, row)) for row in labels.tolist()]
 
 
-def _png(path: Path, image: np.ndarray) -> None:
+def write_png(path: Path, image: np.ndarray) -> None:
+    """A picture uint8 [h, w] as a file."""
     with needs("course"):
         from PIL import Image
 

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from stn_course.cli.train import add_test, add_train, positive
+from stn_course.cli.use import add_export, add_predict
 from stn_course.extras import needs
 
 PROBLEMS = (
@@ -81,6 +82,8 @@ def build_parser() -> argparse.ArgumentParser:
     fetch.add_argument("--out", type=Path, metavar="FILE.npz", help="where it is written")
     add_train(add)
     add_test(add)
+    add_predict(add)
+    add_export(add)
     _add_run(add)
     _add_tables(add)
     return parser

@@ -19,6 +19,7 @@ from stn_course.data.digits import (
     mnist,
     source,
     to_float,
+    whole_picture,
 )
 from stn_course.data.distortions import Distorted
 from stn_course.data.download import DownloadError
@@ -62,5 +63,6 @@ __all__ = [
     "source",
     "squares",
     "to_float",
+    "whole_picture",
     "write_npz",
 ]

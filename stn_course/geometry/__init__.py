@@ -45,6 +45,7 @@ from stn_course.geometry.parametrisations import (
     Translation,
 )
 from stn_course.geometry.pixels import from_pixels, pixel_centres, to_pixels
+from stn_course.geometry.points import transform_points, transform_points_back
 from stn_course.geometry.splines import control_grid, control_points, tps_basis
 
 __all__ = [
@@ -87,6 +88,8 @@ __all__ = [
     "shrunk_size",
     "to_homogeneous",
     "to_pixels",
+    "transform_points",
+    "transform_points_back",
     "tps_basis",
     "values_can_be_checked",
     "whole_number",

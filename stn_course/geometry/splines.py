@@ -26,6 +26,20 @@ def _radial(a: Tensor, b: Tensor) -> Tensor:
     return torch.special.xlogy(r2, r2)
 
 
+def _features(at: Tensor, points: Tensor) -> Tensor:
+    """What a spline through `points` [K, 2] is made of, at `at` [N, 2].  # [N, K + 3]"""
+    return torch.cat([_radial(at, points), torch.ones_like(at[:, :1]), at], 1)
+
+
+def _system(points: Tensor) -> Tensor:
+    """What the weights of a spline through `points` [K, 2] solve.  # [K + 3, K + 3]"""
+    k = len(points)
+    system = points.new_zeros(k + 3, k + 3)
+    system[:k] = _features(points, points)
+    system[k:, :k] = system[:k, k:].T
+    return system
+
+
 @cached_by_shape
 def tps_basis(grid, size, align_corners, dtype, device) -> Tensor:
     """How much each control point's offset moves each output pixel's reading place.  # [K, H*W]
@@ -37,16 +51,19 @@ def tps_basis(grid, size, align_corners, dtype, device) -> Tensor:
     with torch.inference_mode(False), torch.no_grad():
         options = {"dtype": torch.float64, "device": "cpu"}
         points = control_points(grid, **options)
-        k = len(points)
-        affine_part = torch.cat([torch.ones(k, 1, **options), points], 1)
-        system = torch.zeros(k + 3, k + 3, **options)
-        system[:k, :k] = _radial(points, points)
-        system[:k, k:], system[k:, :k] = affine_part, affine_part.T
         x = pixel_centres(size[1], align_corners, **options).expand(size)
         y = pixel_centres(size[0], align_corners, **options)[:, None].expand(size)
-        pixels = torch.stack([x, y], 2).view(-1, 2)
-        features = torch.cat([_radial(pixels, points), torch.ones_like(pixels[:, :1]), pixels], 1)
-        return torch.linalg.solve(system, features.T)[:k].to(device, dtype).contiguous()
+        features = _features(torch.stack([x, y], 2).view(-1, 2), points)
+        solved = torch.linalg.solve(_system(points), features.T)[: len(points)]
+        return solved.to(device, dtype).contiguous()
+
+
+def tps_moves(grid: tuple[int, int], at: Tensor) -> Tensor:
+    """`tps_basis` at any places `at` [B, N, 2] in place of pixels.  # [B, N, K]"""
+    points = control_points(grid, dtype=torch.float64)
+    inverse = torch.linalg.inv(_system(points))[: len(points)].to(at)  # [K, K + 3]
+    features = _features(at.flatten(0, 1), points.to(at))
+    return (features @ inverse.T).unflatten(0, at.shape[:2])
 
 
 def control_grid(offsets: Tensor) -> tuple[int, int]:

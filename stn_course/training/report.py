@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from stn_course.analysis import gallery
 from stn_course.analysis.accuracy import evaluate
@@ -12,14 +11,11 @@ from stn_course.analysis.predictions import predict
 from stn_course.extras import needs
 from stn_course.files import write_atomically
 from stn_course.training.checkpoints import (
-    checkpoint_path,
     kept_checkpoints,
-    load_weights,
-    read_checkpoint,
 )
-from stn_course.training.config import CLEAN, Config, build
+from stn_course.training.config import CLEAN
 from stn_course.training.datasets import test_set, training_set
-from stn_course.training.run_folder import chosen_device, counts, read_config
+from stn_course.training.run_folder import chosen_device, counts, network_of, read_config
 
 
 def measure_run(
@@ -45,7 +41,7 @@ def measure_run(
 
     config, _ = read_config(folder)
     where = chosen_device(device)
-    model, epoch = load(config, checkpoint or folder, where)
+    model, epoch = network_of(config, checkpoint or folder, where)
     if config.patience and checkpoint is None:
         yield f"checkpoint: the best of {epoch} epochs"
     elif epoch < config.epochs:
@@ -110,7 +106,7 @@ def all_checkpoints(
         sets["test"] = (held.images, held.labels)
     rows = []
     for path in paths:
-        model, epoch = load(config, path, where)
+        model, epoch = network_of(config, path, where)
         for split, (x, y) in sets.items():
             result = evaluate(model, x[:limit], y[:limit])
             rows.append({"epoch": epoch, "split": split} | result)
@@ -120,26 +116,6 @@ def all_checkpoints(
     write_atomically(out / "learning.csv", ("\n".join(lines) + "\n").encode())
     run_plots.save(run_plots.learning_chart(rows), out / "learning.png")
     yield str(out / "learning.png")
-
-
-def load(config: Config, where: Path, device: torch.device):
-    """The network of `config` with the weights of a checkpoint, and its complete epochs.
-
-    Of a run's folder the weights that its record is about: of a run with patience its best.
-    Raises ValueError where the checkpoint is broken or of another network.
-    """
-    found = read_checkpoint(where)
-    theirs = found["config"].get("model")
-    if theirs != config.model:
-        raise ValueError(
-            f"{checkpoint_path(where)} is of model={theirs!r}; this run has {config.model!r}"
-        )
-    model = build(config).to(device)
-    best = found["state"].get("best")
-    if best is not None and Path(where).is_dir():
-        found = found | {"model": best}
-    load_weights(model, found, where)
-    return model.eval(), len(found["state"]["curves"]["train_loss"])
 
 
 def confusion_csv(matrix) -> str:

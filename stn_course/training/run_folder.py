@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from stn_course import models
 from stn_course.extras import needs
 from stn_course.files import write_atomically
 from stn_course.training.checkpoints import (
+    checkpoint_path,
     has_checkpoint,
     kept_checkpoints,
+    load_weights,
+    read_checkpoint,
     refuse_another,
     save_weights,
 )
@@ -128,6 +132,37 @@ def counts(result: dict) -> str:
         f"{result['correct']} / {result['total']} digits, "
         f"{result['words']} / {result['rows']} words ({words:.2f} %)"
     )
+
+
+def load(folder, checkpoint=None, device: str | None = None) -> nn.Module:
+    """The network that the run in `folder` learned, in eval mode: images [B, C, h, w] -> logits.
+
+    Of a run with patience it is the best; `checkpoint` names another file of it. `device`: a GPU
+    if there is one. Raises FileNotFoundError where nothing was trained, ValueError for a damaged
+    file, one of another network, and a device that is not here.
+    """
+    config, _ = read_config(folder)
+    return network_of(config, Path(checkpoint or folder), chosen_device(device))[0]
+
+
+def network_of(config: Config, where: Path, device: torch.device) -> tuple[nn.Module, int]:
+    """The network of `config` with the weights of a checkpoint, and its complete epochs.
+
+    Of a run's folder the weights that its record is about: of a run with patience its best.
+    Raises ValueError where the checkpoint is broken or of another network.
+    """
+    found = read_checkpoint(where)
+    theirs = found["config"].get("model")
+    if theirs != config.model:
+        raise ValueError(
+            f"{checkpoint_path(where)} is of model={theirs!r}; this run has {config.model!r}"
+        )
+    model = build(config).to(device)
+    best = found["state"].get("best")
+    if best is not None and Path(where).is_dir():
+        found = found | {"model": best}
+    load_weights(model, found, where)
+    return model.eval(), len(found["state"]["curves"]["train_loss"])
 
 
 def experiment_of(folder: Path) -> str | None:

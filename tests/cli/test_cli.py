@@ -6,17 +6,15 @@ import json
 import pytest
 import torch
 
-from stn_course import data
 from stn_course.analysis import run_plots
 from stn_course.cli import main
-from stn_course.data import Digits, recipes
+from stn_course.data import recipes
 from stn_course.experiments import catalogue, published, records, runner
 from stn_course.experiments.experiment import Experiment
 from stn_course.models import registry
-from stn_course.training import checkpoints, datasets, listeners
+from stn_course.training import checkpoints, listeners
 from stn_course.training.config import SCHEDULES, Config
 from stn_course.training.record import dumps, loads
-from tests.support import few_rows
 
 FAST = ["--model", "fc", "--epochs", "1", "--precision", "float32", "--quiet"]
 WRITTEN = {
@@ -30,16 +28,7 @@ WRITTEN = {
 }
 
 
-@pytest.fixture(autouse=True)
-def few_digits(monkeypatch):
-    """300 digits a split, and 40 published rows: nothing here is about how well they are read."""
-
-    def first(made, n):
-        return Digits(made.images[:n], made.labels[:n], made.source)
-
-    mnist = data.mnist
-    monkeypatch.setattr(datasets, "mnist", lambda split: first(mnist(split), 300))
-    monkeypatch.setattr(datasets, "published_rows", few_rows)
+pytestmark = pytest.mark.usefixtures("few_digits")
 
 
 def run(*words, capsys=None):

@@ -25,7 +25,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 DECLARED = {"core": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
 # What is imported in a folder comes with the core or with one of these.
 FOLDERS = {
-    "stn_course": ("course", "tf", "cluster", "gpu"),
+    "stn_course": ("course", "tf", "cluster", "gpu", "onnx"),
     "notebooks": ("course", "tf"),
     "tools": ("course", "book"),
     "book": ("book",),
@@ -58,7 +58,7 @@ NAMED_IN = {
 }
 # Tried where somebody has them, and skipped aloud elsewhere. torchvision has to be of the same
 # build as torch, which no range can say; the others export and run a graph that nothing else needs.
-OPTIONAL = {"torchvision", "onnxruntime", "onnxscript"}
+OPTIONAL = {"torchvision", "onnxruntime"}
 OURS = {"stn_course", *FOLDERS} | {path.stem for path in ROOT.glob("t*/**/*.py")}
 OURS |= {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
 

@@ -91,7 +91,7 @@ def test_conda_make_and_the_doctor_install_the_same():
     course, tests = re.findall(r"pip install .*(-c \S+) -e '\.\[(.*)\]'", makefile)
     assert pip == [course[0], f"-e .[{course[1]}]"]
     assert INSTALL.endswith(f"{course[0]} -e '.[{course[1]}]'")
-    every = set(PROJECT["optional-dependencies"]) - {"bench"}  # whose peers make does not install
+    every = set(PROJECT["optional-dependencies"]) - {"bench", "onnx"}  # peers, and one export
     assert sorted([*course[1].split(","), *tests[1].split(",")]) == sorted(every)
 
 

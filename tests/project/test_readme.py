@@ -180,10 +180,20 @@ def test_local_links_lead_somewhere(page):
             assert (ROOT / link.partition("#")[0]).exists(), link
 
 
-def test_the_code_of_the_package_page_runs():
+def test_the_code_of_the_package_page_runs(tmp_path, monkeypatch):
+    from stn_course import Config
+    from stn_course.data import Digits, mnist
+    from stn_course.training import datasets, run_folder
+
+    few = mnist("test")
+    few = Digits(few.images[:100], few.labels[:100], few.source)
+    monkeypatch.setattr(datasets, "mnist", lambda split: few)
+    monkeypatch.chdir(tmp_path)
+    run_folder.train(Config(model="stn-small", epochs=1), 0, "runs/stn")
     names = {}
     text = (ROOT / "book" / "package.md").read_text(encoding="utf-8")
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         exec(block, names)  # the second goes on where the first ended
     assert names["turned"].shape == (8, 1, 28, 28)
     assert names["seen"].shape == (8, 2, 20, 36)
+    assert names["net"](names["images"]).shape == (8, 10)

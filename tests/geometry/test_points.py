@@ -1,0 +1,150 @@
+"""Points carried through transforms: where `warp` reads, and back again."""
+
+import pytest
+import torch
+
+from stn_course import geometry, warp
+from stn_course.geometry import transform_points, transform_points_back
+from stn_course.sampling import reference
+
+SIZES = [((7, 12), (5, 9)), ((8, 8), None), ((3, 20), (1, 4))]
+
+
+def homography(batch=3, tilt=0.1):
+    torch.manual_seed(0)
+    return torch.eye(3, dtype=torch.float64) + tilt * torch.randn(batch, 3, 3, dtype=torch.float64)
+
+
+def transforms(batch=3):
+    g = torch.Generator().manual_seed(1)
+    offsets = 0.1 * torch.randn(batch, 4, 4, 2, dtype=torch.float64, generator=g)
+    return {
+        "affine": geometry.affine(
+            torch.linspace(-40, 60, batch), 1.3, 10, 0.2, dtype=torch.float64
+        ),
+        "homography": homography(batch),
+        "spline": offsets.flatten(1, 2),
+        "spline, its rows told": offsets[:, :3],
+    }
+
+
+def points(batch=3, n=5, dtype=torch.float64):
+    g = torch.Generator().manual_seed(2)
+    return 1.6 * torch.rand(batch, n, 2, dtype=dtype, generator=g) - 0.8
+
+
+@pytest.mark.parametrize("kind", transforms())
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("size, output_size", SIZES)
+def test_pixels_are_read_where_the_grid_says(kind, align_corners, size, output_size):
+    """Every pixel centre of the output, in pixels: against the taught grids."""
+    if align_corners and 1 in (*size, *(output_size or size)):
+        pytest.skip("one pixel has no unit between corners")
+    theta, (h, w) = transforms()[kind], output_size or size
+    rows, columns = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
+    at = torch.stack([columns, rows], -1).double().view(-1, 2)
+    grid = {(2, 3): reference.affine_grid, (3, 3): reference.homography_grid}
+    make = grid.get(tuple(theta.shape[1:]), reference.tps_grid)
+    wanted = geometry.to_pixels(
+        make(theta, (h, w), align_corners=align_corners).flatten(1, 2),
+        size,
+        align_corners=align_corners,
+    )
+    found = transform_points(
+        theta, at, size=size, output_size=output_size, align_corners=align_corners
+    )
+    assert (found - wanted).abs().max() < 1e-10
+
+
+@pytest.mark.parametrize("kind", transforms())
+def test_there_and_back_again(kind):
+    theta, p = transforms()[kind], points()
+    assert (transform_points_back(theta, transform_points(theta, p)) - p).abs().max() < 1e-9
+    options = {"size": (9, 30), "output_size": (40, 7)}
+    q = torch.tensor([[3.0, 20.0], [0.0, 0.0], [6.2, 38.7]], dtype=torch.float64)
+    there = transform_points(theta, q, **options)
+    assert (transform_points_back(theta, there, **options) - q).abs().max() < 1e-7
+
+
+@pytest.mark.parametrize("back", [False, True])
+@pytest.mark.parametrize("kind", transforms())
+def test_gradients_are_those_of_finite_differences(kind, back):
+    theta = transforms(2)[kind].requires_grad_()
+    p = points(2, 3).requires_grad_()
+    carry = transform_points_back if back else transform_points
+    assert torch.autograd.gradcheck(carry, (theta, p), atol=1e-6)
+
+
+def test_a_bright_pixel_is_where_it_is_said_to_be():
+    """Through `warp` itself, on a picture that is not square."""
+    images, theta = torch.zeros(1, 1, 21, 31), geometry.affine(25, 1.4, size=(21, 31), shift=0.2)
+    images[0, 0, 9:12, 14:17] = torch.tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]])
+    out = warp(images, theta, padding="zeros")[0, 0]
+    weight = out / out.sum()
+    rows, columns = torch.meshgrid(torch.arange(21.0), torch.arange(31.0), indexing="ij")
+    centre = torch.stack([(weight * columns).sum(), (weight * rows).sum()])
+    said = transform_points_back(theta, torch.tensor([[15.0, 10.0]]), size=(21, 31))[0, 0]
+    assert (centre - said).abs().max() < 0.02
+
+
+@pytest.mark.parametrize("batch, n", [(0, 4), (1, 0), (1, 1)])
+@pytest.mark.parametrize("carry", [transform_points, transform_points_back])
+def test_of_nothing_nothing_comes(carry, batch, n):
+    for theta in transforms(max(batch, 1)).values():
+        found = carry(theta[:batch], points(max(batch, 1), n)[:batch])
+        assert found.shape == (batch, n, 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_the_wider_type_counts_and_low_types_are_widened(dtype):
+    exact = points().to(dtype)
+    for theta in transforms().values():
+        found = transform_points(theta.to(dtype), exact)
+        assert found.dtype == torch.float32
+        wanted = transform_points(theta.to(dtype).double(), exact.double())
+        assert (found - wanted).abs().max() < 1e-5
+    assert transform_points(transforms()["affine"], exact).dtype == torch.float64
+
+
+def test_what_lies_beyond_the_horizon_is_refused():
+    tilted = torch.tensor([[[1.0, 0, 0], [0, 1, 0], [0.8, 0, 1]]])
+    assert transform_points(tilted, torch.tensor([[-1.0, 0]])).isfinite().all()
+    with pytest.raises(ValueError, match="points must lie before the horizon"):
+        transform_points(tilted, torch.tensor([[-1.3, 0]]))
+    with pytest.raises(ValueError, match="points must lie before the horizon"):
+        transform_points(-tilted, torch.tensor([[-1.25, 0]]))
+    assert transform_points(-tilted, torch.tensor([[-1.0, 0]])).isfinite().all()
+
+
+def test_what_a_spline_reads_nowhere_is_refused():
+    offsets = torch.zeros(1, 3, 3, 2, dtype=torch.float64)
+    offsets[0, :, 2, 0] = -2.0  # its right side is folded back over the left
+    far = torch.tensor([[30.0, 0.0]], dtype=torch.float64)
+    with pytest.raises(ValueError, match="points must be read by the spline"):
+        transform_points_back(offsets, far)
+
+
+@pytest.mark.parametrize(
+    "words, error, told",
+    [
+        ({"transform": [[1.0, 0, 0], [0, 1, 0]]}, TypeError, "transform must be a tensor"),
+        ({"points": torch.zeros(2, 4, 2)}, ValueError, "points .* batch 3, got 2"),
+        ({"points": torch.zeros(4, 3)}, ValueError, r"points must have shape \[N, 2\]"),
+        ({"points": torch.zeros(4, 2).long()}, TypeError, "points must be a floating-point"),
+        ({"points": torch.full((4, 2), torch.nan)}, ValueError, "points must be finite"),
+        ({"output_size": (3, 4)}, ValueError, "output_size needs size"),
+        ({"size": (0, 4)}, ValueError, "size"),
+        ({"transform": torch.full((3, 2, 3), torch.inf)}, ValueError, "finite"),
+        ({"transform": torch.zeros(3, 5, 2)}, ValueError, "square number K"),
+    ],
+)
+@pytest.mark.parametrize("carry", [transform_points, transform_points_back])
+def test_bad_input_is_named(carry, words, error, told):
+    words = {"transform": geometry.identity(3), "points": torch.zeros(4, 2)} | words
+    with pytest.raises(error, match=told):
+        carry(words.pop("transform"), words.pop("points"), **words)
+
+
+def test_a_singular_matrix_cannot_be_undone():
+    with pytest.raises(ValueError, match="must be invertible"):
+        transform_points_back(torch.zeros(1, 2, 3), torch.zeros(1, 2))
