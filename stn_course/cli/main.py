@@ -97,7 +97,7 @@ def _add_run(add) -> None:
     run.add_argument("--list", action="store_true", help="name the experiments and stop")
     run.add_argument("--again", action="store_true", help="also those that have a record")
     run.add_argument("--plan", action="store_true", help="say what would run and stop")
-    run.add_argument("--seeds", type=positive, help="seeds 0..N-1 (default: the experiment's own)")
+    run.add_argument("--seeds", type=positive, help="its first N seeds (default: as planned)")
     run.add_argument("--out", type=Path, help="append to this JSONL file, not to records/runs")
     run.add_argument(
         "--weights",

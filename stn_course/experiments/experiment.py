@@ -12,6 +12,10 @@ from stn_course.training.config import Config
 from stn_course.training.listeners import AtTheEnd, EachEpoch, Listener
 from stn_course.training.record import RunRecord
 
+# How a recipe was chosen. Of a run that is still to be made it must be more than the last.
+AS_ITS_SOURCE = "as its source has it"
+NOT_ON_FILE = "by us; how is not on file"
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -22,6 +26,10 @@ class Experiment:
     accuracy, once, after training, and `each_epoch` after each epoch: they join the record's
     probes and curves. An experiment that is no training run of `loop.fit` has
     its own `run` (experiment's name, seed) -> record, and a dict of settings for `config`.
+
+    The plan stands here before the first test set is read, and its record repeats it: `seeds` of
+    them from `first_seed` on, and how the recipe was `chosen`. Where it was chosen `among`
+    experiments that read validation alone, their records decide (`runner.check_choice`).
     """
 
     config: Config | dict
@@ -31,6 +39,19 @@ class Experiment:
     probe: Callable[[nn.Module, torch.device], dict] | None = None
     each_epoch: Callable[[nn.Module, torch.device], dict[str, float]] | None = None
     run: Callable[[str, int], RunRecord] | None = None
+    first_seed: int = 0
+    chosen: str = NOT_ON_FILE
+    among: tuple[str, ...] = ()
+
+    @property
+    def planned(self) -> range:
+        """The seeds that the plan has."""
+        return range(self.first_seed, self.first_seed + self.seeds)
+
+    def plan(self, seed: int) -> dict:
+        """What the record of `seed` says of the plan; `added`: that it is not of the plan."""
+        told = {"seeds": list(self.planned), "chosen": self.chosen}
+        return told if seed in self.planned else told | {"added": True}
 
     def listeners(self) -> list[Listener]:
         """What measures beside a training run of this experiment."""

@@ -43,6 +43,8 @@ def check_record(record: RunRecord) -> None:
             raise ValueError(
                 f"config[{name!r}] is {got!r}; wanted {wanted!r}, as {record.experiment} has it"
             )
+    if record.plan and record.plan != (plan := experiment.plan(record.seed)):
+        raise ValueError(f"plan is {record.plan}; wanted {plan}, as {record.experiment} has it")
     wanted = [f"test/{name}" for name in asked.get("tests", ()) if experiment.run is None]
     if missing := [which for which in wanted if which not in record.results]:
         raise ValueError(f"results has {sorted(record.results)}; wanted {missing} as well")
@@ -73,6 +75,29 @@ def _check_totals(record: RunRecord) -> None:
             )
 
 
+def check_choice(name: str, experiment: Experiment) -> None:
+    """ValueError where the recipe of `name` is to be chosen among others and was not, or was not.
+
+    The one with the best mean accuracy on validation at its end is chosen.
+    """
+    means = {}
+    for other in experiment.among:
+        runs, planned = records.load(other), find(other).planned
+        if missing := sorted(set(planned) - {run.seed for run in runs}):
+            raise ValueError(
+                f"{name} is chosen among {', '.join(experiment.among)}; make seeds {missing} of "
+                f"{other} first: stn-course run {' '.join(experiment.among)}"
+            )
+        last = [run.curves["valid_accuracy"][-1] for run in runs if run.seed in planned]
+        means[other] = sum(last) / len(last)
+    best = max(means, key=means.get, default=None)
+    if best and find(best).config.epochs != experiment.config.epochs:
+        raise ValueError(
+            f"{name} has {experiment.config.epochs} epochs and validation chose {best}, "
+            f"{find(best).config.epochs}: {means}; change the catalogue, then run it"
+        )
+
+
 def plan(
     names: list[str], seeds: int | None = None, done: set[tuple[str, int]] | None = None
 ) -> list[tuple[str, int]]:
@@ -82,7 +107,10 @@ def plan(
     """
     runs = []
     for name in names:
-        wanted = range(find(name).seeds if seeds is None else seeds)
+        experiment = find(name)
+        wanted = experiment.planned
+        if seeds is not None:
+            wanted = range(experiment.first_seed, experiment.first_seed + seeds)
         have = {(r.experiment, r.seed) for r in records.load(name)} if done is None else done
         runs += [(name, seed) for seed in wanted if (name, seed) not in have]
     return runs
@@ -120,12 +148,16 @@ def run_steps(
     """
     experiment = experiment or find(name)
     current_commit()  # before the run: the code in memory is of now, not of its end
+    check_choice(name, experiment)
     if experiment.run is not None:
-        return experiment.run(name, seed)
+        record = experiment.run(name, seed)
+        record.plan = experiment.plan(seed)
+        return record
     listeners = experiment.listeners()
     if progress:
         listeners.append(ProgressBar())
     model, record = yield from steps(experiment.config, seed, listeners, name=name)
+    record.plan = experiment.plan(seed)
     if beside:
         record.device += f", beside {beside} other runs"
     if weights:

@@ -7,19 +7,21 @@ from pathlib import Path
 
 from stn_course.experiments import records
 from stn_course.experiments.published import ROWS, SOURCES
+from stn_course.experiments.published.changes import CHANGED
 from stn_course.experiments.published.terms import budget, of_runs, unlike
 from stn_course.experiments.statistics import mean_sd_text, test_set_interval
 
 
 def rows(kind: str | None = None, folder: Path | None = None) -> list[dict]:
     """The scoreboard as dicts: row, task, variant, kind, source, published, theirs, where,
-    target, measured, here, budget, unlike, n, test, params and command.
+    target, measured, here, budget, unlike, changed, n, test, params and command.
 
     `measured` is `mean ± sd %` over n seeds, in the published number's own sense
     (accuracy, or error where that was published), or `not yet run`. `test` is the interval of
     its mean for a test set of that size, in the same sense. `theirs` and `here` are the terms on
     which the two numbers stand (`published.terms`), `unlike` where these differ, and `where` the
-    place of the published one in its source. `kind` picks some.
+    place of the published one in its source. `changed` says what was changed of the experiment
+    after a test set had been read. `kind` picks some.
     """
     table = []
     for row in ROWS:
@@ -45,6 +47,7 @@ def rows(kind: str | None = None, folder: Path | None = None) -> list[dict]:
                 "here": str(here or "-"),
                 "budget": (budget(runs[0]) if runs else "") or "-",
                 "unlike": ". ".join(differs) or "-",
+                "changed": CHANGED.get(row.experiment, "-"),
                 "n": len(runs),
                 "test": _test_set([r.results[row.which] for r in runs], error),
                 "params": f"{runs[0].parameters:,}".replace(",", " ") if runs else "-",

@@ -26,8 +26,9 @@ class RunRecord:
     `{"correct": int, "total": int, "loss": float}`; `curves` holds one value an
     epoch: a number, or lists of them (where each glimpse was); `probes` holds
     measurements beside accuracy (accuracy against angle, ...). `first_steps` says how the run
-    began: the SHA-256 of the first `weights` and the `losses` of its first ten steps. Records
-    older than this field have none.
+    began: the SHA-256 of the first `weights` and the `losses` of its first ten steps. `plan`
+    is what stood in the catalogue at `commit`, before a test set was read: the seeds, how the
+    recipe was chosen, and whether this seed was added. Records older than these two have none.
     """
 
     experiment: str
@@ -40,6 +41,7 @@ class RunRecord:
     hashes: dict[str, str]  # SHA-256 of the first batch and of the final weights
     probes: dict[str, dict] = field(default_factory=dict)
     first_steps: dict = field(default_factory=dict)
+    plan: dict = field(default_factory=dict)
     commit: str = "unknown"
     versions: dict[str, str] = field(default_factory=dict)
     device: str = "unknown"
@@ -68,7 +70,7 @@ KINDS = {
 }
 
 
-YOUNG = ("first_steps",)  # fields that a record from before them does without
+YOUNG = ("first_steps", "plan")  # fields that a record from before them does without
 
 
 def dumps(record: RunRecord) -> str:
@@ -121,6 +123,9 @@ def loads(text: str, source: str = "text") -> RunRecord:
         raise ValueError(
             f"{source}: first_steps is {began!r}; wanted weights (a hash) and losses (a list)"
         )
+    plan = data["plan"]
+    if plan and not (isinstance(plan.get("seeds"), list) and isinstance(plan.get("chosen"), str)):
+        raise ValueError(f"{source}: plan is {plan!r}; wanted seeds (a list) and chosen (words)")
     return RunRecord(**data)
 
 

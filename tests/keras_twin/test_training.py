@@ -252,11 +252,11 @@ def test_the_golden_cases_are_handed_out_channels_last():
 
 
 def test_two_experiments_are_compared_and_a_missing_one_leaves_a_gap():
-    torch_, keras_, gap = helpers.compared("xq-fc-hard", "xq-cnn-hard", "test/hard")
+    torch_, keras_, gap, planned = helpers.compared("xq-fc-hard", "xq-cnn-hard", "test/hard")
     assert torch_ == helpers.recorded("xq-fc-hard", "test/hard") and "n = 5" in keras_
     assert re.fullmatch(r"\+1\d\.\d\d ± 0\.\d\d", gap)
-    assert helpers.compared("xq-fc-hard", "no-such", "test/hard")[1:] == ["not yet run", "-"]
-    assert helpers.compared("", "xq-fc-hard", "test/hard") == ["-", torch_, "-"]
+    assert helpers.compared("xq-fc-hard", "no-such", "test/hard")[1:] == ["not yet run", "-", "-"]
+    assert helpers.compared("", "xq-fc-hard", "test/hard") == ["-", torch_, "-", "-"]
 
 
 def test_a_script_that_fails_on_a_backend_is_told():

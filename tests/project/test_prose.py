@@ -123,6 +123,27 @@ def test_false_and_unmarked_numbers_are_named(text, words, folder):
     assert any(words in line for line in found), found
 
 
+SYSTEMS = {"LJ", "XQ", "HR", "HY", "SE", "SK", "DD"}
+
+
+@pytest.mark.parametrize(
+    "page", ["book/defects.md", "book/scoreboard.md", "notebooks/src/06_keras.md"]
+)
+def test_the_public_systems_are_seven_wherever_they_are_counted(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert re.search(r"[Ss]even public\s+systems", text)
+    (said,) = (p for p in text.split("\n\n") if re.search(r"[Ss]even public\s+systems", p))
+    assert SYSTEMS <= set(re.findall(r"\b[A-Z]{2}\b", said))
+
+
+def test_no_page_counts_the_public_systems_otherwise():
+    for page in [*SOURCES, *(ROOT / name for name in PAGES)]:
+        text = page.read_text(encoding="utf-8")
+        assert not re.search(r"(?i)\b(five|six|eight) public (systems|projects)", text), page
+    rows = (ROOT / "notebooks" / "src" / "02_grid_sampling.md").read_text(encoding="utf-8")
+    assert SYSTEMS <= set(re.findall(r"\b[A-Z]{2}\b", rows))
+
+
 COLOUR = r"\b(?:red|green|blue|teal)\b"
 WRONG = r"\b(?:wrong|misread|mirrored)\b"
 

@@ -128,6 +128,7 @@ def terms(row: dict) -> str:
         budget = "" if row["budget"] == "-" else f"; {row['budget']}"
         said.append(f"Measured: {row['here']}{budget}.")
     said += [f"Unlike in {row['unlike']}."] if row["unlike"] != "-" else []
+    said += [f"Changed: {row['changed']}."] if row["changed"] != "-" else []
     return unbroken(" ".join(said))
 
 

@@ -11,6 +11,7 @@ from stn_course.experiments.catalogue import (
     invariance,
     keras,
     not_so_clevr,
+    outside,
 )
 from stn_course.experiments.experiment import Experiment
 
@@ -25,6 +26,7 @@ EXPERIMENTS: dict[str, Experiment] = (
     | not_so_clevr.EXPERIMENTS
     | keras.EXPERIMENTS
     | fast.EXPERIMENTS
+    | outside.EXPERIMENTS
 )
 
 

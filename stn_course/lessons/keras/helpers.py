@@ -80,17 +80,22 @@ def recorded(experiment: str, which: str) -> str:
     return f"{text} (n = {len(values)})" if len(values) > 1 else text
 
 
-def compared(a: str, b: str, which: str) -> list[str]:
-    """Three cells: what `recorded` says of a and of b, and b - a with Welch's 95 % interval.
+def compared(a: str, b: str, which: str, first: int = 3) -> list[str]:
+    """Four cells: what `recorded` says of a and of b, and b - a with Welch's 95 % interval, twice.
 
-    `a` may be "", where b has no counterpart.
+    The second time only the `first` seeds of b count, as many as were planned before test digits
+    were read. `a` may be "", where b has no counterpart.
     """
-    values = [[run.accuracy(which) for run in records.load(n)] if n else [] for n in (a, b)]
-    gap = "-"
-    if all(len(v) > 1 for v in values):
-        mean, half = difference(*values)
-        gap = f"{mean:+.2f} ± {half:.2f}"
-    return [recorded(a, which), recorded(b, which), gap]
+    ours, twins = (records.load(name) if name else [] for name in (a, b))
+    gaps = []
+    for some in (twins, [run for run in twins if run.seed < first]):
+        values = [[run.accuracy(which) for run in runs] for runs in (ours, some)]
+        if all(len(v) > 1 for v in values):
+            mean, half = difference(*values)
+            gaps.append(f"{mean:+.2f} ± {half:.2f}")
+        else:
+            gaps.append("-")
+    return [recorded(a, which), recorded(b, which), *gaps]
 
 
 def matrix(networks: Sequence[str], sets: Sequence[str]) -> tuple[list[str], list[list[str]]]:
