@@ -103,7 +103,7 @@ def solved(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 def error(name: str) -> float:
     """PIL against ours on the same transforms, away from the edge, as a share of white."""
     images, size = digits(50, "cpu"), CANVAS[name]
-    made = recipes.make(name, images, torch.zeros(50), torch.Generator().manual_seed(1))[0]
+    made = recipes.make(name, images, torch.zeros(50).long(), torch.Generator().manual_seed(1))[0]
     theirs = np.stack(
         [
             moved(i[0].numpy(), t.double().numpy(), size)

@@ -6,6 +6,7 @@ so a file counts as right when it is the published one, or when what is inside i
 
 import gzip
 import hashlib
+import io
 import struct
 import zipfile
 import zlib
@@ -19,13 +20,20 @@ from stn_course.data.download import Settings, cache_folder, say
 
 DATA = "STN_COURSE_DATA"
 # Below the named folder: this course's, torchvision's and Keras' own. Matched in any case.
-PLACES = ("mnist", "mnist/raw", "mnist/mnist/raw", "raw", "datasets")
-KERAS_FILE = "mnist.npz"
+PLACES = (
+    *("mnist", "mnist/raw", "mnist/mnist/raw", "data/mnist/raw"),
+    *("raw", "datasets", ".keras/datasets"),
+)
+KERAS_FILE, ARCHIVE = "mnist.npz", "mnist.zip"
+DEEPEST = 3  # wrappings, one in the other: a zip of gz files, gz packed twice
 ANOTHER_COPY = (
     "Delete the file (or replace it with a good copy) and run again: "
     "a missing file is fetched anew, a corrupt one is never used"
 )
-_CANNOT_UNPACK = (OSError, EOFError, ValueError, KeyError, zlib.error, zipfile.BadZipFile)
+_CANNOT_UNPACK = (
+    *(OSError, EOFError, ValueError, KeyError, zlib.error, zipfile.BadZipFile),
+    RuntimeError,  # an archive with a password, or of a kind that cannot be read here
+)
 
 
 class CorruptFileError(RuntimeError):
@@ -100,9 +108,9 @@ def not_there(missing: list[DataFile], settings: Settings) -> DataFolderError:
     dotted = [_dotted(name) for name in names]
     return DataFolderError(
         f"{DATA} names {named_folder(settings)}, which lacks {', '.join(names)}. Looked for these "
-        f"and for {', '.join(dotted)}, each with and without .gz, in upper or lower case, and for "
-        f"{KERAS_FILE}, in that folder and in its {', '.join(PLACES)}. Name the folder that has "
-        f"them, or unset {DATA} to have them fetched"
+        f"and for {', '.join(dotted)}, each with and without .gz or with .zip, in upper or lower "
+        f"case, and for {KERAS_FILE} and {ARCHIVE}, in that folder and in its {', '.join(PLACES)}. "
+        f"Name the folder that has them, or unset {DATA} to have them fetched"
     )
 
 
@@ -185,9 +193,14 @@ def verified(path: Path, wanted: str, cure: str) -> Path:
 # ---------------------------------------------------------------- what is inside
 def idx_file(name: str, published: str, inside: str) -> DataFile:
     """One of MNIST's four; `name` as published, such as train-images-idx3-ubyte.gz."""
-    plain, dotted = name.removesuffix(".gz"), _dotted(name)
-    others = (plain, dotted, dotted.removesuffix(".gz"), KERAS_FILE)
+    others = (*_names_of(name)[1:], KERAS_FILE, ARCHIVE)
     return DataFile(name, published, inside, lambda path: idx_bytes(path, name), others)
+
+
+def _names_of(name: str) -> tuple[str, ...]:
+    """What the file `name` is called where it is packed, unpacked, or in an archive of its own."""
+    stems = name.removesuffix(".gz"), _dotted(name).removesuffix(".gz")
+    return tuple(stem + end for end in (".gz", "", ".zip") for stem in stems)
 
 
 def _dotted(name: str) -> str:
@@ -195,22 +208,41 @@ def _dotted(name: str) -> str:
 
 
 def idx_bytes(path: Path, name: str) -> bytes:
-    """The unpacked bytes of MNIST's file `name`, from it, packed or not, or from Keras' file.
+    """The unpacked bytes of MNIST's file `name`: from it, from an archive or from Keras' file.
 
     Told apart by their first bytes: browsers unpack a file and leave it its name.
     """
     raw = path.read_bytes()
-    if raw.startswith(b"\x1f\x8b"):
-        return gzip.decompress(raw)
-    if not raw.startswith(b"PK"):
-        return raw
+    for _ in range(DEEPEST):
+        if raw.startswith(b"\x1f\x8b"):
+            raw = gzip.decompress(raw)
+        elif raw.startswith(b"PK"):
+            raw = _out_of_zip(raw, name)
+    return raw
+
+
+def _out_of_zip(raw: bytes, name: str) -> bytes:
+    """What an archive holds under one of the names of `name`, or as arrays of Keras' names."""
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        members = {member.lower().rpartition("/")[2]: member for member in archive.namelist()}
+        for each in _names_of(name):
+            if each in members:
+                return archive.read(members[each])
+    return _as_idx(raw, name)
+
+
+def _as_idx(raw: bytes, name: str) -> bytes:
+    """Of an .npz file's arrays the one that is `name`, as an IDX file has it."""
     part = "train" if name.startswith("train") else "test"
-    with np.load(path, allow_pickle=False) as arrays:
+    with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
         values = arrays[f"{'x' if 'images' in name else 'y'}_{part}"]
     if values.dtype != np.uint8:  # labels are kept in wider types, too
-        if not np.array_equal(values, values.astype(np.uint8)):
+        with np.errstate(invalid="ignore"):
+            whole = values.astype(np.uint8)
+        if not np.array_equal(values, whole):
             raise ValueError(f"{values.dtype} values that are no whole numbers from 0 to 255")
-        values = values.astype(np.uint8)
+        values = whole
+    values = values.reshape(*values.shape[:1], *(n for n in values.shape[1:] if n != 1))  # channel
     header = struct.pack(f">{1 + values.ndim}i", 0x800 + values.ndim, *values.shape)
     return header + values.tobytes()
 

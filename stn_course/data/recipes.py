@@ -30,7 +30,7 @@ from stn_course.data.distortions import (
 )
 from stn_course.data.scenes import Sums, addition, colocalisation, tc
 from stn_course.files import written_whole
-from stn_course.geometry import one_of, whole_number
+from stn_course.geometry import as_int64, one_of, whole_number
 from stn_course.sampling import fused
 
 SIDE = 28  # of an MNIST digit
@@ -62,15 +62,25 @@ CLASSES = {"addition": 19}  # where they are not the ten digits
 def make(
     name: str, images: Tensor, labels: Tensor, generator: Generator
 ) -> tuple[Distorted | Sums | Rows, Tensor]:
-    """What the recipe `name` makes of float `images` [B, 1, H, W], and its labels.
+    """What the recipe `name` makes of float `images` [B, 1, H, W], and its labels in int64.
 
-    Raises ValueError for an unknown name.
+    `labels` [B], or [B, D] of what is a row already: whole numbers. Raises ValueError for an
+    unknown name and another number of labels, TypeError for labels of another kind.
     """
     one_of("name", name, (*DISTORTIONS, *TASKS))
+    labels = _labels_of(images, labels)
     if name in TASKS:
         made = TASKS[name](images, labels, generator)
         return made, made.labels
     return DISTORTIONS[name](images, generator), labels
+
+
+def _labels_of(images: Tensor, labels: Tensor) -> Tensor:
+    labels = as_int64(labels, "labels")
+    if labels.ndim not in (1, 2) or len(labels) != len(images):
+        n = len(images)
+        raise ValueError(f"labels have shape {list(labels.shape)}; wanted [{n}] or [{n}, digits]")
+    return labels
 
 
 @lru_cache
@@ -96,12 +106,12 @@ def freeze(
     """As `make`, once for all of uint8 `images` [N, 1, H, W]; its images are uint8 too.
 
     Drawn on the CPU and then brought to the images' device: each device has a stream of its own,
-    and a seed shall mean one set. Raises ValueError for an unknown name, TypeError for images
-    that are not uint8.
+    and a seed shall mean one set. Raises as `make`, and TypeError for images that are not uint8.
     """
     one_of("name", name, (*DISTORTIONS, *TASKS))
     if images.dtype != torch.uint8:
         raise TypeError(f"images are {images.dtype}; wanted torch.uint8")
+    labels = _labels_of(images, labels)
     seed, batch = whole_number("seed", seed, least=0), whole_number("batch", batch)
     device, generator = images.device, Generator().manual_seed(seed)
     made, made_labels = [], []

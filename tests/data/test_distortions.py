@@ -136,4 +136,4 @@ def test_clear_errors():
 
 def test_no_image_at_all_is_fine():
     none = torch.zeros(0, 1, 28, 28, dtype=torch.uint8)
-    assert len(data.freeze("hard", none, torch.zeros(0), 0)[0].images) == 0
+    assert len(data.freeze("hard", none, torch.zeros(0).long(), 0)[0].images) == 0

@@ -5,6 +5,7 @@ Four small files stand for MNIST; the last tests read the real ones.
 
 import gzip
 import hashlib
+import io
 import struct
 import zipfile
 from pathlib import Path
@@ -75,6 +76,19 @@ def dotted(name):
     return plain(name).replace("-idx", ".idx")
 
 
+def zipped(member, *, pack=bytes):
+    """Into an archive, under the name `member`."""
+
+    def wrap(body):
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("read me.txt", "of someone else")
+            archive.writestr(member, pack(body))
+        return packed.getvalue()
+
+    return wrap
+
+
 WRAPPINGS = {
     "as published": (published_name, lambda body: gzip.compress(body, 9, mtime=0)),
     "unpacked": (plain, bytes),
@@ -86,8 +100,10 @@ WRAPPINGS = {
     "in capitals": (lambda name: plain(name).upper(), bytes),
     "packed, in capitals": (str.upper, pack_anew),
     "in a folder of its own name": (lambda name: f"{plain(name)}/{dotted(name)}", bytes),
+    "packed twice": (published_name, lambda body: gzip.compress(pack_anew(body), 1)),
 }
 FOLDERS = (".", "mnist", "MNIST/raw", "mnist/MNIST/raw", "raw", "datasets", "Mnist")
+FOLDERS += ("data/MNIST/raw", ".keras/datasets")
 
 
 def lay_out(folder: Path, wrapping: str, contents=CONTENTS):
@@ -136,6 +152,44 @@ def test_every_wrapping_is_the_same_data(wrapping, named, capsys):
 def test_every_usual_folder_is_looked_into(folder, wrapping, named):
     lay_out(named / folder, wrapping)
     assert is_small_mnist()
+
+
+@pytest.mark.parametrize("call", [plain, dotted, str.upper])
+@pytest.mark.parametrize("pack", [bytes, pack_anew])
+def test_an_archive_for_each_is_the_same_data(call, pack, named):
+    for name, body in CONTENTS.items():
+        called = plain(call(name)) + (".zip" if call is not str.upper else "")
+        (named / called).write_bytes(zipped(f"MNIST/raw/{call(name)}", pack=pack)(body))
+    assert is_small_mnist()
+
+
+def test_one_archive_of_all_is_the_same_data(named):
+    with zipfile.ZipFile(named / "MNIST.zip", "w") as archive:
+        for name, body in CONTENTS.items():
+            archive.writestr(f"mnist/{name}", pack_anew(body))
+    assert is_small_mnist()
+
+
+def test_an_archive_without_the_file_is_named(named):
+    with zipfile.ZipFile(named / "mnist.zip", "w") as archive:
+        archive.writestr("train-images.png", b"?")
+    with pytest.raises(data.CorruptFileError, match=r"mnist.zip is corrupt.*cannot be unpacked"):
+        data.mnist("test")
+
+
+def test_a_channel_of_its_own_is_the_same_data(named):
+    lay_out_keras(named / "mnist.npz")
+    with np.load(named / "mnist.npz") as arrays:
+        apart = {key: values[..., None] for key, values in arrays.items()}
+    np.savez(named / "mnist.npz", **apart)
+    assert is_small_mnist()
+
+
+@pytest.mark.filterwarnings("error")
+def test_no_numbers_under_keras_name_are_corrupt(named):
+    lay_out_keras(named / "mnist.npz", x_test=np.full((4, 28, 28), np.nan))
+    with pytest.raises(data.CorruptFileError, match="no whole numbers from 0 to 255"):
+        data.mnist("test")
 
 
 @pytest.mark.parametrize("place", ["mnist.npz", "datasets/mnist.npz", "MNIST.NPZ"])
@@ -232,7 +286,13 @@ def test_an_empty_folder_is_an_error_that_names_what_was_looked_for(named, capsy
         assert f"STN_COURSE_DATA names {named}" in message and "unset STN_COURSE_DATA" in message
         for name in CONTENTS:
             assert name in message and f"{dotted(name)}.gz" in message
-        for other in ("with and without .gz", "mnist.npz", "mnist/raw", "datasets"):
+        for other in (
+            "with and without .gz or with .zip",
+            "mnist.npz",
+            "mnist.zip",
+            "mnist/raw",
+            "datasets",
+        ):
             assert other in message
     assert capsys.readouterr().err == ""
 

@@ -186,6 +186,37 @@ def test_frozen_is_drawn_once_with_its_truth():
     assert made.images.shape == (30, 2, 42, 42) and torch.equal(sums, made.labels)
 
 
+NO_LABELS = {
+    "floats": (torch.zeros(3), TypeError, "labels must be a tensor of whole numbers, got"),
+    "truth values": (torch.zeros(3).bool(), TypeError, "whole numbers, got torch.bool"),
+    "an array": (np.zeros(3, int), TypeError, "whole numbers, got ndarray"),
+    "none": (None, TypeError, "whole numbers, got NoneType"),
+    "one for all": (torch.zeros(1).long(), ValueError, r"labels have shape \[1\]; wanted \[3\]"),
+    "no axis": (torch.tensor(3), ValueError, r"labels have shape \[\]; wanted \[3\]"),
+}
+
+
+@pytest.mark.parametrize("name", ["r", "tc", "cluttered", "addition"])
+@pytest.mark.parametrize("labels, kind, words", NO_LABELS.values(), ids=NO_LABELS)
+def test_what_is_no_label_is_refused_by_every_recipe(name, labels, kind, words):
+    images = torch.zeros(3, 1, SIDE, SIDE)
+    with pytest.raises(kind, match=words):
+        recipes.make(name, images, labels, seeded())
+    with pytest.raises(kind, match=words):
+        data.freeze(name, images.byte(), labels, seed=0)
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int16, torch.uint16])
+def test_narrow_labels_come_out_wide(kind):
+    images, labels = torch.zeros(3, 1, SIDE, SIDE), torch.tensor([7, 0, 9])
+    for name in ("r", "tc"):
+        for _, found in (
+            recipes.make(name, images, labels.to(kind), seeded()),
+            data.freeze(name, images.byte(), labels.to(kind), seed=0),
+        ):
+            assert found.dtype == torch.int64 and torch.equal(found, labels)
+
+
 @pytest.mark.parametrize("name", [*data.DISTORTIONS, *data.TASKS])
 def test_shape_by_name_and_an_empty_batch(name):
     wanted = {"hr": (1, 40, 40), "rts": (1, 42, 42), "tc": (1, 60, 60), "addition": (2, 42, 42)}

@@ -17,9 +17,12 @@ from stn_course.models.sequence import SequenceNet
 WIDE = {"layout": ipw.Layout(width="320px"), "style": {"description_width": "110px"}}
 
 
-def outline(theta, canvas: int, step: int, wide: bool) -> str:
-    """The SVG outline of what theta [2, 3] reads, in the colour and the dashes of its step."""
-    points = " ".join(f"{x + 0.5:.2f},{y + 0.5:.2f}" for x, y in quad(theta, canvas)[:4])
+def outline(theta, size: tuple[int, int], step: int, wide: bool) -> str:
+    """The SVG outline of what theta [2, 3] reads of an image of `size` (h, w).
+
+    In the colour and the dashes of its step.
+    """
+    points = " ".join(f"{x + 0.5:.2f},{y + 0.5:.2f}" for x, y in quad(theta, size)[:4])
     width = 1.4 if wide else 0.6
     lengths = [f"{width * float(length):g}" for length in DASHES[step % len(DASHES)].split()]
     dashes = f' stroke-dasharray="{" ".join(lengths)}"' if lengths else ""
@@ -56,10 +59,8 @@ class GlanceExplorer(LiveBox):
         row, step = self.sliders["row"].value, self.sliders["step"].value - 1
         thetas = self.seen.theta[row]  # [T, 2, 3]
         glance = min(step, len(thetas) - 1)
-        canvas = self.images.shape[-1]
-        outlines = "".join(
-            outline(thetas[k], canvas, k, wide=k == glance) for k in range(glance + 1)
-        )
+        size = tuple(self.images.shape[2:])
+        outlines = "".join(outline(thetas[k], size, k, wide=k == glance) for k in range(glance + 1))
         where = f"the row, with glance 1 to {glance + 1}"
         self.picture.value = picture_html(self.images[row].clamp(0, 1), where, outlines, 8, scale=4)
         glimpse = self.seen.glimpses[row, glance].clamp(0, 1)

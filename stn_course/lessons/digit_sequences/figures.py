@@ -32,25 +32,29 @@ def dashes_of(step: int):
     return (0, lengths) if lengths else "-"
 
 
-def quad(theta, canvas: int) -> np.ndarray:
-    """The closed outline of what theta [2, 3] reads, in pixels, 0 at the first centre.  # [5, 2]"""
-    corners = outline(torch.as_tensor(theta, dtype=torch.float64)[None])[0].numpy()
-    return (np.vstack([corners, corners[:1]]) + 1) * canvas / 2 - 0.5
+def quad(theta, size: tuple[int, int]) -> np.ndarray:
+    """The closed outline of what theta [2, 3] reads of an image of `size` (h, w).  # [5, 2]
 
-
-def draw_glances(ax: Axes, thetas, canvas: int, only: int | None = None) -> None:
-    """The outlines of thetas [T, 2, 3], a colour and a line a step, cut off outside the image.
-
-    The edge of the image is dotted.
+    In pixels, x first, 0 at the first centre.
     """
-    edge = plt.Rectangle((-0.5, -0.5), canvas, canvas, fill=False, color=GREY, lw=0.8, ls=":")
+    corners = outline(torch.as_tensor(theta, dtype=torch.float64)[None])[0].numpy()
+    return (np.vstack([corners, corners[:1]]) + 1) * size[::-1] / 2 - 0.5
+
+
+def draw_glances(ax: Axes, thetas, size: tuple[int, int], only: int | None = None) -> None:
+    """The outlines of thetas [T, 2, 3] over an image of `size` (h, w), a colour and a line a step.
+
+    They are cut off outside the image, whose edge is dotted.
+    """
+    height, width = size
+    edge = plt.Rectangle((-0.5, -0.5), width, height, fill=False, color=GREY, lw=0.8, ls=":")
     ax.add_patch(edge)
     for step, theta in enumerate(thetas):
         if only is None or step == only:
             look = {"color": colour_of(step), "ls": dashes_of(step), "lw": 1.8}
-            ax.plot(*quad(theta, canvas).T, **look)
-    room = 0.12 * canvas
-    ax.set(xlim=(-room, canvas - 1 + room), ylim=(canvas - 1 + room, -room))
+            ax.plot(*quad(theta, size).T, **look)
+    room = 0.12 * width
+    ax.set(xlim=(-room, width - 1 + room), ylim=(height - 1 + room, -room))
 
 
 def glances(images, thetas, glimpses, said: Sequence[Sequence[str]] | None = None) -> Figure:
@@ -70,7 +74,7 @@ def glances(images, thetas, glimpses, said: Sequence[Sequence[str]] | None = Non
     )
     for k in range(n):
         show_image(axes[0, k], images[k])
-        draw_glances(axes[0, k], thetas[k], np.shape(images[k])[-1])
+        draw_glances(axes[0, k], thetas[k], np.shape(images[k])[-2:])
         for step in range(steps):
             ax = axes[1 + step, k]
             show_image(ax, glimpses[k][step])
@@ -122,14 +126,15 @@ def sampling_points(images, thetas, glimpses, size: tuple[int, int]) -> Figure:
     for above, middle, below, image, theta, out in zip(
         *axes, images, thetas, glimpses, strict=True
     ):
-        canvas = np.shape(image)[-1]
+        shape = np.shape(image)[-2:]
         show_image(above, image)
         show_image(middle, image)
         y, x = ((2 * np.arange(k) + 1) / k - 1 for k in size)
         unit = np.stack(np.meshgrid(x[::2], y[::2]), 2).reshape(-1, 2)
         places = np.column_stack([unit, np.ones(len(unit))]) @ np.asarray(theta, float).T
-        middle.plot(*((places + 1) * canvas / 2 - 0.5).T, ".", ms=1.6, color="#d1242f")
-        draw_glances(middle, [theta], canvas)
+        places = (places + 1) * shape[::-1] / 2 - 0.5  # in pixels, x first
+        middle.plot(*places.T, ".", ms=1.6, color="#d1242f")
+        draw_glances(middle, [theta], shape)
         show_image(below, out)
     for ax, name in zip(axes[:, 0], ("input", "read here", "comes out"), strict=True):
         ax.set_ylabel(name)
@@ -148,7 +153,7 @@ def through_training(images, history: Sequence[tuple[int, np.ndarray]]) -> Figur
         for row, image in enumerate(images):
             ax = axes[row, column]
             show_image(ax, image, f"{seen:,} rows seen".replace(",", " ") if row == 0 else "")
-            draw_glances(ax, thetas[row], np.shape(image)[-1])
+            draw_glances(ax, thetas[row], np.shape(image)[-2:])
     return fig
 
 

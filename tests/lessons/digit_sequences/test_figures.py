@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from stn_course.geometry import box_to_theta, glimpse_boxes, invert
+from stn_course.geometry import box_to_theta, glimpse_boxes, invert, to_pixels
 from stn_course.lessons.digit_sequences import figures
+from stn_course.sampling import affine_grid, outline
 from stn_course.training.record import RunRecord
 
 
@@ -17,7 +18,7 @@ def boxed(*boxes, canvas=20):
 
 def test_an_outline_goes_around_its_box_and_is_closed():
     theta = boxed((4, 6, 12, 10))[0, 0]
-    corners = figures.quad(theta, 20)
+    corners = figures.quad(theta, (20, 20))
     # Half a pixel less: in the figure's axes 0 is the centre of the first pixel.
     wanted = np.array([[4, 6], [12, 6], [12, 10], [4, 10], [4, 6]]) - 0.5
     np.testing.assert_allclose(corners, wanted, atol=1e-5)
@@ -48,6 +49,28 @@ def test_sampling_points_lie_where_the_sampler_reads():
     np.testing.assert_allclose(dots, (grid + 1) * 10 - 0.5, atol=1e-5)
     assert fig.axes[1].lines[0].get_color() == "#d1242f"
     assert [ax.get_ylabel() for ax in fig.axes] == ["input", "read here", "comes out"]
+
+
+def test_images_that_are_not_square_are_marked_where_they_are_read():
+    """Every outline and dot lies where the sampler reads, and the dotted edge around the image."""
+    theta = torch.tensor([[[0.5, 0.1, 0.2], [-0.1, 0.6, -0.3]]])
+    image, out = torch.rand(1, 1, 20, 36), torch.rand(1, 1, 4, 6)
+    grid = affine_grid(theta, (4, 6))[0, ::2, ::2].reshape(-1, 2)
+    corners = to_pixels(outline(theta)[0], (20, 36))
+    dotted = figures.sampling_points(image, theta, out, (4, 6)).axes[1]
+    np.testing.assert_allclose(
+        np.stack(dotted.lines[0].get_data(), 1), to_pixels(grid, (20, 36)), atol=1e-5
+    )
+    drawn = [
+        (dotted, 1),
+        (figures.glances(image, theta[None], out[None]).axes[0], 0),
+        (figures.through_training(image, [(0, theta[None])]).axes[0], 0),
+    ]
+    for ax, k in drawn:
+        np.testing.assert_allclose(ax.lines[k].get_xydata()[:4], corners, atol=1e-5)
+        (edge,) = ax.patches
+        assert (edge.get_xy(), edge.get_width(), edge.get_height()) == ((-0.5, -0.5), 36, 20)
+        assert ax.get_ylim()[0] > 19 and ax.get_ylim()[0] < 30 < ax.get_xlim()[1]
 
 
 def test_training_goes_across_and_images_down():

@@ -13,6 +13,7 @@ from stn_course.data.clutter.fresh import draw_rows
 from stn_course.experiments import records
 from stn_course.lessons.digit_sequences import explorers, helpers
 from stn_course.lessons.digit_sequences.explorers import ClutterExplorer, GlanceExplorer
+from stn_course.sampling import outline
 from stn_course.training.record import RunRecord
 
 PAIR = data.ClutterRecipe(64, 2, 4, 7, 4, 4, ("train",), (1, 1, 1))
@@ -288,7 +289,18 @@ def test_a_recipe_beyond_the_sliders_is_not_replaced():
 
 
 def test_a_sixth_glance_has_a_colour():
-    drawn = [explorers.outline(torch.eye(2, 3), 40, k, wide=False) for k in range(6)]
+    drawn = [explorers.outline(torch.eye(2, 3), (40, 40), k, wide=False) for k in range(6)]
     assert all(each.startswith("<polygon") for each in drawn)
     assert "dasharray" not in drawn[0] and len(set(drawn[:5])) == 5 and drawn[5] == drawn[0]
     assert 'stroke-dasharray="3 1.2"' in drawn[1]  # in pixels: five and two widths of .6
+
+
+def test_a_glance_at_a_row_that_is_wider_than_high_is_outlined_where_it_looks():
+    torch.manual_seed(0)
+    wide = models.build("ffn-spn", size=(40, 64), digits=2).eval()
+    torch.nn.init.normal_(wide.transformer.head[0].weight, 0, 0.05)
+    explorer = GlanceExplorer(wide, torch.rand(1, 1, 40, 64), torch.tensor([[3, 4]]))
+    theta = explorer.seen.theta[0, 0]
+    points = geometry.to_pixels(outline(theta.double()[None])[0], (40, 64)) + 0.5
+    wanted = " ".join(f"{x:.2f},{y:.2f}" for x, y in points.tolist())
+    assert f'points="{wanted}"' in explorer.picture.value
