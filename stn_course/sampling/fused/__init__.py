@@ -6,11 +6,16 @@ no fast way is open it hands over to the sampler and says so once, by a warning.
 
 On the CPU it runs a small C program (warp.c), compiled once by the machine's own compiler in a
 fraction of a second. Why C: the work is loads from scattered places. Compiled from Python by numba
-they come one by one and take as long as torch; C reaches the processor's gather instructions and
-fetches two neighbours at a time. 256 affine warps of 28 x 28 pixels, forward, one thread of an
-AVX-512 processor, calls included, relative to `F.affine_grid` + `F.grid_sample`: `reference.warp`
-takes 3 times as long, numba 1.0 to 1.1, this 1/4.5; built for AVX2 it takes 1/2.8, as plain C
-1/2.2. Installing still needs pip alone: without a compiler the sampler does the work.
+they come one by one and take as long as torch; C fetches two neighbours at a time, by the
+processor's gather instructions (AVX-512) or by loads of 64 bits. 256 affine warps of 28 x 28
+pixels, forward, one thread of an AVX-512 processor, calls included, relative to `F.affine_grid` +
+`F.grid_sample`: `reference.warp` takes 3 times as long, numba 1.0 to 1.1, this 1/4.5; built for
+AVX2 it takes 1/2.8, as plain C 1/2.2. Installing still needs pip alone: without a compiler the
+sampler does the work.
+
+Images of more than 60 000 pixels, in or out, are cut into tiles that fit the cache; threads share
+the tiles, of one image too, and each needs at most 4 MiB beside input and output at any size. Only
+splines need more: their basis functions [K, H*W] are kept whole.
 
 On CUDA it runs Triton kernels (triton_kernels.py), which come with PyTorch there.
 """
@@ -38,6 +43,7 @@ def warp(
     fill=None,
     align_corners: bool = False,
     mode: str = "bilinear",
+    out: Tensor | None = None,
 ) -> Tensor:
     """Move images [B, C, h, w] by a transform, into an output of size (H, W).  # [B, C, H, W]
 
@@ -51,20 +57,55 @@ def warp(
     compiler, and what is exported to run elsewhere (`torch.jit.trace`, ONNX). `torch.export` keeps
     this operator, so whoever loads its program imports `stn_course` first. A program keeps what
     `torch.jit.trace` saw of the output's size; batch and input may be of any.
+    `out` is memory for the result, which is then returned: new memory costs more than the warp of
+    small images. It is a contiguous tensor [B, C, H, W] of the result's type and device, or of
+    uint8 for uint8 images: 255 times the result, rounded. It is refused where a gradient is asked
+    for, where it shares memory with what is read, and in compiled, traced or transformed code.
+
+    Sides of more than 2**24 - 2 pixels are the sampler's too.
     On a GPU values are not checked, which would wait for the device: an image whose transform is
     not finite or has a horizon in sight comes out as NaN.
     """
     fill = reference.plain_fill(images, fill) if isinstance(images, Tensor) else fill
-    reason = _unfit(images, transform, padding, fill, align_corners, mode)
+    reason = _unfit(images, transform, size, padding, fill, mode)
+    if out is not None:
+        _check_out(out, images, transform, size, fill)
     if reason:
-        if isinstance(images, Tensor):
-            images = operator.plain(images)
-        out = reference.warp(images, transform, size, padding, fill, align_corners, mode)
+        plain = operator.plain(images) if isinstance(images, Tensor) else images
+        found = reference.warp(plain, transform, size, padding, fill, align_corners, mode)
         say_once(reason)
-        return out
+        return found if out is None else operator.put(out, found)
     height, width = check_size(images.shape[2:] if size is None else size)
     level = _level(images, padding, fill)
-    return operator.warp(images, transform.float(), level, height, width, padding, align_corners)
+    args = (padding, align_corners)
+    if out is not None:
+        return operator.warp_into(out, images, transform.detach().float(), level, *args)
+    return operator.warp(images, transform.float(), level, height, width, *args)
+
+
+def _check_out(out, images, transform, size, fill) -> None:
+    """Refuse memory that the result does not fit into, or that is no place for it."""
+    if not isinstance(out, Tensor):
+        raise TypeError(f"out must be a tensor or None, got {type(out).__name__}")
+    read = [t for t in (images, transform, fill) if isinstance(t, Tensor)]
+    wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+    if _for_elsewhere() or operator.watched(out, *read) or any(map(wrapped, (out, *read))):
+        raise ValueError("out is for plain calls, got one that is compiled, traced or transformed")
+    if out.requires_grad or (torch.is_grad_enabled() and any(t.requires_grad for t in read)):
+        raise ValueError("out is for calls without gradients, got a tensor that requires one")
+    if not (isinstance(images, Tensor) and images.ndim == 4):
+        return  # the sampler says what is wrong with them
+    shape = (*images.shape[:2], *check_size(images.shape[2:] if size is None else size))
+    types = {operator.result_type(images), images.dtype}
+    if out.dtype not in types or out.device != images.device:
+        wanted = " or ".join(sorted(map(str, types)))
+        got = f"{out.dtype} on {out.device}"
+        raise ValueError(f"out must be of {wanted} on {images.device}, got {got}")
+    if tuple(out.shape) != shape or not out.is_contiguous():
+        got = f"{list(out.shape)} with strides {out.stride()}"
+        raise ValueError(f"out must be contiguous and of shape {list(shape)}, got {got}")
+    if any(t.untyped_storage().data_ptr() == out.untyped_storage().data_ptr() for t in read):
+        raise ValueError("out must be memory of its own, got the memory of what is read")
 
 
 def _level(images: Tensor, padding: str, fill) -> Tensor | None:
@@ -84,7 +125,7 @@ def _level(images: Tensor, padding: str, fill) -> Tensor | None:
     return fill.to(**options).float()
 
 
-def _unfit(images, transform, padding, fill, align_corners, mode) -> str:
+def _unfit(images, transform, size, padding, fill, mode) -> str:
     """Why this call is the sampler's, to answer or to refuse; empty: the fast way is open."""
     if not (isinstance(images, Tensor) and isinstance(transform, Tensor)):
         return "images and transform are not tensors"
@@ -99,6 +140,8 @@ def _unfit(images, transform, padding, fill, align_corners, mode) -> str:
         return "tensors on several devices"
     if not (_shapes_fit(images, transform) and _padding_fits(padding, fill, images)):
         return "these shapes or this padding"
+    if not _sides_fit(images.shape[2:] if size is None else size):
+        return "these shapes or this padding"
     if not torch.compiler.is_compiling():
         if any(torch._C._functorch.is_functorch_wrapped_tensor(t) for t in tensors):
             return "transforms of torch.func"
@@ -110,9 +153,7 @@ def _unfit(images, transform, padding, fill, align_corners, mode) -> str:
 def _shapes_fit(images: Tensor, transform: Tensor) -> bool:
     if images.ndim != 4 or 0 in images.shape[1:] or transform.ndim not in (3, 4):
         return False
-    if transform.shape[0] != images.shape[0]:
-        return False
-    if (images.shape[2] + 3) * (images.shape[3] + 3) > cpu.LARGEST:
+    if transform.shape[0] != images.shape[0] or not _sides_fit(images.shape[2:]):
         return False
     if transform.shape[1:] in ((2, 3), (3, 3)):
         return True
@@ -120,6 +161,12 @@ def _shapes_fit(images: Tensor, transform: Tensor) -> bool:
         k = transform.shape[1]
         return transform.shape[2] == 2 and k >= 4 and isqrt(k) ** 2 == k
     return transform.shape[3] == 2 and min(transform.shape[1:3]) >= 2
+
+
+def _sides_fit(size) -> bool:
+    """Whether no side is too long; what is no size at all is refused elsewhere."""
+    given = size if isinstance(size, tuple | list) else ()
+    return not any(isinstance(n, int) and n > cpu.LARGEST for n in given)
 
 
 def _padding_fits(padding, fill, images: Tensor) -> bool:

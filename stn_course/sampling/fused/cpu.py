@@ -9,8 +9,9 @@ from torch import Tensor
 from stn_course.geometry import control_grid, tps_basis
 from stn_course.sampling.fused import compiler
 
-LARGEST = 2**31 - 1  # pixels of one padded plane: positions in it are 32-bit
+LARGEST = 2**24 - 2  # pixels of a side: further out a float32 does not tell neighbours apart
 ENOUGH = 50_000  # pixels read for which it pays to wake one more thread
+WHOLE = 60_000  # pixels of the largest images, with their rim, that are done in one piece
 WRITTEN = {"dtype": torch.float32, "device": "cpu"}  # whatever torch's defaults are by now
 
 
@@ -20,6 +21,7 @@ class Warp(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("batch", "channels", "h", "w", "H", "W", "kind")),
         *((name, ctypes.c_int64) for name in ("K", "uint8", "border", "align_corners", "threads")),
+        *((name, ctypes.c_int64) for name in ("whole", "bytes")),
         *((name, ctypes.c_void_p) for name in ("images", "transform", "basis", "fill", "grad")),
         *((name, ctypes.c_void_p) for name in ("out", "grad_images", "grad_transform")),
         *((name, ctypes.c_void_p) for name in ("grad_fill", "scratch")),
@@ -30,8 +32,10 @@ class Warp(ctypes.Structure):
 def library() -> ctypes.CDLL:
     """The compiled library with its types declared. Raises compiler.BuildError."""
     found = compiler.library()
-    found.scratch_floats.restype = ctypes.c_int64
-    for function in (found.scratch_floats, found.warp_forward, found.warp_backward):
+    counts = (found.scratch_floats, found.warp_pieces)
+    for function in counts:
+        function.restype = ctypes.c_int64
+    for function in (*counts, found.warp_forward, found.warp_backward):
         function.argtypes = [ctypes.POINTER(Warp)]
     found.warp_background.argtypes, found.warp_background.restype = [ctypes.POINTER(Warp)], None
     return found
@@ -64,6 +68,12 @@ def background(images: Tensor) -> Tensor:
     return out
 
 
+def _threads(call: Warp) -> int:
+    """How many it pays to wake: by pixels, and by the pieces that there are to share."""
+    pixels = call.batch * call.channels * (call.h * call.w + call.H * call.W)
+    return max(1, min(torch.get_num_threads(), pixels // ENOUGH, library().warp_pieces(call)))
+
+
 def _run(name, images, transform, fill, size, padding, align_corners, **tensors) -> bool:
     """One call of the library; False if it refused the transform."""
     images, transform = _readable(images), transform.contiguous()
@@ -74,8 +84,6 @@ def _run(name, images, transform, fill, size, padding, align_corners, **tensors)
     if kind == 0:
         where = (control_grid(transform), size, align_corners, torch.float32, images.device)
         basis = tps_basis(*where)  # [K, H*W]
-    work = batch * channels * (h * w + size[0] * size[1])
-    threads = max(1, min(torch.get_num_threads(), batch, work // ENOUGH))
     tensors = {"images": images, "transform": transform, "basis": basis, "fill": fill, **tensors}
     call = Warp(
         batch=batch,
@@ -89,23 +97,27 @@ def _run(name, images, transform, fill, size, padding, align_corners, **tensors)
         uint8=images.dtype == torch.uint8,
         border=padding == "border",
         align_corners=align_corners,
-        threads=threads,
+        whole=WHOLE,
+        bytes="out" in tensors and tensors["out"].dtype == torch.uint8,
         **{key: _pointer(tensor) for key, tensor in tensors.items()},
     )
+    call.threads = _threads(call)
     scratch = torch.empty(library().scratch_floats(call), **WRITTEN)
     call.scratch = scratch.data_ptr()
     return getattr(library(), name)(call) == 0
 
 
-def forward(images, transform, fill, size, padding, align_corners) -> Tensor | None:
+def forward(images, transform, fill, size, padding, align_corners, into=None) -> Tensor | None:
     """Images [B, C, h, w] read where the float32 transform says; fill [B, C] or None.
 
-    The result has the images' dtype, float32 for uint8. None: the transform was refused.
+    The result has the images' dtype, float32 for uint8, and is `into` if that is a contiguous
+    tensor of float32 or uint8. None: the transform was refused.
     """
     dtype = torch.float32 if images.dtype == torch.uint8 else images.dtype
-    out = torch.empty((*images.shape[:2], *size), **WRITTEN)
+    out = torch.empty((*images.shape[:2], *size), **WRITTEN) if into is None else into
     args = (images, transform, fill, size, padding, align_corners)
-    return out.to(dtype) if _run("warp_forward", *args, out=out) else None
+    done = _run("warp_forward", *args, out=out)
+    return (out if into is not None else out.to(dtype)) if done else None
 
 
 def backward(grad, images, transform, fill, padding, align_corners, needed):

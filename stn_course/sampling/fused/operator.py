@@ -204,7 +204,7 @@ class _Eager(torch.autograd.Function):
         return _flow_back(ctx, grad, backward_op if torch.is_grad_enabled() else _backward)
 
 
-def _watched(*tensors: Tensor) -> bool:
+def watched(*tensors: Tensor) -> bool:
     """Whether someone wants to see operators: a compiler, a tracer, a kind of tensor."""
     if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
         return True
@@ -212,10 +212,25 @@ def _watched(*tensors: Tensor) -> bool:
 
 
 def background(images: Tensor) -> Tensor:
-    return background_op(images) if _watched(images) else _background(images)
+    return background_op(images) if watched(images) else _background(images)
 
 
 def warp(images, transform, fill, height, width, padding, align_corners) -> Tensor:
     """warp_op, by the shorter of the two ways."""
-    function = warp_op if _watched(images, transform) else _Eager.apply
+    function = warp_op if watched(images, transform) else _Eager.apply
     return function(images, transform, fill, height, width, padding, align_corners)
+
+
+def warp_into(out, images, transform, fill, padding, align_corners) -> Tensor:
+    """What `warp` gives, written to `out`: float32, or rounded if that is uint8."""
+    size = tuple(out.shape[2:])
+    if out.is_cpu and out.dtype in (torch.float32, torch.uint8):
+        found = cpu.forward(images, transform, fill, size, padding, align_corners, into=out)
+        if found is not None:
+            return found
+    return put(out, _forward(images, transform, fill, *size, padding, align_corners))
+
+
+def put(out: Tensor, found: Tensor) -> Tensor:
+    """`found` in the memory of `out`; uint8 holds 255 times it, rounded."""
+    return out.copy_((255 * found).round().clamp(0, 255) if out.dtype == torch.uint8 else found)

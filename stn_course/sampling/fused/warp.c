@@ -1,21 +1,25 @@
-/* The warp on the processor: coordinates, bilinear reading and all gradients, image by image.
+/* The warp on the processor: coordinates, bilinear reading and all gradients, piece by piece.
  *
  * `compiler.py` compiles this with the machine's own compiler, `cpu.py` calls it. Plain C without
- * any header of torch's, so that it takes less than a second. One thread works on one image from
- * start to end, in a fixed order: results do not depend on the number of threads.
+ * any header of torch's, so that it takes less than a second.
  *
- * An image plane of h x w is copied into the middle of (h+3) x (w+3) first, with what lies
- * outside around it (one more row and column before, two behind). In there everything further
- * out looks like the rim, so coordinates are clamped and nothing else needs an `if`.
+ * A piece of the output is all of a small image, or a tile of a large one, and it reads a window
+ * of the input. A plane of h x w is thought of as lying in the middle of (h+3) x (w+3), with what
+ * lies outside around it (one more row and column before, two behind). In there everything
+ * further out looks like the rim, so coordinates are clamped and nothing else needs an `if`. A
+ * window inside a large image is read where it is; any other is copied first, with its rim.
+ *
+ * Threads share the pieces, also those of one image. What is added is added in an order that the
+ * sizes alone decide: results do not depend on the number of threads.
  */
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
-#ifdef __AVX512F__
+#ifdef __AVX2__
 #include <immintrin.h>
-#ifndef __clang__
-#pragma GCC target("prefer-vector-width=512")
 #endif
+#if defined __AVX512F__ && !defined __clang__
+#pragma GCC target("prefer-vector-width=512")
 #endif
 #ifdef _OPENMP
 int omp_get_thread_num(void);
@@ -24,51 +28,120 @@ static int omp_get_thread_num(void) { return 0; }
 #endif
 
 enum { AFFINE = 2, HOMOGRAPHY = 3, SPLINE = 0 }; /* rows of theta */
-enum { LANES = 16, BLOCK = 256 };                /* floats of a vector; of a float32 sum */
+enum { LANES = 16, BLOCK = 256 };                /* floats of a line; of a float32 sum */
+enum { TILE = 4096, TILE_COLUMNS = 64 };         /* pixels of a tile; of a row of it, at most */
+enum { WINDOW = 1 << 16, CHUNKS = 64 };          /* pixels copied for a tile; sums of an image */
 typedef float four __attribute__((vector_size(16)));
 
 typedef struct {
     int64_t batch, channels, h, w, H, W; /* input h x w, output H x W */
     int64_t kind, K, uint8, border, align_corners, threads;
+    int64_t whole;               /* images of more pixels, in or out, are cut into tiles */
+    int64_t bytes;               /* `out` is uint8: 255 times what is read, rounded */
     const void *images;          /* [B, C, h, w], float or uint8 (k is read as k / 255) */
     const float *transform;      /* [B, 2, 3], [B, 3, 3] or [B, K, 2] */
     const float *basis;          /* [K, H*W], splines only */
     const float *fill;           /* [B, C], or NULL for zeros and border */
     const float *grad;           /* [B, C, H, W], backward only */
-    float *out;                  /* [B, C, H, W], forward only */
+    void *out;                   /* [B, C, H, W], forward only */
     float *grad_images;          /* [B, C, h, w] or NULL */
     float *grad_transform;       /* like transform, or NULL */
     float *grad_fill;            /* [B, C] or NULL */
     float *scratch;              /* scratch_floats() of them, aligned to 64 bytes */
 } Warp;
 
-/* Places of one thread's working memory. */
+/* A piece of the output: a tile, or all of an image as one long row. */
 typedef struct {
-    float *x, *y;      /* [n] where each output pixel reads, in pixels of the padded plane ... */
+    int64_t row, column, rows, columns;
+    int64_t pitch; /* from row to row in the arrays of Work */
+} Piece;
+
+/* The part of the padded plane that a piece reads. */
+typedef struct {
+    int64_t top, left, rows, columns;
+    int64_t pitch;  /* from row to row where it is read ... */
+    int64_t direct; /* ... which is the image itself, or else a copy */
+} Window;
+
+/* One thread's piece, and its working memory. */
+typedef struct {
+    Piece piece;
+    Window window;
+    float *X, *Y;      /* [n] the output's pixels counted from its middle: halves and wholes, so
+                          exact: an identity reads every pixel exactly where it is */
+    float *x, *y;      /* [n] where each reads, in pixels of the padded plane ... */
     int32_t *at;       /* [n] ... split into the pixel up and left of it; x, y keep the rest */
     float *sx, *sy;    /* [n] slopes of the loss along x and y */
     four *weights;     /* [n] how much of each of the four neighbours is read */
-    float *plane;      /* [(h+3)(w+3)] one padded channel */
-    four *sums;        /* [(h+3)(w+3)] what flows back to a pixel and its three neighbours;
+    float *plane;      /* one channel of the window */
+    four *sums;        /* what flows back to a pixel of the window and its three neighbours;
                           before it, zeros for the neighbours of the first row */
+    double *total;     /* the gradient to one image's transform, and to its fill */
+    int64_t from, to;  /* the rows of the input to which this thread adds; none: from = to */
 } Work;
 
-static int64_t rounded(int64_t n) { return (n + LANES - 1) / LANES * LANES; }
-static int64_t pixels(const Warp *c) { return rounded(c->H * c->W); }
-static int64_t padded(const Warp *c) { return rounded((c->h + 3) * (c->w + 3)); }
-static int64_t margin(const Warp *c) { return rounded(c->w + 4); }
+/* ------------------------------------------------------------------ pieces, and their memory */
+static int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t within(int64_t a, int64_t low, int64_t high)
+{
+    return a < low ? low : lesser(a, high);
+}
+static int64_t parts(int64_t n, int64_t size) { return (n + size - 1) / size; }
+static int64_t rounded(int64_t n) { return parts(n, LANES) * LANES; }
+
+static int tiled(const Warp *c)
+{
+    return (c->h + 3) * (c->w + 3) > c->whole || c->H * c->W > c->whole;
+}
+static int64_t tile_columns(const Warp *c) { return lesser(c->W, TILE_COLUMNS); }
+static int64_t tile_rows(const Warp *c) { return TILE / rounded(tile_columns(c)); }
+static int64_t pieces(const Warp *c)
+{
+    return tiled(c) ? parts(c->H, tile_rows(c)) * parts(c->W, tile_columns(c)) : 1;
+}
+
+static Piece piece_of(const Warp *c, int64_t number)
+{
+    if (!tiled(c)) return (Piece){0, 0, 1, c->H * c->W, rounded(c->H * c->W)};
+    const int64_t across = parts(c->W, tile_columns(c));
+    const int64_t row = number / across * tile_rows(c);
+    const int64_t column = number % across * tile_columns(c);
+    const int64_t columns = lesser(tile_columns(c), c->W - column);
+    return (Piece){row, column, lesser(tile_rows(c), c->H - row), columns, rounded(columns)};
+}
+
+static int64_t points(const Warp *c) { return tiled(c) ? TILE : rounded(c->H * c->W); }
+static int64_t cells(const Warp *c)
+{
+    return tiled(c) ? WINDOW : rounded((c->h + 3) * (c->w + 3));
+}
+static int64_t margin(const Warp *c) { return rounded(tiled(c) ? WINDOW / 2 + 1 : c->w + 4); }
+static int64_t unknowns(const Warp *c) { return c->kind == SPLINE ? 2 * c->K : 3 * c->kind; }
+static int64_t totals(const Warp *c) { return unknowns(c) + c->channels; }
+static int64_t chunks(const Warp *c) { return lesser(pieces(c), CHUNKS); }
+static int64_t shared(const Warp *c) /* X and Y of a whole image, or the sums of all chunks */
+{
+    if (!tiled(c)) return 2 * points(c);
+    return c->grad ? rounded(2 * c->batch * chunks(c) * totals(c)) : 0;
+}
 static int64_t one_thread(const Warp *c)
 {
-    return 9 * pixels(c) + 5 * padded(c) + 4 * margin(c);
+    const int64_t own = tiled(c) ? 2 * points(c) : rounded(2 * totals(c));
+    return own + 9 * points(c) + 5 * cells(c) + 4 * margin(c);
 }
-int64_t scratch_floats(const Warp *c) { return 2 * pixels(c) + c->threads * one_thread(c); }
+int64_t warp_pieces(const Warp *c) { return c->batch * pieces(c); }
+int64_t scratch_floats(const Warp *c) { return shared(c) + c->threads * one_thread(c); }
 
 static Work work_of(const Warp *c, int64_t thread)
 {
-    int64_t n = pixels(c);
-    float *a = c->scratch + 2 * n + thread * one_thread(c);
-    return (Work){a, a + n, (int32_t *)(a + 2 * n), a + 3 * n, a + 4 * n, (four *)(a + 5 * n),
-                  a + 9 * n, (four *)(a + 9 * n + padded(c)) + margin(c)};
+    const int64_t n = points(c);
+    float *end = c->scratch + shared(c) + (thread + 1) * one_thread(c);
+    float *plane = end - 5 * cells(c) - 4 * margin(c), *a = plane - 9 * n;
+    float *first = end - one_thread(c), *X = tiled(c) ? first : c->scratch;
+    return (Work){
+        .X = X, .Y = X + n, .x = a, .y = a + n, .at = (int32_t *)(a + 2 * n), .sx = a + 3 * n,
+        .sy = a + 4 * n, .weights = (four *)(a + 5 * n), .plane = plane,
+        .sums = (four *)(plane + cells(c)) + margin(c), .total = (double *)first};
 }
 
 /* ------------------------------------------------------------------ where to read */
@@ -78,17 +151,25 @@ static float centre(int64_t i, int64_t n, int64_t align_corners)
     return (2 * i + 1) / (float)n - 1;
 }
 
-/* The output's pixels counted from its middle, the same for all images: the start of the scratch.
- * Halves and wholes, so exact: an identity reads every pixel exactly where it is. */
-static void centres(const Warp *c)
+/* X and Y of output pixels row by row; behind a row's end its last pixel again. */
+static void centres(const Warp *c, Piece t, float *X, float *Y)
 {
-    float *X = c->scratch, *Y = X + pixels(c);
-    memset(X, 0, 2 * pixels(c) * sizeof *X);
-    for (int64_t i = 0; i < c->H; i++)
-        for (int64_t j = 0; j < c->W; j++) {
-            X[i * c->W + j] = j - (c->W - 1) / 2.0f;
-            Y[i * c->W + j] = i - (c->H - 1) / 2.0f;
-        }
+    const float mx = (c->W - 1) / 2.0f, my = (c->H - 1) / 2.0f;
+    for (int64_t i = 0; i < t.rows; i++) {
+        float *to = X + i * t.pitch, *down = Y + i * t.pitch;
+        const float left = t.column - mx, y = t.row + i - my;
+#pragma omp simd
+        for (int32_t j = 0; j < (int32_t)t.columns; j++) to[j] = left + j, down[j] = y;
+        for (int64_t j = t.columns; j < t.pitch; j++) to[j] = to[t.columns - 1], down[j] = y;
+    }
+}
+
+/* Of a whole image, once for all; zeros in the rest of its last line. */
+static void all_centres(const Warp *c)
+{
+    float *X = c->scratch, *Y = X + points(c);
+    memset(X, 0, 2 * points(c) * sizeof *X);
+    centres(c, (Piece){0, 0, c->H, c->W, c->W}, X, Y);
 }
 
 /* [-1, 1] in pixels of the output and in units of such a pixel; half its span in pixels of the
@@ -105,10 +186,32 @@ static float ratio(int64_t n, int64_t out, int64_t align_corners)
     return (align_corners ? n - 1 : n) / whole(out, align_corners);
 }
 
-static void place(const Warp *c, int64_t b, float *x, float *y)
+/* A spline's offsets alone, into x and y: they are small, and so is the rounding of their sum. */
+static void place_offsets(const Warp *c, int64_t b, Work *m)
 {
-    const int64_t n = pixels(c), seen = c->H * c->W, align = c->align_corners;
-    const float *X = c->scratch, *Y = X + n;
+    const Piece t = m->piece;
+    const float *offsets = c->transform + 2 * c->K * b;
+    const float kx = span(c->w, c->align_corners), ky = span(c->h, c->align_corners);
+    memset(m->x, 0, t.rows * t.pitch * sizeof *m->x);
+    memset(m->y, 0, t.rows * t.pitch * sizeof *m->y);
+    for (int64_t i = 0; i < t.rows; i++)
+        for (int64_t from = 0; from < t.columns; from += BLOCK) {
+            const int64_t n = lesser(t.columns - from, BLOCK);
+            float *x = m->x + i * t.pitch + from, *y = m->y + i * t.pitch + from;
+            for (int64_t k = 0; k < c->K; k++) {
+                const float u = kx * offsets[2 * k], v = ky * offsets[2 * k + 1];
+                const float *basis = c->basis + (k * c->H + t.row + i) * c->W + t.column + from;
+#pragma omp simd
+                for (int64_t p = 0; p < n; p++) x[p] += u * basis[p], y[p] += v * basis[p];
+            }
+        }
+}
+
+static void place(const Warp *c, int64_t b, Work *m)
+{
+    const int64_t n = m->piece.rows * m->piece.pitch, align = c->align_corners;
+    const float *X = m->X, *Y = m->Y;
+    float *x = m->x, *y = m->y;
     const float kx = span(c->w, align), ky = span(c->h, align);
     const float mx = middle(c->w), my = middle(c->h);
     const float xx = ratio(c->w, c->W, align), xy = ratio(c->w, c->H, align);
@@ -133,35 +236,38 @@ static void place(const Warp *c, int64_t b, float *x, float *y)
             x[p] = (a0 * X[p] + (a1 * Y[p] + a2)) * scale + mx;
             y[p] = (b0 * X[p] + (b1 * Y[p] + b2)) * scale + my;
         }
-        memset(x + seen, 0, (n - seen) * sizeof *x); /* the last vector's rest: anywhere */
-        memset(y + seen, 0, (n - seen) * sizeof *y);
     } else {
-        const float *t = c->transform + 2 * c->K * b;
-        memset(x, 0, n * sizeof *x); /* the offsets alone first: they are small, and so is the */
-        memset(y, 0, n * sizeof *y); /* rounding of their sum */
-        for (int64_t from = 0; from < seen; from += BLOCK) {
-            const int64_t m = seen - from < BLOCK ? seen - from : BLOCK;
-            for (int64_t k = 0; k < c->K; k++) {
-                const float u = kx * t[2 * k], v = ky * t[2 * k + 1];
-                const float *basis = c->basis + k * seen + from;
-#pragma omp simd
-                for (int64_t p = 0; p < m; p++) {
-                    x[from + p] += u * basis[p];
-                    y[from + p] += v * basis[p];
-                }
-            }
-        }
+        place_offsets(c, b, m);
 #pragma omp simd
         for (int64_t p = 0; p < n; p++) x[p] += xx * X[p] + mx, y[p] += yy * Y[p] + my;
     }
 }
 
+/* The window that a tile reads; `copied`: it shall not be the image itself. */
+static Window window_of(const Warp *c, const Work *m, int copied)
+{
+    const float right = c->w + 1, bottom = c->h + 1, *x = m->x, *y = m->y;
+    int32_t left = c->w + 1, top = c->h + 1, last = 0, lowest = 0;
+#pragma omp simd reduction(min : left, top) reduction(max : last, lowest)
+    for (int64_t p = 0; p < m->piece.rows * m->piece.pitch; p++) {
+        float u = x[p] > 0 ? x[p] : 0, v = y[p] > 0 ? y[p] : 0;
+        u = u < right ? u : right, v = v < bottom ? v : bottom;
+        const int32_t column = (int32_t)u, row = (int32_t)v;
+        left = column < left ? column : left, last = column > last ? column : last;
+        top = row < top ? row : top, lowest = row > lowest ? row : lowest;
+    }
+    Window a = {top, left, lowest - top + 2, last - left + 2, last - left + 2, 0};
+    if (!copied && !c->uint8 && top && left && lowest < c->h && last < c->w)
+        a.pitch = c->w, a.direct = 1;
+    return a;
+}
+
 /* x, y into the pixel up and left of them and the rest in [0, 1). Positive: (int) is floor. */
 static void split(const Warp *c, Work *m)
 {
-    const int64_t n = pixels(c);
+    const int64_t n = m->piece.rows * m->piece.pitch;
     const float right = c->w + 1, bottom = c->h + 1;
-    const int32_t pitch = c->w + 3;
+    const int32_t pitch = m->window.pitch, top = m->window.top, left = m->window.left;
     float *x = m->x, *y = m->y;
     int32_t *at = m->at;
 #pragma omp simd
@@ -170,8 +276,38 @@ static void split(const Warp *c, Work *m)
         u = u < right ? u : right, v = v < bottom ? v : bottom;
         int32_t column = (int32_t)u, row = (int32_t)v;
         x[p] = u - column, y[p] = v - row;
-        at[p] = row * pitch + column;
+        at[p] = (row - top) * pitch + (column - left);
     }
+}
+
+/* Do something with a piece once it is known what it reads; with each half if that is too much. */
+typedef void Act(const Warp *c, int64_t b, Work *m);
+
+static void visit(const Warp *c, int64_t b, Piece t, Work *m, Act *act)
+{
+    m->piece = t;
+    if (tiled(c)) centres(c, t, m->X, m->Y);
+    place(c, b, m);
+    m->window = (Window){0, 0, c->h + 3, c->w + 3, c->w + 3, 0};
+    if (tiled(c)) {
+        const Window a = m->window = window_of(c, m, m->to > m->from);
+        const int64_t top = within(a.top - 1, 0, c->h - 1);
+        const int64_t last = within(a.top + a.rows - 2, 0, c->h - 1);
+        if (m->to > m->from && (last < m->from || top >= m->to)) return; /* other threads' rows */
+        if (a.rows > (a.direct ? INT32_MAX : WINDOW) / a.pitch) {
+            Piece one = t, two = t;
+            if (t.rows > t.columns)
+                one.rows /= 2, two.rows -= one.rows, two.row += one.rows;
+            else
+                one.columns /= 2, two.columns -= one.columns, two.column += one.columns;
+            one.pitch = rounded(one.columns), two.pitch = rounded(two.columns);
+            visit(c, b, one, m, act);
+            visit(c, b, two, m, act);
+            return;
+        }
+    }
+    split(c, m);
+    act(c, b, m);
 }
 
 /* ------------------------------------------------------------------ what is read there */
@@ -186,32 +322,92 @@ static inline void copy(float *to, const float *from, int64_t n)
     memcpy(to + n - LANES, from + n - LANES, LANES * sizeof *to); /* the last may overlap */
 }
 
-static void pad(const Warp *c, int64_t number, float *plane)
+static float pixel(const Warp *c, int64_t i)
 {
-    const int64_t h = c->h, w = c->w, pitch = w + 3;
+    return c->uint8 ? ((const uint8_t *)c->images)[i] / 255.0f : ((const float *)c->images)[i];
+}
+
+/* How many columns of the window lie before the image, and how many in it. */
+static int64_t before(const Window *a) { return a->left > 0 ? 0 : lesser(1, a->columns); }
+static int64_t inside(const Warp *c, const Window *a)
+{
+    const int64_t n = lesser(a->left + a->columns, c->w + 1) - (a->left > 0 ? a->left : 1);
+    return n > 0 ? n : 0;
+}
+
+/* One channel of the window, with what lies outside. */
+static void pad(const Warp *c, int64_t number, const Window *a, float *plane)
+{
     const float level = c->fill ? c->fill[number] : 0;
-    for (int64_t row = 0; row < h + 3; row++) {
-        float *to = plane + row * pitch;
-        const int64_t from = row < 1 ? 0 : row > h ? h - 1 : row - 1;
-        if (!c->border && row != from + 1) {
-            for (int64_t j = 0; j < pitch; j++) to[j] = level;
+    const int64_t lead = before(a), n = inside(c, a), skipped = a->left + lead - 1;
+    for (int64_t i = 0; i < a->rows; i++) {
+        float *to = plane + i * a->pitch;
+        const int64_t row = a->top + i - 1, from = within(row, 0, c->h - 1);
+        if (!c->border && row != from) {
+            for (int64_t j = 0; j < a->columns; j++) to[j] = level;
             continue;
         }
+        const int64_t start = (number * c->h + from) * c->w;
         if (c->uint8) {
-            const uint8_t *source = (const uint8_t *)c->images + (number * h + from) * w;
-            for (int64_t j = 0; j < w; j++) to[1 + j] = source[j] / 255.0f;
+            const uint8_t *source = (const uint8_t *)c->images + start + skipped;
+            for (int64_t j = 0; j < n; j++) to[lead + j] = source[j] / 255.0f;
         } else {
-            copy(to + 1, (const float *)c->images + (number * h + from) * w, w);
+            copy(to + lead, (const float *)c->images + start + skipped, n);
         }
-        to[0] = c->border ? to[1] : level;
-        to[w + 1] = to[w + 2] = c->border ? to[w] : level;
+        if (lead) to[0] = c->border ? pixel(c, start) : level;
+        const float right = c->border ? pixel(c, start + c->w - 1) : level;
+        for (int64_t j = lead + n; j < a->columns; j++) to[j] = right;
     }
 }
 
+static const float *plane_of(const Warp *c, int64_t number, const Work *m)
+{
+    const Window *a = &m->window;
+    if (a->direct)
+        return (const float *)c->images + (number * c->h + a->top - 1) * c->w + a->left - 1;
+    pad(c, number, a, m->plane);
+    return m->plane;
+}
+
+#ifdef __AVX512F__
+#define VECTOR 16
+#elif defined __AVX2__
+#define VECTOR 8
+#else
+#define VECTOR 4
+#endif
+typedef float vec __attribute__((vector_size(4 * VECTOR)));
+typedef float loose __attribute__((vector_size(4 * VECTOR), aligned(4), may_alias));
+
+static inline vec load(const float *from, int64_t n) /* n or more of them, or zeros behind */
+{
+    if (n >= VECTOR) return *(const loose *)from;
+#ifdef __AVX512F__
+    return _mm512_maskz_loadu_ps((1u << n) - 1, from);
+#endif
+    vec v = {0};
+    for (int64_t i = 0; i < n; i++) v[i] = from[i];
+    return v;
+}
+
+static inline void store(float *to, vec v, int64_t n)
+{
+    if (n >= VECTOR) {
+        *(loose *)to = v;
+        return;
+    }
+#ifdef __AVX512F__
+    _mm512_mask_storeu_ps(to, (1u << n) - 1, v);
+#else
+    for (int64_t i = 0; i < n; i++) to[i] = v[i];
+#endif
+}
+
+/* The four neighbours of as many pixels as a vector holds. */
+typedef struct { vec a, b, c, d; } Corners;
+
 #ifdef __AVX512F__
 /* Two neighbours are one load of 64 bits: the four corners of 16 pixels in four gathers. */
-typedef struct { __m512 a, b, c, d; } Corners;
-
 static inline Corners corners(const float *plane, int64_t pitch, const int32_t *at)
 {
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
@@ -227,74 +423,105 @@ static inline Corners corners(const float *plane, int64_t pitch, const int32_t *
         _mm512_permutex2var_ps(bottom0, even, bottom1),
         _mm512_permutex2var_ps(bottom0, odd, bottom1)};
 }
+#elif defined __AVX2__
+/* Two neighbours are one load of 64 bits; eight such loads are faster than two gathers. */
+static inline __m256 pairs(const float *p, const int32_t *at, int i, int j, int k, int l)
+{
+    const __m128 none = _mm_setzero_ps();
+    const __m128 a = _mm_loadh_pi(_mm_loadl_pi(none, (const __m64 *)(p + at[i])),
+                                  (const __m64 *)(p + at[j]));
+    const __m128 b = _mm_loadh_pi(_mm_loadl_pi(none, (const __m64 *)(p + at[k])),
+                                  (const __m64 *)(p + at[l]));
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(a), b, 1);
+}
 
-static inline __mmask16 first(int64_t left) { return left < 16 ? (1u << left) - 1 : 0xffff; }
+static inline Corners corners(const float *plane, int64_t pitch, const int32_t *at)
+{
+    const float *below = plane + pitch;
+    const __m256 top0 = pairs(plane, at, 0, 1, 4, 5), top1 = pairs(plane, at, 2, 3, 6, 7);
+    const __m256 bottom0 = pairs(below, at, 0, 1, 4, 5), bottom1 = pairs(below, at, 2, 3, 6, 7);
+    return (Corners){
+        _mm256_shuffle_ps(top0, top1, 0x88), _mm256_shuffle_ps(top0, top1, 0xdd),
+        _mm256_shuffle_ps(bottom0, bottom1, 0x88), _mm256_shuffle_ps(bottom0, bottom1, 0xdd)};
+}
+#else
+static inline Corners corners(const float *plane, int64_t pitch, const int32_t *at)
+{
+    Corners v;
+    for (int i = 0; i < VECTOR; i++) {
+        const float *p = plane + at[i];
+        v.a[i] = p[0], v.b[i] = p[1], v.c[i] = p[pitch], v.d[i] = p[pitch + 1];
+    }
+    return v;
+}
 #endif
 
-/* One channel of the output. */
-static void read_plane(const Warp *c, const Work *m, float *out)
+/* One channel of a piece; `to` is its first pixel, `pitch` how far its rows are apart there. */
+static void read_plane(const Work *m, const float *plane, float *to, int64_t pitch)
 {
-    const float *plane = m->plane, *x = m->x, *y = m->y;
-    const int64_t n = c->H * c->W, pitch = c->w + 3;
-    const int32_t *at = m->at;
-#ifdef __AVX512F__
-    for (int64_t p = 0; p < n; p += LANES) {
-        const Corners v = corners(plane, pitch, at + p);
-        const __m512 right = _mm512_load_ps(x + p), down = _mm512_load_ps(y + p);
-        const __m512 top = _mm512_fmadd_ps(right, _mm512_sub_ps(v.b, v.a), v.a);
-        const __m512 bottom = _mm512_fmadd_ps(right, _mm512_sub_ps(v.d, v.c), v.c);
-        const __m512 value = _mm512_fmadd_ps(down, _mm512_sub_ps(bottom, top), top);
-        _mm512_mask_storeu_ps(out + p, first(n - p), value);
+    const Piece t = m->piece;
+    for (int64_t i = 0; i < t.rows; i++) {
+        const float *x = m->x + i * t.pitch, *y = m->y + i * t.pitch;
+        for (int64_t p = 0; p < t.columns; p += VECTOR) {
+            const Corners v = corners(plane, m->window.pitch, m->at + i * t.pitch + p);
+            const vec right = load(x + p, VECTOR), down = load(y + p, VECTOR);
+            const vec top = v.a + right * (v.b - v.a), bottom = v.c + right * (v.d - v.c);
+            store(to + i * pitch + p, top + down * (bottom - top), t.columns - p);
+        }
     }
-#else
+}
+
+static void round_to_bytes(const float *from, uint8_t *to, int64_t n)
+{
 #pragma omp simd
     for (int64_t p = 0; p < n; p++) {
-        const float *v = plane + at[p];
-        float top = v[0] + x[p] * (v[1] - v[0]);
-        float bottom = v[pitch] + x[p] * (v[pitch + 1] - v[pitch]);
-        out[p] = top + y[p] * (bottom - top);
+        float v = from[p] * 255 + 0.5f;
+        v = v > 0 ? v : 0;
+        to[p] = (int32_t)(v < 255 ? v : 255);
     }
-#endif
+}
+
+static void read_piece(const Warp *c, int64_t b, Work *m)
+{
+    const Piece t = m->piece;
+    for (int64_t i = b * c->channels; i < (b + 1) * c->channels; i++) {
+        const int64_t start = (i * c->H + t.row) * c->W + t.column;
+        const float *plane = plane_of(c, i, m);
+        if (!c->bytes) {
+            read_plane(m, plane, (float *)c->out + start, c->W);
+            continue;
+        }
+        read_plane(m, plane, m->sx, t.pitch);
+        for (int64_t row = 0; row < t.rows; row++)
+            round_to_bytes(m->sx + row * t.pitch, (uint8_t *)c->out + start + row * c->W, t.columns);
+    }
 }
 
 /* ------------------------------------------------------------------ what flows back */
 /* How the loss changes with x and y of every output pixel, by one channel; added to sx, sy. */
-static void slopes(const Warp *c, const Work *m, const float *grad)
+static void slopes(const Warp *c, const Work *m, const float *plane, const float *grad)
 {
-    const float *plane = m->plane, *x = m->x, *y = m->y;
-    const int64_t n = c->H * c->W, pitch = c->w + 3;
-    const int32_t *at = m->at;
-    float *sx = m->sx, *sy = m->sy;
-#ifdef __AVX512F__
-    for (int64_t p = 0; p < n; p += LANES) {
-        const Corners v = corners(plane, pitch, at + p);
-        const __m512 g = _mm512_maskz_loadu_ps(first(n - p), grad + p);
-        const __m512 right = _mm512_load_ps(x + p), down = _mm512_load_ps(y + p);
-        const __m512 top = _mm512_sub_ps(v.b, v.a), bottom = _mm512_sub_ps(v.d, v.c);
-        const __m512 left = _mm512_sub_ps(v.c, v.a), across = _mm512_sub_ps(bottom, top);
-        const __m512 along_x = _mm512_fmadd_ps(down, across, top);
-        const __m512 along_y = _mm512_fmadd_ps(right, across, left);
-        _mm512_store_ps(sx + p, _mm512_fmadd_ps(g, along_x, _mm512_load_ps(sx + p)));
-        _mm512_store_ps(sy + p, _mm512_fmadd_ps(g, along_y, _mm512_load_ps(sy + p)));
+    const Piece t = m->piece;
+    for (int64_t i = 0; i < t.rows; i++) {
+        const float *x = m->x + i * t.pitch, *y = m->y + i * t.pitch;
+        float *sx = m->sx + i * t.pitch, *sy = m->sy + i * t.pitch;
+        for (int64_t p = 0; p < t.columns; p += VECTOR) {
+            const Corners v = corners(plane, m->window.pitch, m->at + i * t.pitch + p);
+            const vec g = load(grad + i * c->W + p, t.columns - p);
+            const vec right = load(x + p, VECTOR), down = load(y + p, VECTOR);
+            const vec top = v.b - v.a, across = v.d - v.c - top;
+            store(sx + p, load(sx + p, VECTOR) + g * (top + down * across), VECTOR);
+            store(sy + p, load(sy + p, VECTOR) + g * (v.c - v.a + right * across), VECTOR);
+        }
     }
-#else
-#pragma omp simd
-    for (int64_t p = 0; p < n; p++) {
-        const float *v = plane + at[p];
-        float top = v[1] - v[0], across = v[pitch + 1] - v[pitch] - top;
-        sx[p] += grad[p] * (top + y[p] * across);
-        sy[p] += grad[p] * (v[pitch] - v[0] + x[p] * across);
-    }
-#endif
 }
 
 /* One block of the sums below. `kind` is written out where this is called: the compiler makes one
  * loop for each. Slopes are left in normalised units. Where a coordinate was clamped, nothing. */
 static inline __attribute__((always_inline)) void
-sum_block(const Warp *c, int kind, const float *t, const Work *m, int64_t from, int64_t to,
-          double *total)
+sum_block(const Warp *c, int kind, const float *t, const Work *m, int64_t from, int64_t to)
 {
-    const float *X = c->scratch, *Y = X + pixels(c), *x = m->x, *y = m->y;
+    const float *X = m->X, *Y = m->Y, *x = m->x, *y = m->y;
     const float kx = span(c->w, c->align_corners), ky = span(c->h, c->align_corners);
     const float mx = middle(c->w), my = middle(c->h), right = c->w + 1, bottom = c->h + 1;
     const float ux = unit(c->W, c->align_corners), uy = unit(c->H, c->align_corners);
@@ -320,78 +547,186 @@ sum_block(const Warp *c, int kind, const float *t, const Work *m, int64_t from, 
         }
     }
     const float block[9] = {ux * s0, uy * s1, s2, ux * s3, uy * s4, s5, ux * s6, uy * s7, s8};
-    for (int i = 0; i < 3 * kind; i++) total[i] += block[i];
+    for (int i = 0; i < 3 * kind; i++) m->total[i] += block[i];
 }
 
-/* The slopes of one image, summed to its gradient: six sums for an affine, nine, or 2 K.
- * Blocks are summed in float32, then in float64. */
-static void sum_transform(const Warp *c, int64_t b, Work *m)
+/* A spline's 2 K sums over one row of a piece: its slopes with each of the basis functions. */
+static void sum_offsets(const Warp *c, const Work *m, int64_t row)
 {
-    const int64_t n = c->H * c->W, size = c->kind == SPLINE ? 2 * c->K : 3 * c->kind;
-    const float *t = c->transform + size * b;
-    float *out = c->grad_transform + size * b;
-    double total[9] = {0};
-    place(c, b, m->x, m->y);
-    for (int64_t from = 0; from < n; from += BLOCK) {
-        const int64_t to = from + BLOCK < n ? from + BLOCK : n;
-        if (c->kind == AFFINE) sum_block(c, AFFINE, t, m, from, to, total);
-        else if (c->kind == HOMOGRAPHY) sum_block(c, HOMOGRAPHY, t, m, from, to, total);
-        else sum_block(c, SPLINE, t, m, from, to, total);
-    }
-    for (int64_t i = 0; c->kind != SPLINE && i < size; i++) out[i] = total[i];
-    const float *sx = m->sx, *sy = m->sy;
+    const Piece t = m->piece;
+    const float *sx = m->sx + row * t.pitch, *sy = m->sy + row * t.pitch;
     for (int64_t k = 0; k < c->K; k++) {
-        const float *basis = c->basis + k * n;
+        const float *basis = c->basis + (k * c->H + t.row + row) * c->W + t.column;
         double u = 0, v = 0;
-        for (int64_t from = 0; from < n; from += BLOCK) {
-            const int64_t to = from + BLOCK < n ? from + BLOCK : n;
+        for (int64_t from = 0; from < t.columns; from += BLOCK) {
+            const int64_t to = lesser(from + BLOCK, t.columns);
             float su = 0, sv = 0;
 #pragma omp simd reduction(+ : su, sv)
             for (int64_t p = from; p < to; p++) su += sx[p] * basis[p], sv += sy[p] * basis[p];
             u += su, v += sv;
         }
-        out[2 * k] = u, out[2 * k + 1] = v;
+        m->total[2 * k] += u, m->total[2 * k + 1] += v;
     }
 }
 
-static void weigh(const Warp *c, Work *m)
+/* The slopes of one piece, summed to its part of the transform's gradient: six sums for an affine,
+ * nine, or 2 K. Blocks are summed in float32, then in float64. */
+static void sum_transform(const Warp *c, int64_t b, Work *m)
 {
-    for (int64_t p = 0; p < c->H * c->W; p++) {
+    const Piece piece = m->piece;
+    const float *t = c->transform + unknowns(c) * b;
+    place(c, b, m);
+    for (int64_t i = 0; i < piece.rows; i++) {
+        for (int64_t start = 0; start < piece.columns; start += BLOCK) {
+            const int64_t from = i * piece.pitch + start;
+            const int64_t to = i * piece.pitch + lesser(start + BLOCK, piece.columns);
+            if (c->kind == AFFINE) sum_block(c, AFFINE, t, m, from, to);
+            else if (c->kind == HOMOGRAPHY) sum_block(c, HOMOGRAPHY, t, m, from, to);
+            else sum_block(c, SPLINE, t, m, from, to);
+        }
+        if (c->kind == SPLINE) sum_offsets(c, m, i);
+    }
+}
+
+static void weigh(Work *m)
+{
+    for (int64_t p = 0; p < m->piece.rows * m->piece.pitch; p++) {
         const float x = m->x[p], y = m->y[p];
         m->weights[p] = (four){(1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y};
     }
 }
 
-/* The gradient to one channel's pixels, and to the level around them. Each output pixel adds to
- * four neighbours: here to one place of four numbers, which is one load and one store. */
-static void scatter(const Warp *c, int64_t number, const Work *m, const float *grad)
+static inline four column(const four *s, int k)
 {
-    const int64_t h = c->h, w = c->w, pitch = w + 3, cells = (h + 3) * pitch;
-    const int32_t *at = m->at;
-    const four *weights = m->weights;
+    return (four){s[0][k], s[1][k], s[2][k], s[3][k]};
+}
+
+/* The gradient to the pixels of one channel's window, into the plane. Each output pixel adds to
+ * four neighbours: here to one place of four numbers, which is one load and one store. */
+static void scatter(const Warp *c, const Work *m, const float *grad)
+{
+    const Piece t = m->piece;
+    const int64_t pitch = m->window.pitch, n = m->window.rows * pitch;
     four *sums = m->sums;
     float *back = m->plane; /* its pixels are not needed any more */
-    memset(sums - pitch - 1, 0, (pitch + 1 + cells) * sizeof *sums);
-    for (int64_t p = 0; p < c->H * c->W; p++) sums[at[p]] += grad[p] * weights[p];
-    const float *own = (float *)sums, *left = own - 4 + 1;
-    const float *above = own - 4 * pitch + 2, *corner = own - 4 * (pitch + 1) + 3;
-#pragma omp simd
-    for (int64_t i = 0; i < cells; i++)
-        back[i] = own[4 * i] + left[4 * i] + above[4 * i] + corner[4 * i];
+    memset(sums - pitch - 1, 0, (pitch + 1 + n) * sizeof *sums);
+    for (int64_t i = 0; i < t.rows; i++) {
+        const int32_t *at = m->at + i * t.pitch;
+        const four *weights = m->weights + i * t.pitch;
+        for (int64_t p = 0; p < t.columns; p++) sums[at[p]] += grad[i * c->W + p] * weights[p];
+    }
+    for (int64_t i = 0; i < n; i += 4) { /* a whole line at the end: there is room */
+        const four *own = sums + i, *above = own - pitch;
+        const four sum = column(own, 0) + column(own - 1, 1) + column(above, 2) +
+                         column(above - 1, 3);
+        memcpy(back + i, &sum, sizeof sum);
+    }
+}
+
+/* What came back to a whole plane: to its pixels, and to the level around them. */
+static void settle(const Warp *c, int64_t number, const float *back)
+{
+    const int64_t h = c->h, w = c->w, pitch = w + 3;
     float *out = c->grad_images ? c->grad_images + number * h * w : 0;
     for (int64_t i = 0; out && i < h; i++)
         copy(out + i * w, back + (i + 1) * pitch + 1, w);
     double outside = 0;
     for (int64_t i = 0; i < h + 3 && (c->grad_fill || c->border); i++) {
-        const int64_t row = i < 1 ? 0 : i > h ? h - 1 : i - 1;
+        const int64_t row = within(i - 1, 0, h - 1);
         for (int64_t j = 0; j < pitch; j++) {
-            const int64_t column = j < 1 ? 0 : j > w ? w - 1 : j - 1;
+            const int64_t column = within(j - 1, 0, w - 1);
             if (i == row + 1 && j == column + 1) continue;
             outside += back[i * pitch + j];
             if (out && c->border) out[row * w + column] += back[i * pitch + j];
         }
     }
     if (c->grad_fill) c->grad_fill[number] = outside;
+}
+
+/* What came back to a tile's window, added to this thread's rows of the image. */
+static void add_window(const Warp *c, int64_t number, const Work *m)
+{
+    const Window *a = &m->window;
+    const int64_t lead = before(a), n = inside(c, a);
+    for (int64_t i = 0; i < a->rows; i++) {
+        const int64_t row = a->top + i - 1, to = within(row, 0, c->h - 1);
+        if (to < m->from || to >= m->to || (!c->border && to != row)) continue;
+        const float *back = m->plane + i * a->pitch;
+        float *out = c->grad_images + (number * c->h + to) * c->w;
+        float *first = out + a->left + lead - 1;
+#pragma omp simd
+        for (int64_t j = 0; j < n; j++) first[j] += back[lead + j];
+        if (!c->border) continue;
+        if (lead) out[0] += back[0];
+        for (int64_t j = lead + n; j < a->columns; j++) out[c->w - 1] += back[j];
+    }
+}
+
+/* How much of each of a tile's pixels comes from outside: a warp of what is 1 there. */
+static float *outside(const Warp *c, const Work *m)
+{
+    const Window *a = &m->window;
+    const int64_t lead = before(a), n = inside(c, a);
+    float *found = (float *)m->weights;
+    for (int64_t i = 0; i < a->rows; i++) {
+        const int64_t row = a->top + i - 1, in = row >= 0 && row < c->h;
+        for (int64_t j = 0; j < a->columns; j++)
+            m->plane[i * a->pitch + j] = !(in && j >= lead && j < lead + n);
+    }
+    read_plane(m, m->plane, found, m->piece.pitch);
+    return found;
+}
+
+static double sum_outside(const Warp *c, const Work *m, const float *share, const float *grad)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < m->piece.rows; i++) {
+        const float *part = share + i * m->piece.pitch, *g = grad + i * c->W;
+        float line = 0;
+#pragma omp simd reduction(+ : line)
+        for (int64_t p = 0; p < m->piece.columns; p++) line += part[p] * g[p];
+        sum += line;
+    }
+    return sum;
+}
+
+static const float *grad_of(const Warp *c, int64_t number, const Work *m)
+{
+    return c->grad + (number * c->H + m->piece.row) * c->W + m->piece.column;
+}
+
+/* Everything that flows back through a whole image. */
+static void flow_back(const Warp *c, int64_t b, Work *m)
+{
+    if (c->grad_images || c->grad_fill) weigh(m);
+    memset(m->sx, 0, 2 * points(c) * sizeof *m->sx); /* sx and sy */
+    for (int64_t i = b * c->channels; i < (b + 1) * c->channels; i++) {
+        const float *grad = grad_of(c, i, m);
+        if (c->grad_transform) slopes(c, m, plane_of(c, i, m), grad);
+        if (c->grad_images || c->grad_fill) scatter(c, m, grad), settle(c, i, m->plane);
+    }
+    if (c->grad_transform) sum_transform(c, b, m);
+}
+
+/* A tile's part of the sums: the gradients to transform and fill. */
+static void sum_tile(const Warp *c, int64_t b, Work *m)
+{
+    const float *share = c->grad_fill && !m->window.direct ? outside(c, m) : 0;
+    memset(m->sx, 0, 2 * points(c) * sizeof *m->sx);
+    for (int64_t i = 0; i < c->channels; i++) {
+        const float *grad = grad_of(c, b * c->channels + i, m);
+        if (c->grad_transform) slopes(c, m, plane_of(c, b * c->channels + i, m), grad);
+        if (share) m->total[unknowns(c) + i] += sum_outside(c, m, share, grad);
+    }
+    if (c->grad_transform) sum_transform(c, b, m);
+}
+
+/* A tile's part of the gradient to the image. */
+static void spread_tile(const Warp *c, int64_t b, Work *m)
+{
+    weigh(m);
+    for (int64_t i = b * c->channels; i < (b + 1) * c->channels; i++)
+        scatter(c, m, grad_of(c, i, m)), add_window(c, i, m);
 }
 
 /* ------------------------------------------------------------------ the background */
@@ -416,17 +751,12 @@ static float smallest(float *v, int64_t n, int64_t k)
     return v[k];
 }
 
-static float pixel(const Warp *c, int64_t i)
-{
-    return c->uint8 ? ((const uint8_t *)c->images)[i] / 255.0f : ((const float *)c->images)[i];
-}
-
 /* The lower median of each plane's one-pixel border (of all of it, if it is less than 3 wide),
  * into out; NaN if there is one. The scratch must hold h * w floats. */
 void warp_background(const Warp *c)
 {
     const int64_t h = c->h, w = c->w, step = h < 3 || w < 3 ? 1 : w - 1;
-    float *v = c->scratch;
+    float *v = c->scratch, *out = c->out;
     for (int64_t number = 0; number < c->batch * c->channels; number++) {
         int64_t n = 0, most = 0, invalid = 0;
         for (int64_t i = 0; i < h; i++)
@@ -434,7 +764,7 @@ void warp_background(const Warp *c)
                 v[n++] = pixel(c, (number * h + i) * w + j);
         for (int64_t i = 0; i < n; i++) most += v[i] == v[0], invalid += v[i] != v[i];
         /* Most pictures have one level there: what more than half agree on is the median. */
-        c->out[number] = invalid ? NAN : 2 * most > n ? v[0] : smallest(v, n, (n - 1) / 2);
+        out[number] = invalid ? NAN : 2 * most > n ? v[0] : smallest(v, n, (n - 1) / 2);
     }
 }
 
@@ -442,8 +772,7 @@ void warp_background(const Warp *c)
 /* 1 if a transform is not finite, too large to calculate with, or has a horizon in sight. */
 static int refused(const Warp *c)
 {
-    const int64_t size = c->kind == SPLINE ? 2 * c->K : 3 * c->kind;
-    for (int64_t i = 0; i < c->batch * size; i++)
+    for (int64_t i = 0; i < c->batch * unknowns(c); i++)
         if (!(fabsf(c->transform[i]) < 1e30f)) return 1;
     for (int64_t b = 0; c->kind == HOMOGRAPHY && b < c->batch; b++) {
         const float *t = c->transform + 9 * b;
@@ -459,19 +788,73 @@ static int refused(const Warp *c)
     return 0;
 }
 
-int warp_forward(const Warp *c)
+/* One image's sums, chunk after chunk. */
+static void finish(const Warp *c, int64_t b, const double *total, int64_t n)
 {
-    if (refused(c)) return 1;
-    centres(c);
+    for (int64_t i = 0; i < totals(c); i++) {
+        const int64_t channel = i - unknowns(c);
+        double sum = 0;
+        for (int64_t k = 0; k < n; k++) sum += total[k * totals(c) + i];
+        if (channel < 0 && c->grad_transform) c->grad_transform[unknowns(c) * b + i] = sum;
+        if (channel >= 0 && c->grad_fill) c->grad_fill[c->channels * b + channel] = sum;
+    }
+}
+
+static void backward_whole(const Warp *c)
+{
+    all_centres(c);
 #pragma omp parallel for num_threads(c->threads) schedule(static)
     for (int64_t b = 0; b < c->batch; b++) {
         Work m = work_of(c, omp_get_thread_num());
-        place(c, b, m.x, m.y);
-        split(c, &m);
-        for (int64_t i = b * c->channels; i < (b + 1) * c->channels; i++) {
-            pad(c, i, m.plane);
-            read_plane(c, &m, c->out + i * c->H * c->W);
-        }
+        memset(m.total, 0, totals(c) * sizeof *m.total);
+        visit(c, b, piece_of(c, 0), &m, flow_back);
+        for (int64_t i = 0; c->grad_transform && i < unknowns(c); i++)
+            c->grad_transform[unknowns(c) * b + i] = m.total[i];
+    }
+}
+
+/* A chunk is some of an image's tiles; one thread sums them in order. */
+static void sum_tiles(const Warp *c)
+{
+    const int64_t n = pieces(c), k = chunks(c), size = totals(c);
+    double *sums = (double *)c->scratch;
+    memset(sums, 0, c->batch * k * size * sizeof *sums);
+#pragma omp parallel for num_threads(c->threads) schedule(dynamic)
+    for (int64_t i = 0; i < c->batch * k; i++) {
+        Work m = work_of(c, omp_get_thread_num());
+        m.total = sums + i * size;
+        for (int64_t t = i % k * n / k; t < (i % k + 1) * n / k; t++)
+            visit(c, i / k, piece_of(c, t), &m, sum_tile);
+    }
+    for (int64_t b = 0; b < c->batch; b++) finish(c, b, sums + b * k * size, k);
+}
+
+/* A band is some of an input's rows; one thread adds to them, tile after tile, whatever band a
+ * row is in. */
+static void spread_tiles(const Warp *c)
+{
+    const int64_t bands = c->threads > 1 ? lesser(c->h, parts(2 * c->threads, c->batch)) : 1;
+#pragma omp parallel for num_threads(c->threads) schedule(dynamic)
+    for (int64_t i = 0; i < c->batch * bands; i++) {
+        const int64_t b = i / bands, plane = c->h * c->w;
+        Work m = work_of(c, omp_get_thread_num());
+        m.from = i % bands * c->h / bands, m.to = (i % bands + 1) * c->h / bands;
+        for (int64_t number = b * c->channels; number < (b + 1) * c->channels; number++)
+            memset(c->grad_images + number * plane + m.from * c->w, 0,
+                   (m.to - m.from) * c->w * sizeof *c->grad_images);
+        for (int64_t t = 0; t < pieces(c); t++) visit(c, b, piece_of(c, t), &m, spread_tile);
+    }
+}
+
+int warp_forward(const Warp *c)
+{
+    if (refused(c)) return 1;
+    const int64_t n = pieces(c), step = tiled(c) ? 4 : parts(c->batch, c->threads);
+    if (!tiled(c)) all_centres(c);
+#pragma omp parallel for num_threads(c->threads) schedule(dynamic, step)
+    for (int64_t i = 0; i < c->batch * n; i++) {
+        Work m = work_of(c, omp_get_thread_num());
+        visit(c, i / n, piece_of(c, i % n), &m, read_piece);
     }
     return 0;
 }
@@ -479,20 +862,11 @@ int warp_forward(const Warp *c)
 int warp_backward(const Warp *c)
 {
     if (refused(c)) return 1;
-    centres(c);
-#pragma omp parallel for num_threads(c->threads) schedule(static)
-    for (int64_t b = 0; b < c->batch; b++) {
-        Work m = work_of(c, omp_get_thread_num());
-        place(c, b, m.x, m.y);
-        split(c, &m);
-        if (c->grad_images || c->grad_fill) weigh(c, &m);
-        memset(m.sx, 0, 2 * pixels(c) * sizeof *m.sx); /* sx and sy */
-        for (int64_t i = b * c->channels; i < (b + 1) * c->channels; i++) {
-            const float *grad = c->grad + i * c->H * c->W;
-            if (c->grad_transform) pad(c, i, m.plane), slopes(c, &m, grad);
-            if (c->grad_images || c->grad_fill) scatter(c, i, &m, grad);
-        }
-        if (c->grad_transform) sum_transform(c, b, &m);
+    if (!tiled(c)) {
+        backward_whole(c);
+        return 0;
     }
+    if (c->grad_transform || c->grad_fill) sum_tiles(c);
+    if (c->grad_images) spread_tiles(c);
     return 0;
 }
