@@ -86,6 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_export(add)
     _add_run(add)
     _add_tables(add)
+    _add_web(add)
     return parser
 
 
@@ -140,6 +141,12 @@ def _add_tables(add) -> None:
         metavar="DIR",
         help="(default: build/figures)",
     )
+
+
+def _add_web(add) -> None:
+    web = add("export-web", _export_web, "write networks of records as files that a page can read")
+    web.add_argument("names", nargs="*", metavar="NAME", help="(default: the first page's four)")
+    web.add_argument("--out", type=Path, metavar="DIR", help="(default: where the page's four are)")
 
 
 def _version() -> str:
@@ -288,4 +295,16 @@ def _figures(arguments) -> int:
 
     for line in figures.draw_all(arguments.out, arguments.names):
         print(line, flush=True)
+    return 0
+
+
+def _export_web(arguments) -> int:
+    from stn_course.lessons import web
+
+    if arguments.out and not arguments.out.is_dir():
+        raise ValueError(f"--out {arguments.out}: there is no such folder")
+    sizes = web.write(arguments.out or web.FOLDER, tuple(arguments.names) or web.FIRST_PAGE)
+    for name, size in sizes.items():
+        print(f"{name:<28} {size:>9,} bytes")
+    print(f"{'all':<28} {sum(sizes.values()):>9,} bytes")
     return 0

@@ -33,10 +33,14 @@ def test_kept_weights_are_those_of_the_record(path):
     assert abs(few - rate * total) < 4 * (rate * (1 - rate) * total) ** 0.5 + 2
 
 
-def test_the_weights_of_one_digit_and_those_of_rows_are_below_three_megabytes_each():
-    rows = [path for path in KEPT if path.stem.startswith("seq-")]
-    for some in (rows, [path for path in KEPT if path not in rows]):
-        assert 0 < sum(path.stat().st_size for path in some) < 3e6
+def test_the_weights_are_few_bytes_of_rows_of_the_page_and_of_all_others():
+    groups = {"seq-": 3e6, "page-": 1.2e6, "": 3e6}
+    rest = list(KEPT)
+    for start, most in groups.items():
+        some = [path for path in rest if path.stem.startswith(start)]
+        rest = [path for path in rest if path not in some]
+        assert 0 < sum(path.stat().st_size for path in some) < most, start
+    assert rest == []
 
 
 def test_weights_go_round_and_wrong_ones_are_refused(tmp_path):

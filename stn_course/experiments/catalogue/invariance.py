@@ -65,4 +65,25 @@ def invariance() -> Iterator[tuple[str, Experiment]]:
         yield named(f"cnn-x{width:g}", f"notebook 01: the CNN, {width:g} x wide", 1.0, 3, **changes)
 
 
-EXPERIMENTS = dict([*published_by_xq(), *invariance()])
+def page() -> Iterator[tuple[str, Experiment]]:
+    # The four networks that read what is drawn on the book's first page. One seed and the weights
+    # of the last epoch: nothing is selected. In float32, so that no processor's bfloat16 is in it;
+    # five epochs each, which one core makes in a few minutes. The last two see the same digits.
+    base = Config(batch_size=128, epochs=5, schedule="onecycle", lr=4e-3, precision="float32")
+    turned = replace(base, distort="pose", tests=("clean", "pose"))
+    before = {"classifier": "cnn"}  # the same CNN behind a transformer
+    for name, config, about in (
+        ("fc", replace(base, model="fc"), "the fully connected network"),
+        ("cnn", base, "the CNN"),
+        ("cnn-pose", turned, "the CNN on freshly turned, zoomed and shifted digits"),
+        (
+            "stn",
+            replace(turned, model="stn", options=before, pose_weight=1.0),
+            "a transformer before the CNN, on the same digits, the pose in its loss",
+        ),
+    ):
+        about = f"the book's first page: {about}"
+        yield f"page-{name}", Experiment(config, about, 1, 3.0, robustness_on_test)
+
+
+EXPERIMENTS = dict([*published_by_xq(), *invariance(), *page()])

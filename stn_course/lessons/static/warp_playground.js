@@ -250,19 +250,8 @@ export function guardKeys(root, within = "*") {
   return () => { root.removeEventListener("focusin", mark); root.removeEventListener("keydown", stop); };
 }
 
-// ---------------------------------------------------------------- the figure
+// ---------------------------------------------------------------- parts of a figure
 
-const MODES = { affine: "affine", homography: "homography", tps: "thin-plate spline" };
-const PADDINGS = { background: "background", zeros: "zeros", border: "border" };
-const THETA = ["θ₁₁", "θ₁₂", "θ₁₃", "θ₂₁", "θ₂₂", "θ₂₃"];
-const PARTS = [ // key, label, min, max, step, unit
-  ["rotate", "rotate", -180, 180, 1, "°"], ["scale", "scale", 0.4, 2.5, 0.01, ""], ["shear", "shear", -45, 45, 1, "°"],
-  ["shiftX", "shift x", -1, 1, 0.01, ""], ["shiftY", "shift y", -1, 1, 0.01, ""],
-];
-const KEYS = ["mode", "padding", "picture", "pictures", "names", "size", "theta", "corners", "shape", "offsets"];
-const LINES = 8, STEPS = 16; // the drawn grid: lines each way, pieces a line
-
-const identity = (shape) => ({ theta: [1, 0, 0, 0, 1, 0], corners: [...CORNERS], offsets: new Array(2 * shape[0] * shape[1]).fill(0) });
 const tidy = (v) => Math.round(v * 1e6) / 1e6 || 0; // no 0.30000000000000004, no -0
 const show = (v, digits = 2) => tidy(v.toFixed(digits)).toFixed(digits).replace("-", "−");
 const fromBase64 = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
@@ -316,6 +305,19 @@ function paint(canvas, values, [h, w]) {
   canvas.getContext("2d").putImageData(data, 0, 0);
 }
 
+// ---------------------------------------------------------------- the figure
+
+const MODES = { affine: "affine", homography: "homography", tps: "thin-plate spline" };
+const PADDINGS = { background: "background", zeros: "zeros", border: "border" };
+const THETA = ["θ₁₁", "θ₁₂", "θ₁₃", "θ₂₁", "θ₂₂", "θ₂₃"];
+const PARTS = [ // key, label, min, max, step, unit
+  ["rotate", "rotate", -180, 180, 1, "°"], ["scale", "scale", 0.4, 2.5, 0.01, ""], ["shear", "shear", -45, 45, 1, "°"],
+  ["shiftX", "shift x", -1, 1, 0.01, ""], ["shiftY", "shift y", -1, 1, 0.01, ""],
+];
+const KEYS = ["mode", "padding", "picture", "pictures", "names", "size", "theta", "corners", "shape", "offsets"];
+const LINES = 8, STEPS = 16; // the drawn grid: lines each way, pieces a line
+
+const identity = (shape) => ({ theta: [1, 0, 0, 0, 1, 0], corners: [...CORNERS], offsets: new Array(2 * shape[0] * shape[1]).fill(0) });
 /** Builds the figure in `el`. `given` holds the values named in KEYS; `onChange` hears of changes. */
 export function mount(el, given, onChange = () => {}) {
   const state = { mode: "affine", padding: "background", shape: [4, 4], picture: 0 };
