@@ -363,8 +363,14 @@ static void pad(const Warp *c, int64_t number, const Window *a, float *plane)
 static const float *plane_of(const Warp *c, int64_t number, const Work *m)
 {
     const Window *a = &m->window;
-    if (a->direct)
-        return (const float *)c->images + (number * c->h + a->top - 1) * c->w + a->left - 1;
+    if (a->direct) {
+        const int64_t start = (number * c->h + a->top - 1) * c->w + a->left - 1;
+        const float *first = (const float *)c->images + start;
+        for (int64_t i = 0; i < a->rows; i++) /* too short for the processor to guess */
+            for (int64_t j = 0; j < a->columns; j += LANES)
+                __builtin_prefetch(first + i * c->w + j);
+        return first;
+    }
     pad(c, number, a, m->plane);
     return m->plane;
 }
