@@ -17,7 +17,7 @@ from pathlib import Path
 
 import nbformat
 
-from tools.book import api, check, notebooks, pages
+from tools.book import api, check, draw, notebooks, pages
 
 ROOT = Path(__file__).resolve().parents[2]
 MATHJAX = "mathjax/static/mathjax/es5/tex-svg.js"
@@ -79,10 +79,9 @@ def stage(options: argparse.Namespace) -> dict[str, str]:
 
     board = rows(folder=options.records)
     commit, built = pages.commit(ROOT), pages.build_date()
-    hero = (ROOT / "figures" / "hero.svg").read_text(encoding="utf-8")
     for name, text in {
         "stn.md": notebooks.drawing("stn"),
-        "hero.md": f'<figure class="hero-figure">\n{hero}\n</figure>\n',
+        "draw.md": draw.block(),
         "map.md": pages.course_map(titles),
         "toc.md": pages.toctree(list(titles)),
         "scoreboard.md": pages.scoreboard(board),
@@ -91,6 +90,7 @@ def stage(options: argparse.Namespace) -> dict[str, str]:
     }.items():
         (generated / name).write_text(text, encoding="utf-8")
     _vendor_mathjax(source / "_vendor" / "mathjax")
+    draw.write(source / "_vendor")
 
     digits = pages.digits(course, measured)
     footer = f"Digits: {digits}. Built {built}, commit {commit}."
