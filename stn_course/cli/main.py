@@ -299,7 +299,7 @@ def _figures(arguments) -> int:
 
 
 def _export_web(arguments) -> int:
-    from stn_course.lessons import web
+    from stn_course.experiments import web
 
     if arguments.out and not arguments.out.is_dir():
         raise ValueError(f"--out {arguments.out}: there is no such folder")

@@ -9,8 +9,7 @@ import torch
 import traitlets
 
 from stn_course import geometry
-from stn_course.experiments import runner
-from stn_course.lessons import web
+from stn_course.experiments import runner, web
 from stn_course.lessons.invariance import pad
 from stn_course.lessons.invariance.pad import DigitPad
 from stn_course.sampling import reference

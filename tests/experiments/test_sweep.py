@@ -28,14 +28,16 @@ def broken(model, device):
     raise RuntimeError("probe broke")
 
 
+SMALL = {
+    "tiny": Experiment(TINY, "a test", seeds=2, minutes=1),
+    "wider": Experiment(WIDER, "a test", seeds=2, minutes=3),
+}
+
+
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     """Small experiments under names of their own, which only this process knows."""
-    found = {
-        "tiny": Experiment(TINY, "a test", seeds=2, minutes=1),
-        "wider": Experiment(WIDER, "a test", seeds=2, minutes=3),
-    }
-    for name, experiment in found.items():
+    for name, experiment in SMALL.items():
         monkeypatch.setitem(catalogue.EXPERIMENTS, name, experiment)
 
 
@@ -60,8 +62,8 @@ def serial():
 
     threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(catalogue.EXPERIMENTS, "tiny", Experiment(TINY, "a test"))
-        patch.setitem(catalogue.EXPERIMENTS, "wider", Experiment(WIDER, "a test"))
+        for name, experiment in SMALL.items():
+            patch.setitem(catalogue.EXPERIMENTS, name, experiment)
         more = [("tiny", seed) for seed in range(2, 8)]
         found, failed = made(RUNS + more, threads=1)
     assert failed == [] and torch.get_num_threads() == threads

@@ -11,8 +11,7 @@ import torch
 
 from stn_course.analysis import robustness
 from stn_course.data.digits import SAMPLE_FILE
-from stn_course.experiments import runner
-from stn_course.lessons import web
+from stn_course.experiments import runner, web
 from stn_course.models import SpatialTransformer
 
 PATH = Path(__file__).with_name("golden_networks.json")

@@ -13,7 +13,7 @@ import traitlets as tr
 from torch import Tensor
 
 from stn_course.data.digits import SAMPLE_FILE
-from stn_course.lessons import web
+from stn_course.experiments import web
 from stn_course.lessons.widgets import STATIC, section
 
 SIDE = 28
@@ -29,11 +29,16 @@ SAMPLES = (17, 22, 0, 16, 19, 2, 3, 10, 4, 1)
 PARTS = {"rotate": 0.0, "scale": 1.0, "shear": 0.0, "shiftX": 0.0, "shiftY": 0.0, "tilt": 0.0}
 
 
+def engine_text() -> str:
+    """The ES module that runs in a page what `experiments.web` exports."""
+    return section("pure functions") + (STATIC / "networks.js").read_text("utf-8")
+
+
 def module_text() -> str:
     """The pad's ES module: what it shares with the warp playground, the networks, its own text."""
     shared = [section(name) for name in ("the notebook's keys", "parts of a figure")]
     own = (STATIC / "draw_digit.js").read_text("utf-8")
-    return "\n".join([web.module_text(), *shared, own])
+    return "\n".join([engine_text(), *shared, own])
 
 
 def style_text() -> str:

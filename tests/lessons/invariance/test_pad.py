@@ -3,13 +3,12 @@
 import json
 
 import pytest
+from tests.lessons.test_web import in_the_page
 
 from stn_course.data import mnist, to_float
-from stn_course.experiments import runner
-from stn_course.lessons import web
+from stn_course.experiments import runner, web
 from stn_course.models.layers import evaluating
 from tests.js import make_golden
-from tests.lessons.test_web import in_the_page
 
 
 @pytest.mark.parametrize("name", web.FIRST_PAGE)

@@ -18,18 +18,13 @@ from stn_course import geometry
 from stn_course.experiments import records, runner
 from stn_course.experiments.catalogue import find
 from stn_course.files import write_atomically
-from stn_course.lessons.widgets import STATIC, section
 from stn_course.models.layers import CellMeans, Normalise
 from stn_course.models.transformers import SpatialTransformer
 
-FOLDER = STATIC / "networks"
+# Beside the module that runs them: a page has one folder for all that it loads.
+FOLDER = Path(__file__).resolve().parents[1] / "lessons" / "static" / "networks"
 LARGE = 10_000  # numbers from which on a dense layer is stored as int8
 FIRST_PAGE = ("page-fc", "page-cnn", "page-cnn-pose", "page-stn")
-
-
-def module_text() -> str:
-    """The ES module that runs in a page what `export` makes."""
-    return section("pure functions") + (STATIC / "networks.js").read_text("utf-8")
 
 
 # ---------------------------------------------------------------- numbers as text

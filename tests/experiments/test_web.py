@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from stn_course import models
-from stn_course.lessons import web
+from stn_course.experiments import web
+from stn_course.lessons.invariance import pad
 from stn_course.models.layers import evaluating
 from tools import check as checks
 
@@ -21,7 +22,7 @@ def described(model, size):
 
 def in_the_page(stored, images, folder):
     """Logits of the page's module for `images` [B, 1, H, W]."""
-    (folder / "module.mjs").write_text(web.module_text(), encoding="utf-8")
+    (folder / "module.mjs").write_text(pad.engine_text(), encoding="utf-8")
     asked = {"stored": stored, "images": images.flatten(1).tolist()}
     (folder / "asked.json").write_text(json.dumps(asked))
     (folder / "run.mjs").write_text(
