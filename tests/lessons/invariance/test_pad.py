@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from tests.lessons.test_web import in_the_page
 
 from stn_course.data import mnist, to_float
 from stn_course.experiments import runner, web
 from stn_course.models.layers import evaluating
+from tests.experiments.test_web import in_the_page
 from tests.js import make_golden
 
 
