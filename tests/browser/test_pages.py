@@ -49,6 +49,29 @@ def test_pages_fit(visit, small_book, name):
 
 
 @pytest.mark.browser
+def test_every_icon_is_drawn_and_by_no_script(visit, small_book):
+    """The style sheet's font has them; the script of 1.6 MB that draws them again is gone."""
+    page = visit((small_book / "notebooks" / "01_small.html").as_uri())
+    drawn = page.evaluate(
+        """() => [...document.querySelectorAll("i[class*=fa-]")].map((icon) => {
+          const style = getComputedStyle(icon, "::before");
+          return [icon.className, style.content, style.fontFamily];
+        })"""
+    )
+    assert len(drawn) >= 10
+    missing = [
+        each
+        for each in drawn
+        if not "\ue000" <= each[1].strip('"')[0] <= "\uf8ff" or "Awesome" not in each[2]
+    ]
+    assert missing == []
+    assert page.evaluate(
+        "document.fonts.ready.then(() => document.fonts.check('900 1em \"Font Awesome 7 Free\"'))"
+    )
+    assert not list(small_book.rglob("fontawesome.js")) and not list(small_book.rglob("*.map"))
+
+
+@pytest.mark.browser
 def test_notebook_page_lives(visit, address):
     page = visit(f"{address}/notebooks/01_small.html")
     page.wait_for_selector("mjx-container svg")
@@ -66,22 +89,22 @@ def test_notebook_page_lives(visit, address):
 def test_course_notebooks_in_the_browser(visit, book):
     pages = sorted((book / "notebooks").glob("[0-9][0-9]_*.html"))
     assert len(pages) == len(list((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")))
+    page = visit(pages[0].as_uri())
     for path in pages:
-        page = visit(path.as_uri())
+        page.goto(path.as_uri())
         if page.locator(".math").count():
             page.wait_for_selector("mjx-container svg")
         assert page.locator("mjx-merror, mjx-container [fill=red]").count() == 0
         assert page.locator(".widget-note", has_text="did not start").count() == 0
         for look in looks(page):
             assert overflow(page) <= 0, (path.name, look)
-        page.context.close()
 
 
 @pytest.mark.browser
 def test_api_pages_fit(visit, book):
     source = book / "_modules" / "stn_course" / "sampling" / "reference.html"
-    for path in [*sorted((book / "api").glob("*.html")), source]:
-        page = visit(path.as_uri())
+    page = visit(source.as_uri())
+    for path in [source, *sorted((book / "api").glob("*.html"))]:
+        page.goto(path.as_uri())
         for look in looks(page):
             assert overflow(page) <= 0, (path.name, look)
-        page.context.close()

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import nbformat
 
-from tools.book import api, check, draw, notebooks, pages
+from tools.book import api, check, draw, notebooks, pages, weight
 
 ROOT = Path(__file__).resolve().parents[2]
 MATHJAX = "mathjax/static/mathjax/es5/tex-svg.js"
@@ -44,6 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     code = _sphinx(options, settings)
     if code:
         return code
+    weight.lighten(options.out)
     for original in sorted(options.notebooks.glob("[0-9][0-9]_*.ipynb")):
         shutil.copy(original, options.out / "_sources" / "notebooks")  # what a reader downloads
     found = check.problems(options.out)
