@@ -26,14 +26,14 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "PyTorch has no builds for Macs with Intel processors any more: the course needs Apple silicon." >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@echo "Setting up .venv: some minutes the first time, nothing to do the next."
-	$(BIN)/python -m pip install $(PIP_ARGS) -q -c constraints.txt -e '.[course,tf,book]'
+	$(BIN)/python -m pip install $(PIP_ARGS) -q --no-compile -c constraints.txt -e '.[course,tf,book]'
 	@touch $@
 
 setup-tests: $(TESTS)
 
 $(TESTS): $(STAMP)
 	@echo "Adding to .venv what only the tests use."
-	$(BIN)/python -m pip install $(PIP_ARGS) -q -c constraints.txt -e '.[test,cluster,gpu]'
+	$(BIN)/python -m pip install $(PIP_ARGS) -q --no-compile -c constraints.txt -e '.[test,cluster,gpu]'
 	@touch $@
 
 course: setup ## digits, every notebook (quick profile), the book: build/html
