@@ -1,12 +1,15 @@
-"""Files that are written whole or not at all: a kill leaves the old one or the new one."""
+"""Files that are written whole or not at all, and by one process at a time."""
 
 import glob
 import os
 import secrets
+import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 ABANDONED = 3600.0  # seconds after which a half-written file has no writer any more
 
@@ -36,6 +39,79 @@ def write_atomically(path: Path, data: bytes) -> None:
     """The file at `path` is the old one or the new one, never half of either."""
     with written_whole(path) as partial:
         partial.write_bytes(data)
+
+
+class BusyError(RuntimeError):
+    """Another process writes there: the message says which, on what machine, since when."""
+
+
+@contextmanager
+def only_writer(*folders: Path, file: Path | None = None) -> Iterator[None]:
+    """No other process writes to `folders`, or to `file`, until the block has ended.
+
+    The lock is the operating system's, on a file `.lock` in the folder or one beside `file`: it
+    ends with its process, however that ends. That file goes when the block ends; what a kill
+    leaves of it locks nothing. A folder that is not there is made, and goes again if it is empty
+    at the end. Raises BusyError where another has one of them, and OSError where nothing can be
+    written. On Windows the lock is that of `msvcrt`; on a file system without locks `filelock`
+    warns, and what a kill leaves there is to be deleted by hand.
+    """
+    with ExitStack() as stack:
+        for folder in dict.fromkeys(map(Path, folders)):
+            stack.enter_context(_locked(folder / ".lock", folder))
+        if file:
+            real = Path(file).resolve()  # of two links to one file each is that file
+            stack.enter_context(_locked(real.with_name(f".{real.name}.lock"), Path(file)))
+        yield
+
+
+@contextmanager
+def _locked(lock: Path, what: Path) -> Iterator[None]:
+    made = [folder for folder in lock.parents if not folder.exists()]  # the innermost first
+    held = FileLock(lock)
+    try:
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            held.acquire(timeout=0)
+            _say_who(lock)
+        except Timeout:
+            told = f"{what} is being written to by {_holder(lock)}; wait for it"
+            raise BusyError(told) from None
+        except OSError as error:
+            told = f"cannot be written to: {error.strerror}"
+            raise type(error)(error.errno, told, str(what)) from None
+        ours = lock.stat().st_ino
+        try:
+            yield
+        finally:
+            # On Windows filelock removes it, once it is free.
+            if os.name != "nt" and lock.exists() and lock.stat().st_ino == ours:
+                lock.unlink()
+            held.release()
+    finally:
+        for folder in made:
+            try:
+                folder.rmdir()
+            except OSError:  # something was written there
+                break
+
+
+def _say_who(file: Path) -> None:
+    """Write down who has the lock, behind the first byte: on Windows that one is locked."""
+    since = time.strftime("%Y-%m-%d %H:%M:%S %z")
+    with open(file, "rb+", buffering=0) as told:
+        told.seek(1)
+        told.write(f"process {os.getpid()} on {socket.gethostname()} since {since}\n".encode())
+        told.truncate()
+
+
+def _holder(file: Path) -> str:
+    try:
+        with open(file, "rb", buffering=0) as told:
+            told.seek(1)
+            return told.read().decode(errors="replace").strip() or "another process"
+    except FileNotFoundError:  # it has ended meanwhile
+        return "another process"
 
 
 def _sweep(path: Path) -> None:

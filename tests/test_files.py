@@ -2,16 +2,19 @@
 
 import ast
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from contextlib import ExitStack
 
 import pytest
 
 from stn_course import files
-from stn_course.files import write_atomically, written_whole
+from stn_course.files import BusyError, only_writer, write_atomically, written_whole
 from tests.support import ROOT
 
 PACKAGE = ROOT / "stn_course"
@@ -89,11 +92,74 @@ def test_others_may_read_it_as_the_umask_says(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o640
 
 
+# ---------------------------------------------------------------- one writer
+def test_the_second_writer_is_told_who_the_first_is(tmp_path):
+    folder, file = tmp_path / "run", tmp_path / "found.jsonl"
+    who = rf"is being written to by process {os.getpid()} on \S+ since \d{{4}}-\d\d-\d\d \d\d:"
+    with only_writer(folder, file=file):
+        with pytest.raises(BusyError, match=f"{re.escape(folder.name)} {who}"), only_writer(folder):
+            pass
+        (tmp_path / "link").symlink_to(file)
+        with (
+            pytest.raises(BusyError, match=f"link {who}"),
+            only_writer(file=tmp_path / "link"),
+        ):
+            pass
+        with only_writer(tmp_path / "other", file=tmp_path / "other.jsonl"):
+            pass
+    assert [p.name for p in tmp_path.iterdir()] == ["link"], "a lock or an empty folder is left"
+    with only_writer(folder):
+        (folder / "x").touch()
+    assert [p.name for p in folder.iterdir()] == ["x"]
+
+
+def test_a_lock_dies_with_its_process(tmp_path):
+    killed = f"""
+        import os
+        from stn_course.files import only_writer
+        with only_writer({str(tmp_path)!r}):
+            os.write(1, b".")
+            input()
+    """
+    command = [sys.executable, "-c", textwrap.dedent(killed)]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout.read(1) == b"."
+        with pytest.raises(BusyError, match=f"process {process.pid} "), only_writer(tmp_path):
+            pass
+        process.kill()
+    assert (tmp_path / ".lock").exists()
+    with only_writer(tmp_path):
+        assert f"process {os.getpid()} " in (tmp_path / ".lock").read_text()
+    assert not any(tmp_path.iterdir())
+
+
+def test_who_lost_the_folder_does_not_free_that_of_another(tmp_path):
+    folder, first, second = tmp_path / "run", ExitStack(), ExitStack()
+    first.enter_context(only_writer(folder))
+    shutil.rmtree(folder)
+    second.enter_context(only_writer(folder))
+    first.close()
+    with pytest.raises(BusyError), only_writer(folder):
+        pass
+    second.close()
+    assert not folder.exists()
+
+
+def test_where_nothing_can_be_written_the_folder_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    there = tmp_path / "file" / "run"
+    with pytest.raises(OSError, match=f"cannot be written to: .*{there}"), only_writer(there):
+        pass
+
+
 # ---------------------------------------------------------------- nobody else
 # What writes without `files`, and why a half-done one does no harm.
 KNOWN = {
     ("files.py", "written_whole"): "reads what was written, to flush it",
     ("files.py", "write_atomically"): "to the name that `written_whole` gave",
+    ("files.py", "_say_who"): "a line in a lock's file, for people",
     ("analysis/gallery.py", "write_png"): "whoever calls gives a name of `written_whole`",
     ("cli/use.py", "_write_onnx"): "to a name of `written_whole`",
     ("cli/use.py", "_write_program"): "to a name of `written_whole`",

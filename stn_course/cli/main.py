@@ -9,6 +9,7 @@ from pathlib import Path
 from stn_course.cli.train import add_test, add_train, positive
 from stn_course.cli.use import add_export, add_predict
 from stn_course.extras import needs
+from stn_course.files import only_writer
 
 PROBLEMS = (
     ValueError,
@@ -170,7 +171,8 @@ def _data(arguments) -> int:
     asked = {"split": arguments.split, "seed": arguments.seed}
     asked = {name: value for name, value in asked.items() if value is not None}
     if arguments.draw and arguments.out:
-        shapes = data.write_npz(arguments.draw, arguments.out, **asked)
+        with only_writer(file=arguments.out):
+            shapes = data.write_npz(arguments.draw, arguments.out, **asked)
         for name, shape in shapes.items():
             print(f"{name:<8} {' x '.join(map(str, shape))}")
         print(f"digits: {data.source()}")
@@ -186,7 +188,7 @@ def _data(arguments) -> int:
 
 
 def _run(arguments) -> int:
-    from stn_course.experiments import catalogue, records, runner, sweep
+    from stn_course.experiments import catalogue, records
 
     if arguments.list:
         for name in _named(arguments.names) or catalogue.EXPERIMENTS:
@@ -202,6 +204,21 @@ def _run(arguments) -> int:
         raise ValueError(f"--out {arguments.out} is a folder; wanted a JSONL file")
     if arguments.out and not arguments.out.resolve().parent.is_dir():
         raise ValueError(f"--out {arguments.out}: there is no folder {arguments.out.parent}")
+    if arguments.allow_sample and not arguments.out:
+        raise ValueError("--allow-sample needs --out: committed records are of the full MNIST")
+    if arguments.plan:
+        for name, seed in _missing(arguments, names):
+            print(f"{name}/{seed}")
+        return 0
+    folders = [] if arguments.out else [records.records_dir() / name for name in names]
+    with only_writer(*folders, file=arguments.out):
+        return _make(arguments, names)
+
+
+def _missing(arguments, names: list[str]) -> list[tuple[str, int]]:
+    """The runs that have no record yet, where the command line says that records go."""
+    from stn_course.experiments import records, runner
+
     done = None
     if arguments.out:  # what is there must be whole, also where it is made again
         checks = [runner.check_record] + [records.check_full] * (not arguments.allow_sample)
@@ -211,22 +228,21 @@ def _run(arguments) -> int:
     runs = runner.plan(names, arguments.seeds, done)
     minutes = runner.expected_minutes(runs)
     print(f"{len(runs)} runs to make, about {minutes:.0f} minutes on one CPU core", flush=True)
-    if arguments.plan:
-        for name, seed in runs:
-            print(f"{name}/{seed}")
-        return 0
+    return runs
+
+
+def _make(arguments, names: list[str]) -> int:
+    from stn_course.experiments import records, sweep
 
     def to_file(record):
         records.append(arguments.out, record)
 
-    if arguments.allow_sample and not arguments.out:
-        raise ValueError("--allow-sample needs --out: committed records are of the full MNIST")
-    save = to_file if arguments.out else records.save
+    runs = _missing(arguments, names)
     passed = {
         k: getattr(arguments, k)
         for k in "jobs cluster parallel_runs threads allow_sample weights".split()
     }
-    failed = sweep.run_all(runs, save, **passed)
+    failed = sweep.run_all(runs, to_file if arguments.out else records.save, **passed)
     print(f"{len(runs) - len(failed)} records made" + (f", failed: {failed}" if failed else ""))
     return 1 if failed else 0
 
@@ -293,8 +309,9 @@ def _figures(arguments) -> int:
         matplotlib.use("agg")
         from stn_course.experiments import figures
 
-    for line in figures.draw_all(arguments.out, arguments.names):
-        print(line, flush=True)
+    with only_writer(arguments.out):
+        for line in figures.draw_all(arguments.out, arguments.names):
+            print(line, flush=True)
     return 0
 
 
@@ -303,7 +320,9 @@ def _export_web(arguments) -> int:
 
     if arguments.out and not arguments.out.is_dir():
         raise ValueError(f"--out {arguments.out}: there is no such folder")
-    sizes = web.write(arguments.out or web.FOLDER, tuple(arguments.names) or web.FIRST_PAGE)
+    folder, names = arguments.out or web.FOLDER, tuple(arguments.names) or web.FIRST_PAGE
+    with only_writer(folder):
+        sizes = web.write(folder, names)
     for name, size in sizes.items():
         print(f"{name:<28} {size:>9,} bytes")
     print(f"{'all':<28} {sum(sizes.values()):>9,} bytes")

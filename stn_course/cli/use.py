@@ -6,6 +6,7 @@ from pathlib import Path
 
 from stn_course.cli.train import DEVICE
 from stn_course.extras import needs
+from stn_course.files import only_writer, write_atomically, written_whole
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "keras": ".keras", "safetensors": ".safetensors"}
@@ -54,10 +55,13 @@ def _predict(arguments) -> int:
     net = run_folder.load(arguments.dir, device=arguments.device)
     out = arguments.out or arguments.dir / "predicted"
     rows = []
-    for path, name, image in zip(files, _own_names(files), images, strict=True):
-        rows.append(_read_one(net, path, image, out / f"{name}.png"))
-        print(*(f"{key}={value}" for key, value in rows[-1].items() if value), sep="  ", flush=True)
-    print(f"{_write_table(out / 'predictions.csv', rows)}; pictures were taken as: {fit}")
+    with only_writer(out):
+        for path, name, image in zip(files, _own_names(files), images, strict=True):
+            row = _read_one(net, path, image, out / f"{name}.png")
+            rows.append(row)
+            print(*(f"{key}={value}" for key, value in row.items() if value), sep="  ", flush=True)
+        table = _write_table(out / "predictions.csv", rows)
+    print(f"{table}; pictures were taken as: {fit}")
     return 0
 
 
@@ -110,7 +114,6 @@ def _read_one(net, path: Path, image, straightened: Path) -> dict:
 
     from stn_course.analysis import gallery
     from stn_course.analysis.predictions import predict
-    from stn_course.files import written_whole
     from stn_course.models import ParallelTransformers
     from stn_course.models.transformers import first_transformer
 
@@ -139,8 +142,6 @@ def _read_one(net, path: Path, image, straightened: Path) -> dict:
 
 
 def _write_table(path: Path, rows: list[dict]) -> Path:
-    from stn_course.files import write_atomically
-
     text = io.StringIO()
     table = csv.DictWriter(text, rows[0], lineterminator="\n")
     table.writeheader()
@@ -151,7 +152,6 @@ def _write_table(path: Path, rows: list[dict]) -> Path:
 
 # ---------------------------------------------------------------- export
 def _export(arguments) -> int:
-    from stn_course.files import written_whole
     from stn_course.training import run_folder
 
     config, _ = run_folder.read_config(arguments.dir)
@@ -160,7 +160,7 @@ def _export(arguments) -> int:
     if path.suffix != suffix:
         raise ValueError(f"--out {path}: --format {arguments.format} wants a name with {suffix}")
     net = run_folder.load(arguments.dir, device="cpu")
-    with written_whole(path) as partial:
+    with only_writer(file=path), written_whole(path) as partial:
         WRITERS[arguments.format](net, config.shape, partial)
     channels, height, width = config.shape
     sides = f"height {height}, width {width}"

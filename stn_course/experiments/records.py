@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from stn_course.files import write_atomically
+from stn_course.files import only_writer, write_atomically
 from stn_course.training.record import PACKAGE, RunRecord, dumps, loads
 
 
@@ -134,7 +134,8 @@ def file_records(
     Everything is checked before anything is written, by `check` too, which raises ValueError
     for what it does not want.
     Raises ValueError that names the line for what is no record, comes from the offline sample
-    or from a changed checkout, stands there twice, or would replace another.
+    or from a changed checkout, stands there twice, or would replace another; BusyError while
+    runs of one of these experiments are made into `folder`.
     """
     path, folder = Path(path), Path(folder or records_dir())
     checks = [check_full, check_commit, *([check] if check else [])]
@@ -147,8 +148,15 @@ def file_records(
                 "(again=True) takes the last"
             )
         last[target] = where, record
+    with only_writer(*(target.parent for target in last)):
+        return _file(list(last.values()), folder, again)
+
+
+def _file(found: list[tuple[str, RunRecord]], folder: Path, again: bool) -> dict[str, int]:
+    """What `file_records` does with records (where each stands, the record) that are whole."""
     todo, count = [], {"filed": 0, "same": 0, "replaced": 0}
-    for target, (where, record) in last.items():
+    for where, record in found:
+        target = folder / record.experiment / f"{record.seed}.json"
         old = loads(target.read_text(), str(target)) if target.exists() else None
         if old == record:
             count["same"] += 1

@@ -7,9 +7,9 @@ import numpy as np
 
 from stn_course.analysis import gallery
 from stn_course.analysis.accuracy import evaluate
-from stn_course.analysis.predictions import predict
+from stn_course.analysis.predictions import Predictions, predict
 from stn_course.extras import needs
-from stn_course.files import write_atomically
+from stn_course.files import only_writer, write_atomically
 from stn_course.training.checkpoints import (
     kept_checkpoints,
 )
@@ -36,8 +36,8 @@ def measure_run(
     index.html; with `images` a PNG of every input and output too. Yields lines to print.
     Raises FileNotFoundError or ValueError for a wrong path, checkpoint or device.
     """
-    with needs("course"):
-        from stn_course.analysis import run_plots
+    with needs("course"):  # before the work
+        from stn_course.analysis import run_plots  # noqa: F401
 
     config, _ = read_config(folder)
     where = chosen_device(device)
@@ -46,28 +46,37 @@ def measure_run(
         yield f"checkpoint: the best of {epoch} epochs"
     elif epoch < config.epochs:
         yield f"checkpoint: {epoch} of {config.epochs} epochs are complete"
-    for name in config.tests:
-        held = test_set(split, name, where, config.shape)
-        seen = predict(model, held.images[:limit], held.labels[:limit])
-        matrix = seen.confusion()
-        of = f"-{Path(checkpoint).stem}" if checkpoint is not None else ""
-        out = Path(into or folder) / f"{split}-{name}{of}"
-        write_atomically(out / "confusion.csv", confusion_csv(matrix).encode())
-        title = f"{Path(folder).name}: {split}/{name}"
-        run_plots.save(run_plots.confusion(matrix, title), out / "confusion.png")
-        truth, read = seen.labels, seen.read
-        result = {"correct": int(matrix.trace()), "total": int(matrix.sum())}
-        if truth.ndim == 2:  # rows of digits: by their first, and read as none if any is wrong
-            whole = (truth == read).all(1)
-            result |= {"words": int(whole.sum()), "rows": len(whole)}
-            truth, read = truth[:, 0], np.where(whole, truth[:, 0], -1)
-        digits = run_plots.by_class(seen.inputs, seen.outputs, truth, read)
-        run_plots.save(digits, out / "by_class.png")
-        page = gallery.write(out, seen, title)
-        if images:
-            gallery.write_images(out, seen)
-        yield f"{split}/{name:<9} {counts(result)}   {page}"
+    of = f"-{Path(checkpoint).stem}" if checkpoint is not None else ""
+    outs = {name: Path(into or folder) / f"{split}-{name}{of}" for name in config.tests}
+    with only_writer(*outs.values()):
+        for name, out in outs.items():
+            held = test_set(split, name, where, config.shape)
+            seen = predict(model, held.images[:limit], held.labels[:limit])
+            result, page = _measured(seen, out, f"{Path(folder).name}: {split}/{name}", images)
+            yield f"{split}/{name:<9} {counts(result)}   {page}"
     yield f"digits: {held.source}"
+
+
+def _measured(seen: Predictions, out: Path, title: str, images: bool) -> tuple[dict, Path]:
+    """Write what was seen of one set to the folder `out`; the counts, and the gallery's page."""
+    with needs("course"):
+        from stn_course.analysis import run_plots
+
+    matrix = seen.confusion()
+    write_atomically(out / "confusion.csv", confusion_csv(matrix).encode())
+    run_plots.save(run_plots.confusion(matrix, title), out / "confusion.png")
+    truth, read = seen.labels, seen.read
+    result = {"correct": int(matrix.trace()), "total": int(matrix.sum())}
+    if truth.ndim == 2:  # rows of digits: by their first, and read as none if any is wrong
+        whole = (truth == read).all(1)
+        result |= {"words": int(whole.sum()), "rows": len(whole)}
+        truth, read = truth[:, 0], np.where(whole, truth[:, 0], -1)
+    digits = run_plots.by_class(seen.inputs, seen.outputs, truth, read)
+    run_plots.save(digits, out / "by_class.png")
+    page = gallery.write(out, seen, title)
+    if images:
+        gallery.write_images(out, seen)
+    return result, page
 
 
 def all_checkpoints(
@@ -104,17 +113,17 @@ def all_checkpoints(
     if also_test:
         held = test_set("test", config.distort or CLEAN, where)
         sets["test"] = (held.images, held.labels)
-    rows = []
-    for path in paths:
-        model, epoch = network_of(config, path, where)
-        for split, (x, y) in sets.items():
-            result = evaluate(model, x[:limit], y[:limit])
-            rows.append({"epoch": epoch, "split": split} | result)
-            yield f"epoch {epoch:>4}  {split:<6} {counts(result)}"
-    lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
-    out = Path(into or folder)
-    write_atomically(out / "learning.csv", ("\n".join(lines) + "\n").encode())
-    run_plots.save(run_plots.learning_chart(rows), out / "learning.png")
+    rows, out = [], Path(into or folder)
+    with only_writer(file=out / "learning.csv"):
+        for path in paths:
+            model, epoch = network_of(config, path, where)
+            for split, (x, y) in sets.items():
+                result = evaluate(model, x[:limit], y[:limit])
+                rows.append({"epoch": epoch, "split": split} | result)
+                yield f"epoch {epoch:>4}  {split:<6} {counts(result)}"
+        lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
+        write_atomically(out / "learning.csv", ("\n".join(lines) + "\n").encode())
+        run_plots.save(run_plots.learning_chart(rows), out / "learning.png")
     yield str(out / "learning.png")
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from stn_course import models
 from stn_course.extras import needs
-from stn_course.files import write_atomically
+from stn_course.files import only_writer, write_atomically
 from stn_course.training.checkpoints import (
     checkpoint_path,
     has_checkpoint,
@@ -50,20 +50,18 @@ def train(
     epoch is kept. `log_every` steps a line goes to `steps.csv`; with `tensorboard` scalars and
     images go to `tensorboard/` (None: where that package is installed; else a line on stderr says
     that there are none). `name` is the record's experiment (default: the folder's name). Raises
-    FileExistsError where there is a run already and `resume` is not asked for, ValueError for a
-    device that is not here.
+    FileExistsError where there is a run already and `resume` is not asked for, BusyError where
+    another process trains into it, ValueError for a device that is not here.
     """
-    with needs("course"):
-        from stn_course.analysis import run_plots
+    with needs("course"):  # for its history, at the end
+        from stn_course.analysis import run_plots  # noqa: F401
 
     folder = Path(folder)
-    if (has_checkpoint(folder) or kept_checkpoints(folder)) and not resume:
-        raise FileExistsError(f"{folder} holds a run; add --resume to go on, or name another --out")
     called = name or folder.resolve().name
     if not re.fullmatch(NAME, called):
         given = f"name={name!r}" if name else f"folder {folder} names the run {called!r}"
         raise ValueError(f"{given}; wanted letters, digits, dots and dashes, as records have them")
-    where = chosen_device(device)
+    options = {"device": chosen_device(device), "resume": folder if resume else None}
     build(config)  # what it refuses is refused before anything is written
     told = [*listeners, ConfigJson(folder, name)]
     if log_every:
@@ -71,16 +69,25 @@ def train(
     if tensorboard is not False:
         told.append(TensorBoard(folder, log_every, wanted=bool(tensorboard)))
     told.append(Checkpoints(folder, save_every, keep_every))
-    model, record = fit(
-        config, seed, told, device=where, resume=folder if resume else None, name=called
-    )
+    with only_writer(folder):
+        if (has_checkpoint(folder) or kept_checkpoints(folder)) and not resume:
+            raise FileExistsError(
+                f"{folder} holds a run; add --resume to go on, or name another --out"
+            )
+        model, record = fit(config, seed, told, name=called, **options)
+        _write_results(folder, model, record)
+    return record
+
+
+def _write_results(folder: Path, model: nn.Module, record: RunRecord) -> None:
+    with needs("course"):
+        from stn_course.analysis import run_plots
+
     save_weights(folder / "weights.safetensors", model)
     write_atomically(folder / "record.json", dumps(record).encode())
     write_atomically(folder / "history.csv", history_csv(record).encode())
-    run_plots.save(
-        run_plots.history(numbers_of(record.curves), folder.name), folder / "history.png"
-    )
-    return record
+    drawn = run_plots.history(numbers_of(record.curves), folder.name)
+    run_plots.save(drawn, folder / "history.png")
 
 
 class ConfigJson(Listener):
