@@ -108,6 +108,11 @@ def test_half_of_the_files_is_not_mixed_with_the_sample(folder, monkeypatch, cap
     assert said.count("using the offline sample") == 1
 
 
+def test_train_and_valid_are_all_of_one_file_and_share_nothing():
+    train, valid = (range(60_000)[SPLITS[name]] for name in ("train", "valid"))
+    assert [*train, *valid] == [*range(60_000)] and len(range(10_000)[SPLITS["test"]]) == 10_000
+
+
 def test_sample_is_always_split_in_the_same_way(tmp_path, monkeypatch):
     monkeypatch.setenv("STN_COURSE_OFFLINE", "1")
     monkeypatch.setenv("STN_COURSE_CACHE", str(tmp_path))

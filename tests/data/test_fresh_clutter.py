@@ -42,6 +42,18 @@ def test_a_scene_without_patches_is_its_digits_pasted_one_by_one(name, digits):
 
 
 @pytest.mark.parametrize("name", fresh.ROWS)
+def test_patches_are_never_cut_from_the_first_digit_of_their_row(name):
+    """Each digit has a grey of its own: a row's clutter must be of other greys."""
+    greys = torch.linspace(0.1, 0.5, 40).view(-1, 1, 1, 1).expand(40, 1, 28, 28)
+    made = fresh.draw_rows(fresh.ROWS[name], greys, torch.arange(40) % 10, seeded())
+    for grey, scene, boxes in zip(greys, made.images[:, 0].clone(), made.boxes, strict=True):
+        for x0, y0, x1, y1 in boxes.tolist():
+            scene[y0:y1, x0:x1] = 0
+        assert not (scene - grey[0, 0, 0]).abs().lt(1e-6).any()
+        assert name == "cluttered" or scene.any()  # there a digit may cover all of its clutter
+
+
+@pytest.mark.parametrize("name", fresh.ROWS)
 def test_places_are_spread_as_in_the_published_set(name, digits):
     images, labels = (part.repeat(10, *[1] * (part.ndim - 1)) for part in digits)
     made = fresh.draw_rows(fresh.ROWS[name], images, labels, seeded())

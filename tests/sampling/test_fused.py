@@ -191,6 +191,22 @@ def test_coordinates_far_away_are_outside():
 
 
 @COMPILER
+@pytest.mark.parametrize("kind", [(2, 3), (3, 3), (4, 2)], ids=str)
+def test_transforms_too_large_to_calculate_with_are_answered_as_by_the_sampler(kind):
+    """Far away times the width of an image is beyond float32 long before far away is."""
+    g = torch.Generator().manual_seed(0)
+    images = torch.rand(1, 1, 2, 4000, generator=g)
+    for power in (29, 33, 35, 36, 38):
+        transform = (torch.rand(1, *kind, generator=g) - 0.5) * 10.0**power
+        if kind == (3, 3):
+            transform[:, 2, :2] = 0
+        for padding in reference.PADDINGS:
+            found = fused.warp(images, transform, (2, 300), padding)
+            wanted = reference.warp(images.double(), transform.double(), (2, 300), padding)
+            near([found], [wanted], 1e-3)  # a pixel is 1/4000, and so is its rounding larger
+
+
+@COMPILER
 def test_an_empty_batch():
     images, theta = torch.rand(0, 2, 4, 5, requires_grad=True), torch.zeros(0, 2, 3)
     out = fused.warp(images, theta, (3, 3))

@@ -184,6 +184,24 @@ def test_positions_beyond_32_bits():
     assert (255 * out - torch.arange(64).view(8, 8)).abs().max() < 0.3
 
 
+def test_what_one_tile_reads_lies_more_than_2_to_31_pixels_apart(tmp_path):
+    """Positions in what a tile reads have 32 bits: it is halved until they fit.
+
+    10 GB of a file that is nearly all hole, of which 128 pixels are ever touched.
+    """
+    h, w, n = 42_000, 60_000, 8
+    image = torch.from_numpy(np.memmap(tmp_path / "hole", np.float32, "w+", shape=(1, 1, h, w)))
+    wanted = torch.rand(n, n)
+    rows = ((torch.arange(n) + 0.5) * h / n - 0.5).long()[:, None]  # read half a pixel below it
+    columns = torch.arange(n) + (w - n) // 2
+    for below in (0, 1):
+        image[0, 0, rows + below, columns] = wanted
+    theta = torch.tensor([[[n / w, 0, 0], [0, 1, 0]]])
+    for transform in (theta, geometry.to_homogeneous(theta)):
+        out = fused.warp(image, transform, (n, n), "zeros")
+        assert (out[0, 0] - wanted).abs().max() < 1e-2
+
+
 def test_sides_too_long_for_float32_are_the_samplers():
     images, theta = torch.zeros(1, 1, 1, 1), geometry.identity(1)
     long = images.expand(1, 1, 1, cpu.LARGEST + 1)
