@@ -39,18 +39,24 @@ def corner_places(theta: Tensor, reach: float = 1.0) -> Tensor:
     return torch.where(w > 0, places[..., :2] / w, torch.inf)
 
 
-def corner_residual(places: Tensor, aim: Tensor, pixels: float) -> dict[str, float | int | None]:
+def corner_residual(
+    places: Tensor, aim: Tensor, pixels: float | tuple[float, float]
+) -> dict[str, float | int | None]:
     """How far the output's corners are read from `aim` [4, 2], over the images.
 
     `places` [B, 4, 2]: `corner_places` of theta from the output to the digit as it was
     written. An image's residual is the mean distance of its four corners in pixels, `pixels`
-    being half a side.
+    being half a side, or half the height and half the width.
     `median` and `q90` (9 of 10 images are below) over all images; `beyond` counts those
     with a corner beyond the horizon, whose residual is infinite. Where it is that of too many
     to say a median or `q90`, that is None.
     """
+    apart = places - aim
+    if isinstance(pixels, tuple | list):  # from here on, a unit of x and one of y are 1 pixel
+        down, across = (real_number("pixels", each, above=0) for each in pixels)
+        apart, pixels = apart * apart.new_tensor([across, down]), 1.0
     pixels = real_number("pixels", pixels, above=0)
-    distance = pixels * (places - aim).norm(dim=2).mean(1).double()  # [B]
+    distance = pixels * apart.norm(dim=2).mean(1).double()  # [B]
     beyond = ~distance.isfinite()
     q = torch.tensor([0.5, 0.9], dtype=distance.dtype, device=distance.device)
     found = distance.where(~beyond, torch.inf).quantile(q).tolist()

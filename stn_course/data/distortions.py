@@ -214,23 +214,13 @@ def draw_projective(
     scale = _limits("scale", scale)
     options = {"generator": generator, "device": generator.device, "dtype": torch.float64}
     zoom = _between(scale, torch.rand(n, **options))
-    corners, sd = frame_corners(zoom), 2 * pixels / _across(side, zoom)
+    corners, sd = frame_corners(zoom), 2 * pixels / geometry.pixels_across(side, zoom)
     theta, shows = _reading(corners + sd * torch.randn(n, 4, 2, **options))
     while (bad := ~shows).any():
         again = sd * torch.randn(int(bad.sum()), 4, 2, **options)
         theta[bad], shows[bad] = _reading(corners + again)
     theta[:, :2] /= zoom[:, None, None]
     return theta.float()
-
-
-def _across(side: int | tuple[int, int], like: Tensor) -> int | Tensor:
-    """The pixels of a side, or, where a picture is not square, of its x and its y.  # [2]"""
-    if not isinstance(side, tuple | list):
-        return whole_number("side", side)
-    height, width = geometry.check_size(side, "side")
-    if height == width:
-        return width
-    return torch.stack([like.new_full((), width), like.new_full((), height)])
 
 
 def _reading(quads: Tensor) -> tuple[Tensor, Tensor]:
@@ -282,7 +272,7 @@ def draw_elastic(
     n, pixels = whole_number("n", n, least=0), real_number("pixels", pixels)
     options = {"generator": generator, "device": generator.device}
     zoom = _between(_limits("scale", scale), torch.rand(n, 1, 1, **options))
-    noise = 2 * pixels / _across(side, zoom) * torch.randn(n, 16, 2, **options)
+    noise = 2 * pixels / geometry.pixels_across(side, zoom) * torch.randn(n, 16, 2, **options)
     points = geometry.control_points((4, 4), device=generator.device)  # [16, 2]
     return (points + noise) / zoom - points
 
@@ -306,7 +296,7 @@ def gentle(images: Tensor, generator: Generator) -> Distorted:
     n, size = len(images), tuple(images.shape[2:])
     theta = draw_affine(GENTLE, n, generator, size)
     drawn = torch.randn(n, 16, 2, generator=generator, device=generator.device)
-    noise = 2 / _across(size, theta) * drawn
+    noise = 2 / geometry.pixels_across(size, theta) * drawn
     points = geometry.control_points((4, 4), device=generator.device)  # [16, 2]
     read = (points + noise) @ theta[:, :, :2].mT + theta[:, None, :, 2]  # [n, 16, 2]
     offsets = read - points

@@ -44,7 +44,7 @@ from stn_course.geometry.parametrisations import (
     ThinPlateSpline,
     Translation,
 )
-from stn_course.geometry.pixels import from_pixels, pixel_centres, to_pixels
+from stn_course.geometry.pixels import from_pixels, pixel_centres, pixels_across, to_pixels
 from stn_course.geometry.points import transform_points, transform_points_back
 from stn_course.geometry.splines import control_grid, control_points, tps_basis
 
@@ -82,6 +82,7 @@ __all__ = [
     "matmul",
     "one_of",
     "pixel_centres",
+    "pixels_across",
     "quads_fit",
     "raise_where",
     "real_number",

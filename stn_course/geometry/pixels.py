@@ -16,6 +16,19 @@ def pixel_centres(n: int, align_corners: bool = False, *, dtype=torch.float32, d
     return (2 * i + 1) / n - 1
 
 
+def pixels_across(side: int | tuple[int, int], like: Tensor) -> int | Tensor:
+    """The pixels of a picture's `side`; of its (height, width), those of x and those of y.
+
+    A number where the two are one, else [2], typed like `like`.
+    """
+    if not isinstance(side, tuple | list | torch.Size):
+        return whole_number("side", side)
+    height, width = check_size(side, "side")
+    if height == width:
+        return width
+    return torch.stack([like.new_full((), width), like.new_full((), height)])
+
+
 def _pixel_map(like: Tensor, size: tuple[int, int], align_corners: bool) -> tuple[Tensor, Tensor]:
     """Scale and offset (x, y) with pixel = scale * normalised + offset.  # [2], [2]"""
     height, width = check_size(size)

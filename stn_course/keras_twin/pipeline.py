@@ -15,18 +15,23 @@ from stn_course.keras_twin.sampling import warp
 
 tf = load_tensorflow()
 
-# Each recipe's branches, one of which is drawn for each image; and the side of its canvas.
-RECIPES: dict[str, tuple[tuple[Ranges, ...], int]] = {
-    "hard": (HARD, 28),
-    "mild": (MILD, 28),
-    "hr": ((HR,), 40),
-    "r": ((R,), 28),
-    "rts": ((RTS,), 42),
+# Each recipe's branches, one of which is drawn for each image; and its canvas (height, width),
+# None for the picture's own.
+RECIPES: dict[str, tuple[tuple[Ranges, ...], tuple[int, int] | None]] = {
+    "hard": (HARD, None),
+    "mild": (MILD, None),
+    "hr": ((HR,), (40, 40)),
+    "r": ((R,), None),
+    "rts": ((RTS,), (42, 42)),
 }
 
 
-def theta_from(ranges: Ranges, u):
-    """theta [n, 2, 3] of numbers u [6, n] in [0, 1), as `distortions.draw_affine` has them."""
+def theta_from(ranges: Ranges, u, size: tuple[int, int] = (1, 1)):
+    """theta [n, 2, 3] of numbers u [6, n] in [0, 1), as `distortions.draw_affine` has them.
+
+    `size`: (height, width) of a canvas that is not square, whose pixels turn and shear.
+    """
+    ratio = size[0] / size[1]
 
     def between(limits, u):
         return limits[0] + (limits[1] - limits[0]) * u
@@ -43,8 +48,8 @@ def theta_from(ranges: Ranges, u):
     cos, sin = tf.cos(angle), tf.sin(angle)
     motion = {
         "T": rows(one, zero, x, zero, one, y),
-        "R": rows(cos, sin, zero, -sin, cos, zero),
-        "S": rows(one, -tf.tan(shear), zero, zero, one, zero),
+        "R": rows(cos, sin * ratio, zero, -sin / ratio, cos, zero),
+        "S": rows(one, -tf.tan(shear) * ratio, zero, zero, one, zero),
         "Z": rows(zoom_x, zero, zero, zero, zoom_y, zero),
     }
     content = motion[ranges.order[0]]
@@ -54,22 +59,24 @@ def theta_from(ranges: Ranges, u):
 
 
 def distort(images, recipe: str, seed):
-    """`images` [B, 28, 28, 1] in [0, 1] under `recipe`; seed: two integers.  # [B, H, W, 1]
+    """`images` [B, h, w, 1] in [0, 1] under `recipe`; seed: two integers.  # [B, H, W, 1]
 
     Raises ValueError for a recipe that is not in `RECIPES`.
     """
     one_of("recipe", recipe, RECIPES)
     branches, canvas = RECIPES[recipe]
+    size = tuple(images.shape[1:3])
+    canvas = canvas or size
     n, seed = tf.shape(images)[0], tf.convert_to_tensor(seed)
     u = tf.random.stateless_uniform([8, n], seed)
-    theta = tf.stack([theta_from(each, u[:6]) for each in branches])  # [branches, B, 2, 3]
+    theta = tf.stack([theta_from(each, u[:6], canvas) for each in branches])  # [branches, B, 2, 3]
     which = tf.cast(u[6] * len(branches), tf.int32)
     theta = tf.gather_nd(theta, tf.stack([which, tf.range(n)], 1))  # [B, 2, 3]
-    theta *= canvas / images.shape[1]
-    smooth = warp(images, theta, (canvas, canvas), "zeros")
+    theta *= tf.constant([[canvas[1] / size[1]], [canvas[0] / size[0]]], theta.dtype)
+    smooth = warp(images, theta, canvas, "zeros")
     if len(branches) == 1:
         return smooth
-    blocky = warp(images, theta, (canvas, canvas), "zeros", mode="nearest")
+    blocky = warp(images, theta, canvas, "zeros", mode="nearest")
     return tf.where((u[7] < 0.5)[:, None, None, None], smooth, blocky)  # XQ flips a coin
 
 

@@ -96,6 +96,13 @@ def test_a_residual_in_pixels_is_what_one_counts():
     assert perspective.corner_residual(places, common, 14)["median"] == pytest.approx(0, abs=1e-5)
 
 
+def test_a_residual_of_a_picture_that_is_not_square_counts_pixels_of_both_sides():
+    for shift in ((-6 / 28, 0.0), (0.0, -6 / 56)):  # 3 pixels of 28 across, and of 56 down
+        places = perspective.corner_places(geometry.affine(shift=shift))
+        found = perspective.corner_residual(places, torch.tensor(perspective.CORNERS), (28, 14))
+        assert found["median"] == pytest.approx(3.0, abs=1e-4)
+
+
 def test_corners_beyond_the_horizon_are_counted():
     h = torch.eye(3).repeat(3, 1, 1)
     h[0, 2, 0] = -1.5  # w = 1 - 1.5 x is below 0 at the right edge

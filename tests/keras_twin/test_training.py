@@ -19,6 +19,7 @@ from stn_course.experiments.catalogue import keras  # noqa: E402
 from stn_course.experiments.experiment import Experiment  # noqa: E402
 from stn_course.keras_twin import pipeline, training  # noqa: E402
 from stn_course.lessons.keras import helpers  # noqa: E402
+from stn_course.sampling.reference import warp  # noqa: E402
 from stn_course.training import datasets  # noqa: E402
 from stn_course.training.record import dumps, loads  # noqa: E402
 from tests.support import few_rows  # noqa: E402
@@ -51,6 +52,28 @@ def test_a_recipe_makes_what_torch_makes_on_average(recipe):
             a, b = ((x.sum(axis) @ weights).astype(float) for x in (ours, theirs))
             error = np.sqrt((a.var() + b.var()) / len(a))
             assert abs(a.mean() - b.mean()) < 4.5 * error, (weights[:3], axis)
+
+
+@pytest.mark.parametrize("recipe", pipeline.RECIPES)
+def test_of_a_picture_that_is_not_square_the_pixels_turn(recipe, monkeypatch):
+    """From the same random numbers torch's theta for a canvas of that shape, and its picture."""
+    u = torch.rand(8, 3, generator=torch.Generator().manual_seed(1))
+    monkeypatch.setattr(pipeline.tf.random, "stateless_uniform", lambda *_: u.numpy())
+    branches, canvas = pipeline.RECIPES[recipe]
+    images = torch.rand(3, 1, 20, 36, generator=torch.Generator().manual_seed(2))
+    size = canvas or (20, 36)
+    drawn = torch.stack([distortions._drawn(each, u[:6]) for each in branches])
+    drawn = drawn[(u[6] * len(branches)).long(), :, torch.arange(3)].T
+    theta = distortions._reading_of(drawn, branches[0].order, size)
+    theta *= torch.tensor([[size[1] / 36], [size[0] / 20]])
+    wanted = torch.stack(
+        [
+            warp(x[None], t[None], size, "zeros", mode="bilinear" if smooth else "nearest")[0]
+            for x, t, smooth in zip(images, theta, (u[7] < 0.5) | (len(branches) == 1), strict=True)
+        ]
+    )
+    found = pipeline.distort(images.movedim(1, 3).numpy(), recipe, [0, 0]).numpy()
+    assert np.abs(found - wanted.movedim(1, 3).numpy()).max() < 1e-4
 
 
 def test_a_recipe_that_is_not_there_is_named():

@@ -108,21 +108,23 @@ def _descend(images, targets, levels: int, steps: int, rate: float, transform) -
     return Registration(geometry.to_homogeneous(theta), torch.stack(losses))
 
 
-def displaced(n: int, pixels: float, side: int, generator: torch.Generator) -> Tensor:
+def displaced(
+    n: int, pixels: float, side: int | tuple[int, int], generator: torch.Generator
+) -> Tensor:
     """theta [n, 3, 3] that read each corner `pixels` away, in a direction drawn at random.
 
-    `side` is the image's, in pixels. Quads that fold or hide the horizon are drawn again;
-    ValueError where `pixels` are so many that most would.
+    `side` is the image's, in pixels, or its (height, width). Quads that fold or hide the horizon
+    are drawn again; ValueError where `pixels` are so many that most would.
     """
-    n, side = whole_number("n", n, least=0), whole_number("side", side)
-    pixels = real_number("pixels", pixels)
-    if not 0 <= pixels < side / 2:
-        raise ValueError(f"pixels={pixels}; wanted 0 or more, and less than half a side of {side}")
+    n, pixels = whole_number("n", n, least=0), real_number("pixels", pixels)
     corners = torch.tensor([[[-1.0, -1], [1, -1], [1, 1], [-1, 1]]]).expand(n, 4, 2)
+    across = geometry.pixels_across(side, corners)  # of x and y
+    if not 0 <= pixels < torch.as_tensor(across).min() / 2:
+        raise ValueError(f"pixels={pixels}; wanted 0 or more, and less than half a side of {side}")
 
     def drawn() -> Tensor:
         turn = 2 * torch.pi * torch.rand(n, 4, generator=generator)
-        return corners + 2 * pixels / side * torch.stack([turn.cos(), turn.sin()], 2)
+        return corners + 2 * pixels / across * torch.stack([turn.cos(), turn.sin()], 2)
 
     quads = drawn()
     while (bad := ~geometry.quads_fit(corners, quads)).any():
@@ -130,16 +132,21 @@ def displaced(n: int, pixels: float, side: int, generator: torch.Generator) -> T
     return geometry.homography_from_corners(corners, quads)
 
 
-def corner_error(found: Tensor, true: Tensor, side: int) -> Tensor:
+def corner_error(found: Tensor, true: Tensor, side: int | tuple[int, int]) -> Tensor:
     """Mean distance in pixels between where two thetas read the four corners.  # [B]
 
-    found, true: [B, 2, 3] or [B, 3, 3].
+    found, true: [B, 2, 3] or [B, 3, 3]. `side`: of the picture in pixels, or its (height, width).
     """
-    side = whole_number("side", side)
     found, true = geometry.to_homogeneous(found), geometry.to_homogeneous(true)
     corners = found.new_tensor([[-1.0, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]])
     a, b = (corners @ theta.transpose(1, 2) for theta in (found, true))  # [B, 4, 3]
-    return side / 2 * (a[..., :2] / a[..., 2:] - b[..., :2] / b[..., 2:]).norm(dim=2).mean(1)
+    apart, half = (
+        a[..., :2] / a[..., 2:] - b[..., :2] / b[..., 2:],
+        geometry.pixels_across(side, found) / 2,
+    )
+    if isinstance(half, Tensor):  # of x and of y: from here on, a unit of either is 1 pixel
+        apart, half = apart * half, 1
+    return half * apart.norm(dim=2).mean(1)
 
 
 def basin(
@@ -154,15 +161,15 @@ def basin(
 ) -> list[float]:
     """The share of `n` displaced copies of `image` that are found again, for each distance.
 
-    image: float [1, C, H, H]. Found: the corners are right to `within` pixels on average.
+    image: float [1, C, H, W]. Found: the corners are right to `within` pixels on average.
     The same copies for any `levels` and `options` (as in `register`), so that ways compare.
     Raises ValueError for another image, for `n` below 1, and as `register` does.
     """
     reference.check_images(image, "image")
-    if image.shape[0] != 1 or image.shape[2] != image.shape[3]:
-        raise ValueError(f"image is {list(image.shape)}; wanted one square image [1, C, H, H]")
+    if image.shape[0] != 1:
+        raise ValueError(f"image is {list(image.shape)}; wanted one image [1, C, H, W]")
     n, image = whole_number("n", n), widened(image)
-    side = image.shape[-1]
+    side = tuple(image.shape[2:])
     found = []
     for k, distance in enumerate(pixels):
         true = displaced(n, distance, side, torch.Generator().manual_seed(seed + k)).to(image)

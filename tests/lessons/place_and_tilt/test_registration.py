@@ -146,10 +146,22 @@ def test_what_cannot_be_registered_is_refused_before_a_step():
         assert register(x, x, steps=2).theta.shape == (1, 3, 3)
 
 
-def test_a_basin_is_that_of_one_square_image():
-    for wrong in (torch.rand(1, 1, 8, 9), torch.rand(2, 1, 8, 8)):
-        with pytest.raises(ValueError, match=r"image is .*; wanted one square image"):
-            basin(wrong, [1.0], n=2, steps=1)
+def test_of_pictures_that_are_not_square_pixels_are_counted_along_both_sides():
+    size = (24, 60)
+    true = displaced(50, 6, size, generator(3))
+    still = geometry.to_homogeneous(geometry.identity(50))
+    assert torch.allclose(corner_error(true, still, size), torch.full((50,), 6.0), atol=1e-3)
+    across, down = geometry.affine(shift=(0.5, 0.0)), geometry.affine(shift=(0.0, 0.5))
+    assert [corner_error(t, still[:1], size).item() for t in (across, down)] == [15, 6]
+    with pytest.raises(ValueError, match="pixels=12; wanted 0 or more, and less than half"):
+        displaced(1, 12, size, generator())
+    wide = torch.nn.functional.pad(scene(), (10, 10))
+    assert basin(wide, [1.5], n=4, steps=60) == [1.0]
+
+
+def test_a_basin_is_that_of_one_image():
+    with pytest.raises(ValueError, match=r"image is \[2, 1, 8, 8\]; wanted one image"):
+        basin(torch.rand(2, 1, 8, 8), [1.0], n=2, steps=1)
     with pytest.raises(ValueError, match="image must have shape"):
         basin(torch.rand(1, 8, 8), [1.0], steps=1)
     with pytest.raises(ValueError, match="n=0; wanted at least 1"):
