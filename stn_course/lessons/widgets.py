@@ -164,6 +164,73 @@ class PictureWidget(anywidget.AnyWidget):
         return proposal["value"]
 
 
+class Looks(anywidget.AnyWidget):
+    """Pictures with the boxes that are read of them, step by step: moved, and played.
+
+    pictures: N grey images [h, w] as for `to_bytes_list`; thetas [N, T, 2, 3]; `steps` the names of
+    the T steps, each a `word`. What is read has the size `crop` (H, W): in the page it is drawn
+    from theta, or it is `crops` [N, T, H, W]. `pens`: a colour and dashes for each step, where the
+    boxes of earlier steps stay. With `beliefs` [N, S, 10] and `labels` [N, S] it shows one picture
+    at a time and what is believed of digit s. Raises ValueError where these do not fit together,
+    TraitError for a `step` or a `picture` that is not there.
+    """
+
+    _esm = "".join(map(section, ("pure functions", "the notebook's keys", "parts of a figure"))) + (
+        STATIC / "looks.js"
+    ).read_text("utf-8")
+    _css = "\n".join(
+        (STATIC / name).read_text("utf-8") for name in ("warp_playground.css", "looks.css")
+    )
+
+    pictures = tr.List(tr.Unicode(), read_only=True).tag(sync=True)
+    size = tr.List(tr.Int(), read_only=True).tag(sync=True)
+    thetas = tr.List(read_only=True).tag(sync=True)
+    crops = tr.List(read_only=True).tag(sync=True)
+    crop = tr.List(tr.Int(), read_only=True).tag(sync=True)
+    steps = tr.List(read_only=True).tag(sync=True)
+    word = tr.Unicode("step", read_only=True).tag(sync=True)
+    pens = tr.List(read_only=True).tag(sync=True)
+    beliefs = tr.List(read_only=True).tag(sync=True)
+    labels = tr.List(read_only=True).tag(sync=True)
+    margin = tr.Int(4, read_only=True).tag(sync=True)
+    step = tr.Int(0).tag(sync=True)
+    picture = tr.Int(-1).tag(sync=True)  # the one that is shown; -1: all
+
+    def __init__(self, pictures, thetas, steps, crop, *, crops=(), beliefs=(), labels=(), **fixed):
+        if len(thetas) != len(pictures) or {len(each) for each in thetas} != {len(thetas[0])}:
+            raise ValueError(
+                f"thetas {list(np.shape(thetas))} for {len(pictures)} pictures; wanted "
+                "[pictures, steps, 2, 3]"
+            )
+        given = {
+            "pictures": [_bytes(each) for each in pictures],
+            "size": list(np.shape(pictures[0])[-2:]),
+            "thetas": np.asarray(thetas, float).reshape(len(thetas), -1, 6).round(5).tolist(),
+            "crops": [[_bytes(each) for each in row] for row in crops],
+            "crop": list(crop),
+            "steps": list(steps),
+            "beliefs": np.asarray(beliefs, float).round(4).tolist(),
+            "labels": np.asarray(labels).tolist(),
+        }
+        for name, value in (given | fixed).items():
+            self.set_trait(name, value)
+        super().__init__(picture=0 if len(given["beliefs"]) else -1)
+
+    @tr.validate("step", "picture")
+    def _there(self, proposal):
+        name, value = proposal["trait"].name, proposal["value"]
+        least, most = 0, len(self.steps if name == "step" else self.pictures) - 1
+        if name == "picture" and not self.beliefs:
+            least = most = -1
+        if not least <= value <= most:
+            raise tr.TraitError(f"{name} must be {least}..{most}, got {value}")
+        return value
+
+
+def _bytes(image) -> str:
+    return base64.b64encode(bytes(to_bytes_list(image))).decode()
+
+
 class WarpPlayground(PictureWidget):
     """Warp a digit and a test grid by hand: affine, homography, thin-plate spline.
 

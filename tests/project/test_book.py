@@ -15,6 +15,7 @@ from tools.book import __main__ as book_build
 from tools.book import check as book_check
 from tools.book import notebooks as book_notebooks
 from tools.book import pages as book_pages
+from tools.book import weight
 from tools.book.notebooks import STATE
 
 
@@ -168,6 +169,21 @@ def test_what_is_wrong_with_a_page_fails_the_build(tmp_path, monkeypatch, capsys
     assert started(tmp_path, tmp_path) == 1
     err = capsys.readouterr().err
     assert err.startswith("error: ") and "https://a.example/x.png" in err
+
+
+def test_unused_icons_leave_the_style_sheet_and_another_theme_is_noticed(tmp_path):
+    styles = tmp_path / "_static" / "styles"
+    styles.mkdir(parents=True)
+    page = (
+        '<script defer src="_static/scripts/fontawesome.js?x=1"></script>\n<i class="fas fa-b"></i>'
+    )
+    (tmp_path / "index.html").write_text(page)
+    (styles / "theme.css").write_text('.fa-a,.fa-aa{--fa:"\\f1"}.fa-b{--fa:"\\f2"}p{color:red}')
+    weight.lighten(tmp_path)
+    assert (tmp_path / "index.html").read_text().strip() == '<i class="fas fa-b"></i>'
+    assert (styles / "theme.css").read_text() == '.fa-b{--fa:"\\f2"}p{color:red}'
+    with pytest.raises(ValueError, match="0 icon scripts and 1 icons: it has changed"):
+        weight.lighten(tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,6 @@ def main(arguments: list[str] | None = None) -> int:
     code = _sphinx(options, settings)
     if code:
         return code
-    weight.lighten(options.out)
     for original in sorted(options.notebooks.glob("[0-9][0-9]_*.ipynb")):
         shutil.copy(original, options.out / "_sources" / "notebooks")  # what a reader downloads
     found = check.problems(options.out)
@@ -133,7 +132,10 @@ def _sphinx(options: argparse.Namespace, settings: dict[str, str]) -> int:
     command += ["-d", str(options.work / "doctrees")]
     for key, value in settings.items():
         command += ["-D", f"{key}={value}"]
-    return build_main([*command, str(options.work / "source"), str(options.out)])
+    code = build_main([*command, str(options.work / "source"), str(options.out)])
+    if not code:
+        weight.lighten(options.out)
+    return code
 
 
 if __name__ == "__main__":

@@ -9,27 +9,15 @@ from stn_course.analysis.plots import CROSS
 from stn_course.data import ClutterRecipe
 from stn_course.data.clutter.fresh import draw_rows
 from stn_course.geometry import as_int64
-from stn_course.lessons.digit_sequences.figures import DASHES, colour_of, quad
+from stn_course.lessons.digit_sequences.figures import DASHES, colour_of
 from stn_course.lessons.digit_sequences.helpers import look
-from stn_course.lessons.widgets import LiveBox, bars_html, picture_html
+from stn_course.lessons.widgets import LiveBox, Looks, picture_html
 from stn_course.models.sequence import SequenceNet
 
 WIDE = {"layout": ipw.Layout(width="320px"), "style": {"description_width": "110px"}}
 
 
-def outline(theta, size: tuple[int, int], step: int, wide: bool) -> str:
-    """The SVG outline of what theta [2, 3] reads of an image of `size` (h, w).
-
-    In the colour and the dashes of its step.
-    """
-    points = " ".join(f"{x + 0.5:.2f},{y + 0.5:.2f}" for x, y in quad(theta, size)[:4])
-    width = 1.4 if wide else 0.6
-    lengths = [f"{width * float(length):g}" for length in DASHES[step % len(DASHES)].split()]
-    dashes = f' stroke-dasharray="{" ".join(lengths)}"' if lengths else ""
-    return f'<polygon points="{points}" stroke="{colour_of(step)}" stroke-width="{width}"{dashes}/>'
-
-
-class GlanceExplorer(LiveBox):
+class GlanceExplorer(Looks):
     """A slider for the image and one for the step: where it looks, what it sees, what it says.
 
     net: a sequence network in eval mode; images [N, 1, H, W] in [0, 1]; labels [N, D]. Of a
@@ -43,36 +31,23 @@ class GlanceExplorer(LiveBox):
             raise ValueError(
                 f"labels have shape {list(labels.shape)}; wanted [{len(images)}, {net.digits}]"
             )
-        self.images, self.labels, self.seen = images, labels, look(net, images)
-        self.sliders = {
-            "row": ipw.IntSlider(0, min=0, max=len(images) - 1, description="row", **WIDE),
-            "step": ipw.IntSlider(1, min=1, max=net.digits, description="glance", **WIDE),
-        }
-        self.picture, self.glimpse, self.bars = ipw.HTML(), ipw.HTML(), ipw.HTML()
-        for slider in self.sliders.values():
-            slider.observe(self._draw, "value")
-        shown = ipw.HBox([self.picture, self.glimpse, self.bars])
-        super().__init__([ipw.HBox(list(self.sliders.values())), shown])
-        self._draw()
-
-    def _draw(self, _change=None) -> None:
-        row, step = self.sliders["row"].value, self.sliders["step"].value - 1
-        thetas = self.seen.theta[row]  # [T, 2, 3]
-        glance = min(step, len(thetas) - 1)
-        size = tuple(self.images.shape[2:])
-        outlines = "".join(outline(thetas[k], size, k, wide=k == glance) for k in range(glance + 1))
-        where = f"the row, with glance 1 to {glance + 1}"
-        self.picture.value = picture_html(self.images[row].clamp(0, 1), where, outlines, 8, scale=4)
-        glimpse = self.seen.glimpses[row, glance].clamp(0, 1)
-        scale = max(2, round(160 / glimpse.shape[-1]))
-        self.glimpse.value = picture_html(glimpse, f"what glance {glance + 1} sees", scale=scale)
-        true = int(self.labels[row, step])
-        says = bars_html(f"digit {step + 1}", self.seen.beliefs[row, step].tolist())
-        self.bars.value = f"{says}<div>it is a {true}</div>"
+        self.seen = seen = look(net, images)
+        glimpses = seen.glimpses.detach().clamp(0, 1)  # [N, T, 1, h, w]
+        super().__init__(
+            images.detach().clamp(0, 1),
+            seen.theta.detach(),
+            range(1, net.digits + 1),
+            glimpses.shape[-2:],
+            crops=glimpses,
+            beliefs=seen.beliefs.detach(),
+            labels=labels,
+            word="glance",
+            pens=[[colour_of(k), DASHES[k % len(DASHES)]] for k in range(net.digits)],
+            margin=8,
+        )
 
     def __repr__(self) -> str:
-        steps = self.seen.theta.shape[1]
-        return f"GlanceExplorer(rows={len(self.images)}, glances={steps})"
+        return f"GlanceExplorer(rows={len(self.pictures)}, glances={len(self.thetas[0])})"
 
 
 class ClutterExplorer(LiveBox):

@@ -1,5 +1,6 @@
 """Notebook 04's lab: where digits stand, what is in the way, what is looked at, and the sliders."""
 
+import base64
 import json
 from dataclasses import replace
 
@@ -7,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 from torch import Generator
+from traitlets import TraitError
 
 from stn_course import data, geometry, models
 from stn_course.data.clutter.fresh import draw_rows
 from stn_course.experiments import records
-from stn_course.lessons.digit_sequences import explorers, helpers
+from stn_course.lessons.digit_sequences import helpers
 from stn_course.lessons.digit_sequences.explorers import ClutterExplorer, GlanceExplorer
-from stn_course.sampling import outline
+from stn_course.lessons.digit_sequences.helpers import look
 from stn_course.training.record import RunRecord
 
 PAIR = data.ClutterRecipe(64, 2, 4, 7, 4, 4, ("train",), (1, 1, 1))
@@ -182,31 +184,29 @@ def test_tables_come_from_records_or_say_that_there_are_none(tmp_path, monkeypat
 
 
 # ---------------------------------------------------------------- sliders
-def test_the_step_slider_shows_one_glance_after_another():
+def test_the_explorer_holds_what_was_seen():
     images, labels = digits(6)
     rows = draw_rows(PAIR, images, labels, Generator().manual_seed(1))
-    explorer = GlanceExplorer(net(), rows.images, rows.labels)
-    shown = [explorer.picture, explorer.glimpse, explorer.bars]
-    before = [part.value for part in shown]
-    assert before[0].count("<polygon") == 1
-    explorer.sliders["step"].value = 2
-    after = [part.value for part in shown]
-    assert after[0].count("<polygon") == 2
-    assert all(a != b for a, b in zip(after, before, strict=True))
-    assert f"it is a {int(rows.labels[0, 1])}" in after[2]
-    explorer.sliders["row"].value = 3
-    assert all(part.value != a for part, a in zip(shown, after, strict=True))
-    assert f"it is a {int(rows.labels[3, 1])}" in explorer.bars.value
+    network = net()
+    explorer = GlanceExplorer(network, rows.images, rows.labels)
+    seen = look(network, rows.images)
+    assert explorer.labels == rows.labels.tolist() and explorer.steps == [1, 2]
+    assert np.allclose(explorer.beliefs, seen.beliefs.detach(), atol=1e-4)
+    assert np.allclose(explorer.thetas, seen.theta.detach().flatten(2), atol=1e-4)
+    glimpse = np.frombuffer(base64.b64decode(explorer.crops[3][1]), np.uint8)
+    wanted = 255 * seen.glimpses[3, 1].detach().clamp(0, 1).flatten().numpy()
+    assert np.abs(glimpse - wanted).max() <= 0.5 + 1e-4
     assert repr(explorer) == "GlanceExplorer(rows=6, glances=2)"
+    with pytest.raises(TraitError, match=r"picture must be 0..5, got 6"):
+        explorer.picture = 6
 
 
 def test_one_glance_for_all_digits_can_be_stepped_through_too():
     images, labels = digits(3)
     rows = draw_rows(PAIR, images, labels, Generator().manual_seed(1))
     explorer = GlanceExplorer(net(name="ffn-spn"), rows.images, rows.labels)
-    glimpse = explorer.glimpse.value
-    explorer.sliders["step"].value = 2
-    assert explorer.glimpse.value == glimpse and "digit 2" in explorer.bars.value
+    assert {len(each) for each in [*explorer.thetas, *explorer.crops]} == {1}
+    assert {len(each) for each in explorer.beliefs} == {2} and explorer.steps == [1, 2]
     with pytest.raises(ValueError, match=r"labels have shape \[3\]; wanted \[3, 2\]"):
         GlanceExplorer(net(), rows.images, rows.labels[:, 0])
     with pytest.raises(TypeError, match="labels must be a tensor of whole numbers"):
@@ -289,18 +289,8 @@ def test_a_recipe_beyond_the_sliders_is_not_replaced():
 
 
 def test_a_sixth_glance_has_a_colour():
-    drawn = [explorers.outline(torch.eye(2, 3), (40, 40), k, wide=False) for k in range(6)]
-    assert all(each.startswith("<polygon") for each in drawn)
-    assert "dasharray" not in drawn[0] and len(set(drawn[:5])) == 5 and drawn[5] == drawn[0]
-    assert 'stroke-dasharray="3 1.2"' in drawn[1]  # in pixels: five and two widths of .6
-
-
-def test_a_glance_at_a_row_that_is_wider_than_high_is_outlined_where_it_looks():
     torch.manual_seed(0)
-    wide = models.build("ffn-spn", size=(40, 64), digits=2).eval()
-    torch.nn.init.normal_(wide.transformer.head[0].weight, 0, 0.05)
-    explorer = GlanceExplorer(wide, torch.rand(1, 1, 40, 64), torch.tensor([[3, 4]]))
-    theta = explorer.seen.theta[0, 0]
-    points = geometry.to_pixels(outline(theta.double()[None])[0], (40, 64)) + 0.5
-    wanted = " ".join(f"{x:.2f},{y:.2f}" for x, y in points.tolist())
-    assert f'points="{wanted}"' in explorer.picture.value
+    six = models.build("rnn-spn", size=(40, 40), digits=6, glimpse=(12, 8)).eval()
+    pens = GlanceExplorer(six, torch.rand(1, 1, 40, 40), torch.zeros(1, 6, dtype=torch.long)).pens
+    assert len({tuple(pen) for pen in pens[:5]}) == 5 and pens[5] == pens[0]
+    assert pens[0][1] == "" and pens[1][1] == "5 2"  # in widths of the line

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from traitlets import TraitError
 
 from stn_course import geometry
 from stn_course.lessons.look_straight import figures
@@ -155,15 +156,18 @@ def test_found_boxes_and_cells_are_where_they_are():
     assert fig.axes[0].get_title() == "IoU 0.80"
 
 
-def test_the_player_draws_the_step_that_is_chosen():
-    images = torch.rand(2, 1, 28, 28)
+def test_the_player_holds_what_the_page_draws():
+    images = torch.rand(2, 1, 28, 28) * 1.1  # a little outside [0, 1], as interpolation may be
     thetas = torch.stack([geometry.identity(2), geometry.affine(scale=2.0, batch=2)])
-    player = TrainingPlayer(images, thetas, [0, 50])
-    assert player.slider.value == 50
-    half = player.pictures.value
-    assert "7.00,7.00 21.00,7.00 21.00,21.00 7.00,21.00" in half
-    player.slider.value = 0
-    assert "0.00,0.00 28.00,0.00 28.00,28.00 0.00,28.00" in player.pictures.value != half
+    player = TrainingPlayer(images.requires_grad_(), thetas, [0, 50])
+    assert player.step == 1 and player.steps == [0, 50] and player.picture == -1
+    assert player.thetas[0] == [[1, 0, 0, 0, 1, 0], [0.5, 0, 0, 0, 0.5, 0]]
     assert repr(player) == "TrainingPlayer(2 digits, 2 steps)"
     with pytest.raises(ValueError, match=r"thetas \[2, 2, 2, 3\] for 3 steps and 2 images"):
         TrainingPlayer(images, thetas, [0, 1, 2])
+    with pytest.raises(ValueError, match=r"thetas \[2, 0, 2, 3\] for 2 steps and 0 images"):
+        TrainingPlayer(images[:0], thetas[:, :0], [0, 50])
+    with pytest.raises(TraitError, match=r"step must be 0..1, got 2"):
+        player.step = 2
+    with pytest.raises(TraitError, match=r"picture must be -1..-1, got 0"):
+        player.picture = 0
