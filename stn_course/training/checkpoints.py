@@ -30,8 +30,14 @@ BROKEN = (
 )
 
 
-def save_checkpoint(folder, config, seed: int, model: nn.Module, optimizer, state: dict) -> Path:
-    """Write `folder/checkpoint.pt`: the old file stays whole until the new one is."""
+def save_checkpoint(
+    folder, config, seed: int, model: nn.Module, optimizer, state: dict, keep: int = 0
+) -> Path:
+    """Write `folder/checkpoint.pt`: the old file stays whole until the new one is.
+
+    `keep`: an epoch, whose checkpoint later ones leave alone, in `epoch_0001.pt` and so on. That
+    file comes first: of a run that is killed between the two the epoch is made once more.
+    """
     path = Path(folder) / FILE
     buffer = io.BytesIO()
     torch.save(
@@ -44,6 +50,8 @@ def save_checkpoint(folder, config, seed: int, model: nn.Module, optimizer, stat
         },
         buffer,
     )
+    if keep:
+        write_atomically(path.with_name(f"epoch_{keep:04d}.pt"), buffer.getvalue())
     write_atomically(path, buffer.getvalue())
     return path
 
@@ -53,14 +61,8 @@ def has_checkpoint(folder) -> bool:
     return (Path(folder) / FILE).exists()
 
 
-def keep_checkpoint(folder, epoch: int) -> None:
-    """Copy the checkpoint of `epoch` to `epoch_0001.pt`, ...: later ones leave it alone."""
-    path = Path(folder)
-    write_atomically(path / f"epoch_{epoch:04d}.pt", (path / FILE).read_bytes())
-
-
 def kept_checkpoints(folder) -> list[Path]:
-    """What `keep_checkpoint` kept in `folder`, by epoch."""
+    """The checkpoints that were kept in `folder`, by epoch."""
     return sorted(Path(folder).glob("epoch_*.pt"))
 
 

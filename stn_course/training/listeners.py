@@ -17,7 +17,7 @@ from torch import nn
 from tqdm import tqdm
 
 from stn_course.files import write_atomically
-from stn_course.training.checkpoints import keep_checkpoint, save_checkpoint
+from stn_course.training.checkpoints import save_checkpoint
 
 Measure = Callable[[nn.Module, torch.device], dict]
 
@@ -58,13 +58,12 @@ class Checkpoints(Listener):
             self._save(run)
 
     def epoch(self, run) -> None:
-        self._save(run)
-        if self.keep_every and run.epoch % self.keep_every == 0:
-            keep_checkpoint(self.folder, run.epoch)
+        kept = self.keep_every and run.epoch % self.keep_every == 0
+        self._save(run, **{"keep": run.epoch} if kept else {})
 
-    def _save(self, run) -> None:
-        state = run.snapshot()
-        save_checkpoint(self.folder, run.config, run.seed, run.model, run.optimizer, state)
+    def _save(self, run, **keep) -> None:
+        parts = run.config, run.seed, run.model, run.optimizer, run.snapshot()
+        save_checkpoint(self.folder, *parts, **keep)
 
 
 class ProgressBar(Listener):

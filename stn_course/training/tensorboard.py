@@ -48,6 +48,7 @@ class TensorBoard(Listener):
         if self.events and self.log_every and run.state.step % self.log_every == 0:
             self.events.scalar("step/loss", run.loss.item(), run.state.step)
             self.events.scalar("step/rate", run.rate, run.state.step)
+            self.events.flush()  # before a checkpoint that a kill may follow
 
     def epoch(self, run) -> None:
         if not self.events:

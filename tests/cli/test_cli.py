@@ -313,7 +313,9 @@ def test_flags_about_the_run_itself(tmp_path, capsys):
 
 def test_what_is_written_along_the_way(tmp_path, monkeypatch, capsys):
     saved, save = [], checkpoints.save_checkpoint
-    monkeypatch.setattr(listeners, "save_checkpoint", lambda *a: saved.append(1) or save(*a))
+    monkeypatch.setattr(
+        listeners, "save_checkpoint", lambda *a, **k: saved.append(1) or save(*a, **k)
+    )
 
     def files(*flags):
         """What the run left, beyond what one without any of these flags leaves."""

@@ -12,10 +12,14 @@ import pytest
 import torch
 from matplotlib import image as mpimg
 
+from stn_course import files
+from stn_course.analysis import run_plots
 from stn_course.cli import main
 from stn_course.data import Digits, mnist
 from stn_course.training import checkpoints, datasets, report, run_folder, tensorboard
 from stn_course.training.config import Config
+from stn_course.training.listeners import Listener
+from stn_course.training.loop import fit
 
 STN = Config(model="stn-small", limit=100, epochs=2, batch_size=50, precision="float32")
 FC = dataclasses.replace(STN, model="fc")
@@ -83,6 +87,52 @@ def test_checkpoints_are_kept_as_often_as_asked(tmp_path):
     assert [p.name for p in kept] == ["epoch_0002.pt", "epoch_0004.pt"]
     steps = [checkpoints.read_checkpoint(p)["state"]["step"] for p in kept]
     assert steps == [4, 8]
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_kill_between_any_two_writes_loses_no_kept_epoch(tmp_path, monkeypatch):
+    options = {"keep_every": 1, "log_every": 1}
+    monkeypatch.setattr(run_plots, "history", lambda *_: None)  # drawing it takes longest
+    monkeypatch.setattr(run_plots, "save", lambda _, path: files.write_atomically(path, b"P"))
+    whole = run_folder.train(FC, 0, tmp_path / "whole", **options)
+    wanted = {p.name for p in (tmp_path / "whole").iterdir()}
+    replace, n = files.os.replace, 0
+    while True:
+        n, left, folder = n + 1, n, tmp_path / str(n)
+
+        def killed(*paths):
+            nonlocal left
+            if left == 0:
+                raise Killed
+            left -= 1
+            replace(*paths)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(files.os, "replace", killed)
+            try:
+                run_folder.train(FC, 0, folder, **options)
+                break  # it made fewer writes
+            except Killed:
+                pass
+        record = run_folder.train(FC, 0, folder, resume=True, **options)
+        assert {p.name for p in folder.iterdir()} == wanted, f"killed after {n - 1} writes"
+        assert record.hashes == whole.hashes
+        assert [int(row["step"]) for row in table(folder / "steps.csv")] == [1, 2, 3, 4]
+    assert n == 11, "config, steps, 2 epochs twice each, weights, record and history twice"
+
+
+def test_what_tensorboard_is_told_is_on_disk_before_a_checkpoint_is(tmp_path):
+    seen = []
+
+    class Look(Listener):
+        def step(self, run):
+            seen.append([e.step for e in events(tmp_path / "tensorboard") if e.summary.value][-1])
+
+    fit(dataclasses.replace(FC, epochs=1), 0, [tensorboard.TensorBoard(tmp_path, 1), Look()])
+    assert seen == [1, 2]
 
 
 @pytest.mark.parametrize("config, tags", [(STN, 3), (FC, 1)], ids=["stn", "fc"])
