@@ -91,9 +91,15 @@ def check_full(record: RunRecord) -> None:
 
 
 def check_commit(record: RunRecord) -> None:
-    """ValueError for a record of code that cannot be found again."""
-    if not re.fullmatch(r"[0-9a-f]{40}", record.commit):
-        raise ValueError(f"commit={record.commit!r}; wanted the 40 digits of one that can be found")
+    """ValueError for a record of code that cannot be found again, the whole of it or a part."""
+    commits = {"": record.commit} | {
+        f" from step {part['step']} on": part["commit"] for part in record.parts
+    }
+    for where, commit in commits.items():
+        if not re.fullmatch(r"[0-9a-f]{40}", commit):
+            raise ValueError(
+                f"commit={commit!r}{where}; wanted the 40 digits of one that can be found"
+            )
 
 
 def _records_in(path: Path, *checks: Check) -> Iterator[tuple[str, RunRecord]]:

@@ -71,8 +71,9 @@ def compare(record: RunRecord) -> Verdict:
 
     if not isinstance(config, Config) or find(record.experiment).run is not None:
         return verdict(None, "it has a run of its own: make it again as a whole")
-    if record.device != "cpu":
-        return verdict(None, f"made on {record.device}, which draws other numbers than a CPU")
+    device = record.parts[0]["device"] if record.parts else record.device  # where it began
+    if device != "cpu":
+        return verdict(None, f"made on {device}, which draws other numbers than a CPU")
     kept = record.first_steps
     now = begin_again(config, record.seed, FIRST_STEPS if kept else 1)
     same_batch = now.batch == record.hashes["first_batch"]

@@ -3,6 +3,7 @@
 Also what every stored file needs: the commit it is of.
 """
 
+import copy
 import json
 import os
 import re
@@ -15,7 +16,9 @@ from typing import get_origin
 PACKAGE = Path(__file__).resolve().parents[1]
 NAME = r"[\w.+-]+"  # of an experiment, and so of a folder
 # What depends on the machine and the moment, not on the configuration and the seed.
-MACHINE_FIELDS = ("commit", "versions", "device", "threads", "seconds")
+MACHINE_FIELDS = ("commit", "versions", "device", "threads", "parts", "seconds")
+# What each of a run's `parts` says beside the step that it begins with.
+OF_A_PART = {"commit": str, "versions": dict, "device": str, "threads": int, "bf16": bool}
 
 
 @dataclass
@@ -28,7 +31,9 @@ class RunRecord:
     measurements beside accuracy (accuracy against angle, ...). `first_steps` says how the run
     began: the SHA-256 of the first `weights` and the `losses` of its first ten steps. `plan`
     is what stood in the catalogue at `commit`, before a test set was read: the seeds, how the
-    recipe was chosen, and whether this seed was added. Records older than these two have none.
+    recipe was chosen, and whether this seed was added. `commit` and what follows it are of the
+    process that ended the run. Where others began it, by other code or on another machine, `parts`
+    says the same of each in turn, and its first `step`. Older records have none of these three.
     """
 
     experiment: str
@@ -46,6 +51,7 @@ class RunRecord:
     versions: dict[str, str] = field(default_factory=dict)
     device: str = "unknown"
     threads: int = 0
+    parts: list[dict] = field(default_factory=list)
     seconds: float = 0.0
 
     def repeatable(self) -> dict:
@@ -70,7 +76,7 @@ KINDS = {
 }
 
 
-YOUNG = ("first_steps", "plan")  # fields that a record from before them does without
+YOUNG = {"first_steps": {}, "plan": {}, "parts": []}  # a record from before them has none
 
 
 def dumps(record: RunRecord) -> str:
@@ -86,7 +92,7 @@ def loads(text: str, source: str = "text") -> RunRecord:
         raise ValueError(f"{source} is not a record: {error}") from None
     names = {f.name for f in fields(RunRecord)}
     if isinstance(data, dict):
-        data = {name: {} for name in YOUNG} | data
+        data = copy.deepcopy(YOUNG) | data
     if not isinstance(data, dict) or set(data) != names:
         found = set(data) if isinstance(data, dict) else set()
         raise ValueError(
@@ -126,6 +132,10 @@ def loads(text: str, source: str = "text") -> RunRecord:
     plan = data["plan"]
     if plan and not (isinstance(plan.get("seeds"), list) and isinstance(plan.get("chosen"), str)):
         raise ValueError(f"{source}: plan is {plan!r}; wanted seeds (a list) and chosen (words)")
+    wanted_of_a_part = {"step": int} | OF_A_PART
+    for part in data["parts"]:
+        if not isinstance(part, dict) or {k: type(v) for k, v in part.items()} != wanted_of_a_part:
+            raise ValueError(f"{source}: parts has {part!r}; wanted {', '.join(wanted_of_a_part)}")
     return RunRecord(**data)
 
 

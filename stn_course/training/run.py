@@ -43,6 +43,7 @@ class State:
     curves: dict = field(default_factory=lambda: {name: [] for name in OWN_CURVES})
     best: dict[str, Tensor] | None = None  # weights of the best epoch, where there is patience
     digits: str = ""  # the source of what it learns from; of an old checkpoint unknown
+    parts: list[dict] = field(default_factory=list)  # who made it, from which step on
 
 
 class Run:
@@ -93,8 +94,28 @@ class Run:
         self.step = make_step(
             config, self.seed, self.model, self.optimizer, self.images, self.labels
         )
+        self._say_who()
         self.loss_sum = torch.full((), self.state.loss_sum, dtype=torch.float64, device=self.device)
         self.started = time.perf_counter() - self.state.seconds
+
+    def _say_who(self) -> None:
+        """Add this process to the state's parts, unless the last one was just like it."""
+        parts, step = self.state.parts, self.state.step
+        if step and not parts:  # a checkpoint from before there were any
+            unknown = {"commit": "unknown", "versions": {}, "device": "unknown", "threads": 0}
+            parts.append({"step": 0, **unknown, "bf16": self.step.bf16})
+        here = {"bf16": self.step.bf16, **self._here()}
+        if not parts or {k: v for k, v in parts[-1].items() if k != "step"} != here:
+            parts.append({"step": step, **here})
+
+    def _here(self) -> dict:
+        """The code and the machine that this process makes the run with, as a record has them."""
+        return {
+            "commit": self.commit,
+            "versions": {"torch": str(torch.__version__), "numpy": np.__version__},
+            "device": torch.cuda.get_device_name(self.device) if self.images.is_cuda else "cpu",
+            "threads": torch.get_num_threads(),
+        }
 
     def _check_state(self, where, makes_curves: bool) -> None:
         state, wrong = self.state, ""
@@ -193,10 +214,8 @@ class Run:
                 "first_batch": self.state.first_batch,
                 "weights": weights_sha256(self.model),
             },
-            commit=self.commit,
-            versions={"torch": torch.__version__, "numpy": np.__version__},
-            device=torch.cuda.get_device_name(self.device) if self.images.is_cuda else "cpu",
-            threads=torch.get_num_threads(),
+            **self._here(),
+            parts=self.state.parts if len(self.state.parts) > 1 else [],
             seconds=round(self.state.seconds, 3),
         )
 

@@ -182,6 +182,26 @@ def one(**changes):
     return dataclasses.replace(make(), **(good | changes))
 
 
+def part(step=0, commit=COMMIT):
+    """What a record tells of a part of a run that was resumed."""
+    return {
+        "step": step,
+        "commit": commit,
+        "versions": {"torch": "2"},
+        "device": "cpu",
+        "threads": 1,
+        "bf16": False,
+    }
+
+
+def test_a_run_of_two_parts_is_filed_with_both(tmp_path):
+    parts = [part(), part(7, "f" * 40)]
+    path = written(tmp_path / "made.jsonl", one(parts=parts))
+    records.file_records(path, tmp_path / "records")
+    assert records.load(one().experiment, tmp_path / "records")[0].parts == parts
+    assert "parts" not in dumps(one()), "a record of one part is as ever"
+
+
 def test_import_files_each_record_once(tmp_path):
     path = written(tmp_path / "made.jsonl", one(seed=0), one(seed=1))
     folder = tmp_path / "records"
@@ -216,6 +236,8 @@ def test_import_replaces_only_when_asked(tmp_path):
         ({"commit": COMMIT + "-dirty"}, "-dirty"),
         ({"commit": "unknown"}, "unknown"),
         ({"commit": "zzz"}, "zzz"),
+        ({"parts": [part(), part(5, COMMIT + "-dirty")]}, "-dirty' from step 5 on"),
+        ({"parts": [part(0, "unknown"), part(5)]}, "unknown' from step 0 on"),
     ],
 )
 def test_import_refuses_what_cannot_be_committed(tmp_path, change, message):
@@ -235,6 +257,7 @@ def test_import_refuses_what_cannot_be_committed(tmp_path, change, message):
         ({"digits": 5}, "digits=5; wanted str"),
         ({"seconds": "5"}, "seconds='5'; wanted a number"),
         ({"parameters": True}, "parameters=True; wanted int"),
+        ({"parts": [{"step": 0}]}, "parts has .*wanted step, commit, versions, device"),
         ({"results": {"test/clean": {"correct": 3}}}, r"results\['test/clean'\]"),
     ],
 )

@@ -90,6 +90,8 @@ def find_config() -> Config:
 
 def test_a_record_of_a_gpu_is_not_judged(record):
     assert remake.compare(dataclasses.replace(record, device="NVIDIA H200")).again is None
+    begun = [{"step": 0, "device": "NVIDIA H200"}, {"step": 9, "device": "cpu"}]
+    assert remake.compare(dataclasses.replace(record, parts=begun)).again is None
 
 
 def test_a_half_told_beginning_is_no_record(record):

@@ -148,6 +148,35 @@ def test_bad_checkpoints_are_named(tmp_path):
         checkpoints.read_checkpoint(tmp_path)
 
 
+def test_a_record_tells_who_made_each_part_of_a_resumed_run(tmp_path, monkeypatch):
+    longest, threads = dataclasses.replace(TINY, epochs=4), torch.get_num_threads()
+
+    def go_on(epochs, commit, resume=tmp_path):
+        monkeypatch.setattr(run, "current_commit", lambda: commit)
+        config = dataclasses.replace(longest, epochs=epochs)
+        return fit(config, 0, [Checkpoints(tmp_path)], resume=resume)[1]
+
+    assert go_on(1, "aaa", None).parts == go_on(2, "aaa").parts == [], "one machine, one code"
+    torch.set_num_threads(threads + 1)
+    try:
+        found = loads(dumps(go_on(3, "aaa")))
+    finally:
+        torch.set_num_threads(threads)
+    assert (found.commit, found.threads) == ("aaa", threads + 1)
+    found = loads(dumps(go_on(4, "bbb-dirty")))
+    told = [(part["step"], part["commit"], part["threads"]) for part in found.parts]
+    assert told == [(0, "aaa", threads), (12, "aaa", threads + 1), (18, "bbb-dirty", threads)]
+    assert {part["device"] for part in found.parts} == {"cpu"}
+    assert {part["versions"]["torch"] for part in found.parts} == {torch.__version__}
+    assert found.commit == "bbb-dirty"
+    assert go_on(4, "ccc").parts[-1]["commit"] == "ccc", "it measured, and trained nothing"
+
+    kept = checkpoints.read_checkpoint(tmp_path)
+    del kept["state"]["parts"]  # as of a checkpoint from before
+    torch.save(kept, tmp_path / checkpoints.FILE)
+    assert [part["commit"] for part in go_on(4, "ccc").parts] == ["unknown", "ccc"]
+
+
 def test_a_finished_run_can_be_made_longer(tmp_path):
     longer = dataclasses.replace(TINY, epochs=4)
     _, whole = fit(longer, 0)
