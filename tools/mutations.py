@@ -123,6 +123,27 @@ MUTATIONS = (
         '"valid": slice(40_000, 50_000)',
         "tests/data/test_digits.py",
     ),
+    Mutation(
+        "pictures lie as the camera lay",
+        "data/pictures.py",
+        "ImageOps.exif_transpose(found)",
+        "found",
+        "tests/data/test_pictures.py",
+    ),
+    Mutation(
+        "the level that says transparent is one of 8 bits",
+        "data/pictures.py",
+        "levels[levels == clear] = 65535",
+        "levels[levels / 257 == clear] = 65535",
+        "tests/data/test_pictures.py",
+    ),
+    Mutation(
+        "the first picture of an animation is the picture",
+        "data/pictures.py",
+        'if many > 1 and found.format != "MPO"',
+        'if many > 2 and found.format != "MPO"',
+        "tests/data/test_pictures.py",
+    ),
     # ---------------------------------------------------------------- training
     Mutation(
         "a short last batch weighs as a full one in the training loss",

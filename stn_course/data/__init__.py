@@ -14,17 +14,16 @@ from stn_course.data.clutter.published import (
 from stn_course.data.digits import (
     Digits,
     FullMnistNeededError,
-    from_picture,
     is_sample,
     mnist,
     source,
     to_float,
-    whole_picture,
 )
 from stn_course.data.distortions import Distorted
 from stn_course.data.download import DownloadError
 from stn_course.data.files import CorruptFileError, DataFolderError
 from stn_course.data.not_so_clevr import Squares, squares
+from stn_course.data.pictures import from_picture, whole_picture
 from stn_course.data.recipes import DISTORTIONS, TASKS, freeze, kinds, write_npz
 from stn_course.data.scenes import Placed, Sums, addition, colocalisation
 

@@ -27,7 +27,6 @@ from stn_course.data.files import (
     not_there,
     verified,
 )
-from stn_course.extras import needs
 
 MNIST_FILES = {  # name: SHA-256 of the published file
     "train-images-idx3-ubyte.gz": (
@@ -202,55 +201,3 @@ def to_float(images: Tensor) -> Tensor:
     if images.dtype != torch.uint8:
         raise TypeError(f"images are {images.dtype}; wanted uint8, 0 to 255")
     return images.float().div_(255)
-
-
-def from_picture(path) -> Tensor:
-    """A digit of one's own from an image file, laid out as MNIST's are.  # [1, 28, 28] in [0, 1]
-
-    Grey, ink bright on dark (a light picture is inverted), its ink 20 pixels on the longer side
-    and its centre of mass on pixel 14, 14. Raises ValueError for a picture of one colour.
-    """
-    with needs("course"):
-        from PIL import Image
-
-    grey = np.asarray(_opened(path, "L"), np.float32) / 255
-    paper = np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]]))
-    ink = (grey - paper) * (1 if paper < 0.5 else -1)
-    rows, columns = (np.flatnonzero((ink > 0.3).any(axis)) for axis in (1, 0))
-    if not len(rows):
-        raise ValueError(f"{path} has no ink on its paper; wanted a dark digit on light, or so")
-    cut = np.clip(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 0, 1)
-    size = [max(1, round(20 * n / max(cut.shape))) for n in cut.shape[::-1]]  # width, height
-    small = Image.fromarray(np.uint8(255 * cut / cut.max())).resize(size, Image.Resampling.BOX)
-    sheet = np.zeros((28, 28), np.float32)
-    sheet[: size[1], : size[0]] = np.asarray(small, np.float32) / 255
-    centre = [(sheet.sum(1 - k) * np.arange(28)).sum() / sheet.sum() for k in (0, 1)]
-    down, right = (min(round(14 - c), 28 - n) for c, n in zip(centre, size[::-1], strict=True))
-    return torch.from_numpy(np.roll(sheet, (max(0, down), max(0, right)), (0, 1)))[None]
-
-
-def whole_picture(path, channels: int, size: tuple[int, int]) -> Tensor:
-    """A picture from a file, stretched to `size` (height, width).  # [channels, h, w] in [0, 1]
-
-    Shrunk by the mean over the area of each pixel. `channels` is 1 (grey) or 3 (red, green, blue):
-    ValueError for another number, and for a file that is no picture.
-    """
-    with needs("course"):
-        from PIL import Image
-
-    if channels not in (1, 3):
-        raise ValueError(f"channels={channels}; wanted 1 or 3: a picture has no others")
-    made = _opened(path, "L" if channels == 1 else "RGB").resize(size[::-1], Image.Resampling.BOX)
-    return torch.from_numpy(np.array(made, np.float32) / 255).view(*size, channels).movedim(2, 0)
-
-
-def _opened(path, mode: str):
-    """The picture in the file, in Pillow's `mode`; ValueError where the file is none."""
-    with needs("course"):
-        from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as found:
-            return found.convert(mode)
-    except UnidentifiedImageError:
-        raise ValueError(f"{path} is no picture that can be read") from None
