@@ -4,10 +4,13 @@ MNIST has been unpacked, packed anew and renamed by many hands. The same bytes a
 so a file counts as right when it is the published one, or when what is inside it is.
 """
 
+import bz2
 import gzip
 import hashlib
 import io
+import lzma
 import struct
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -21,17 +24,22 @@ from stn_course.data.download import Settings, cache_folder, say
 DATA = "STN_COURSE_DATA"
 # Below the named folder: this course's, torchvision's and Keras' own. Matched in any case.
 PLACES = (
-    *("mnist", "mnist/raw", "mnist/mnist/raw", "data/mnist/raw"),
-    *("raw", "datasets", ".keras/datasets"),
+    *("mnist", "mnist/raw", "mnist/mnist/raw", "data/mnist/raw", "datasets/mnist/raw"),
+    *("raw", "datasets", "keras/datasets", ".keras/datasets"),
 )
-KERAS_FILE, ARCHIVE = "mnist.npz", "mnist.zip"
+KERAS_FILE = "mnist.npz"
+ENDS = (".gz", "", ".zip", ".xz", ".bz2", ".tar", ".tar.gz", ".tgz")  # of a packed file's name
+ARCHIVES = tuple("mnist" + end for end in (".zip", ".tar", ".tar.gz", ".tgz"))
+ZIP = b"PK"
+PACKED = {b"\x1f\x8b": gzip.decompress, b"BZh": bz2.decompress, b"\xfd7zXZ\0": lzma.decompress}
 DEEPEST = 3  # wrappings, one in the other: a zip of gz files, gz packed twice
 ANOTHER_COPY = (
     "Delete the file (or replace it with a good copy) and run again: "
     "a missing file is fetched anew, a corrupt one is never used"
 )
 _CANNOT_UNPACK = (
-    *(OSError, EOFError, ValueError, KeyError, zlib.error, zipfile.BadZipFile),
+    *(OSError, EOFError, ValueError, KeyError),
+    *(zlib.error, zipfile.BadZipFile, lzma.LZMAError, tarfile.TarError),
     RuntimeError,  # an archive with a password, or of a kind that cannot be read here
 )
 
@@ -108,8 +116,9 @@ def not_there(missing: list[DataFile], settings: Settings) -> DataFolderError:
     dotted = [_dotted(name) for name in names]
     return DataFolderError(
         f"{DATA} names {named_folder(settings)}, which lacks {', '.join(names)}. Looked for these "
-        f"and for {', '.join(dotted)}, each with and without .gz or with .zip, in upper or lower "
-        f"case, and for {KERAS_FILE} and {ARCHIVE}, in that folder and in its {', '.join(PLACES)}. "
+        f"and for {', '.join(dotted)}, each as it is or with {', '.join(filter(None, ENDS))}, "
+        f"in upper or lower case, and for {', '.join((KERAS_FILE, *ARCHIVES))}, in that folder and "
+        f"in its {', '.join(PLACES)}. "
         f"Name the folder that has them, or unset {DATA} to have them fetched"
     )
 
@@ -193,14 +202,14 @@ def verified(path: Path, wanted: str, cure: str) -> Path:
 # ---------------------------------------------------------------- what is inside
 def idx_file(name: str, published: str, inside: str) -> DataFile:
     """One of MNIST's four; `name` as published, such as train-images-idx3-ubyte.gz."""
-    others = (*_names_of(name)[1:], KERAS_FILE, ARCHIVE)
+    others = (*_names_of(name)[1:], KERAS_FILE, *ARCHIVES)
     return DataFile(name, published, inside, lambda path: idx_bytes(path, name), others)
 
 
 def _names_of(name: str) -> tuple[str, ...]:
     """What the file `name` is called where it is packed, unpacked, or in an archive of its own."""
     stems = name.removesuffix(".gz"), _dotted(name).removesuffix(".gz")
-    return tuple(stem + end for end in (".gz", "", ".zip") for stem in stems)
+    return tuple(stem + end for end in ENDS for stem in stems)
 
 
 def _dotted(name: str) -> str:
@@ -212,23 +221,43 @@ def idx_bytes(path: Path, name: str) -> bytes:
 
     Told apart by their first bytes: browsers unpack a file and leave it its name.
     """
-    raw = path.read_bytes()
+    raw = _unwrapped(path.read_bytes(), name)
+    return _as_idx(raw, name) if raw.startswith(ZIP) else raw
+
+
+def _unwrapped(raw: bytes, name: str) -> bytes:
+    """What lies packed in `raw`, and under one of the names of `name` where others are with it."""
     for _ in range(DEEPEST):
-        if raw.startswith(b"\x1f\x8b"):
-            raw = gzip.decompress(raw)
-        elif raw.startswith(b"PK"):
+        unpack = next((f for start, f in PACKED.items() if raw.startswith(start)), None)
+        if unpack:
+            raw = unpack(raw)
+        elif raw.startswith(ZIP):  # an .npz is one: it stays as it is
             raw = _out_of_zip(raw, name)
+        elif raw[257:262] == b"ustar":
+            raw = _out_of_tar(raw, name)
     return raw
 
 
 def _out_of_zip(raw: bytes, name: str) -> bytes:
-    """What an archive holds under one of the names of `name`, or as arrays of Keras' names."""
+    """What an archive holds under one of the names of `name`; the archive itself without one."""
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-        members = {member.lower().rpartition("/")[2]: member for member in archive.namelist()}
-        for each in _names_of(name):
-            if each in members:
-                return archive.read(members[each])
-    return _as_idx(raw, name)
+        member = _member(archive.namelist(), name)
+        return raw if member is None else archive.read(member)
+
+
+def _out_of_tar(raw: bytes, name: str) -> bytes:
+    """What a tar file holds under one of the names of `name`."""
+    with tarfile.open(fileobj=io.BytesIO(raw)) as archive:
+        member = _member([each.name for each in archive if each.isfile()], name)
+        if member is None:
+            raise ValueError(f"nothing in it is called {name}")
+        return archive.extractfile(member).read()
+
+
+def _member(members: list[str], name: str) -> str | None:
+    """That of an archive's `members`, in whatever folder, with one of the names of `name`."""
+    called = {member.lower().rpartition("/")[2]: member for member in members}
+    return next((called[each] for each in _names_of(name) if each in called), None)
 
 
 def _as_idx(raw: bytes, name: str) -> bytes:
@@ -242,12 +271,23 @@ def _as_idx(raw: bytes, name: str) -> bytes:
         if not np.array_equal(values, whole):
             raise ValueError(f"{values.dtype} values that are no whole numbers from 0 to 255")
         values = whole
-    values = values.reshape(*values.shape[:1], *(n for n in values.shape[1:] if n != 1))  # channel
+    shape = [n for n in values.shape[1:] if n != 1]  # without a channel
+    values = values.reshape(len(values), *([28, 28] if shape == [784] else shape))
     header = struct.pack(f">{1 + values.ndim}i", 0x800 + values.ndim, *values.shape)
     return header + values.tobytes()
 
 
-def array_bytes(path: Path, keys: tuple[str, ...]) -> bytes:
-    """The bytes of an .npz file's arrays, one after the other, however they were packed."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return b"".join(arrays[key].tobytes() for key in keys)
+def npz_file(name: str, published: str, inside: str, keys: tuple[str, ...]) -> DataFile:
+    """An .npz file; what is inside are its arrays `keys`, one after the other."""
+    others = tuple(name + end for end in ENDS if end)
+
+    def unpack(path: Path) -> bytes:
+        with arrays_of(path, name) as arrays:
+            return b"".join(arrays[key].tobytes() for key in keys)
+
+    return DataFile(name, published, inside, unpack, others)
+
+
+def arrays_of(path: Path, name: str):
+    """The arrays of the .npz file `name`, however it was packed: as `np.load`."""
+    return np.load(io.BytesIO(_unwrapped(path.read_bytes(), name)), allow_pickle=False)

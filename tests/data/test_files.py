@@ -3,10 +3,14 @@
 Four small files stand for MNIST; the last tests read the real ones.
 """
 
+import bz2
+import dataclasses
 import gzip
 import hashlib
 import io
+import lzma
 import struct
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -76,6 +80,16 @@ def dotted(name):
     return plain(name).replace("-idx", ".idx")
 
 
+def tarred(members, how):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode=f"w:{how}") as archive:
+        for member, body in members.items():
+            entry = tarfile.TarInfo(member)
+            entry.size = len(body)
+            archive.addfile(entry, io.BytesIO(body))
+    return packed.getvalue()
+
+
 def zipped(member, *, pack=bytes):
     """Into an archive, under the name `member`."""
 
@@ -100,10 +114,13 @@ WRAPPINGS = {
     "in capitals": (lambda name: plain(name).upper(), bytes),
     "packed, in capitals": (str.upper, pack_anew),
     "in a folder of its own name": (lambda name: f"{plain(name)}/{dotted(name)}", bytes),
+    "in xz": (lambda name: plain(name) + ".xz", lzma.compress),
+    "in bz2, with a dot": (lambda name: dotted(name) + ".bz2", bz2.compress),
+    "packed twice, in two ways": (published_name, lambda body: gzip.compress(bz2.compress(body))),
     "packed twice": (published_name, lambda body: gzip.compress(pack_anew(body), 1)),
 }
 FOLDERS = (".", "mnist", "MNIST/raw", "mnist/MNIST/raw", "raw", "datasets", "Mnist")
-FOLDERS += ("data/MNIST/raw", ".keras/datasets")
+FOLDERS += ("data/MNIST/raw", "datasets/MNIST/raw", "keras/datasets", ".keras/datasets")
 
 
 def lay_out(folder: Path, wrapping: str, contents=CONTENTS):
@@ -170,6 +187,22 @@ def test_one_archive_of_all_is_the_same_data(named):
     assert is_small_mnist()
 
 
+@pytest.mark.parametrize(
+    ("called", "how"), [("MNIST.tar.gz", "gz"), ("mnist.tgz", "gz"), ("mnist.tar", "")]
+)
+@pytest.mark.parametrize("pack", [bytes, pack_anew])
+def test_a_tar_of_all_is_the_same_data(called, how, pack, named):
+    members = {f"MNIST/raw/{name}": pack(body) for name, body in CONTENTS.items()}
+    (named / called).write_bytes(tarred({"MNIST/read me.txt": b"?"} | members, how))
+    assert is_small_mnist()
+
+
+def test_a_tar_without_the_file_is_named(named):
+    (named / "mnist.tar").write_bytes(tarred({"train-images.png": b"?"}, ""))
+    with pytest.raises(data.CorruptFileError, match=r"tar is corrupt.*nothing in it is called t"):
+        data.mnist("test")
+
+
 def test_an_archive_without_the_file_is_named(named):
     with zipfile.ZipFile(named / "mnist.zip", "w") as archive:
         archive.writestr("train-images.png", b"?")
@@ -182,6 +215,14 @@ def test_a_channel_of_its_own_is_the_same_data(named):
     with np.load(named / "mnist.npz") as arrays:
         apart = {key: values[..., None] for key, values in arrays.items()}
     np.savez(named / "mnist.npz", **apart)
+    assert is_small_mnist()
+
+
+def test_images_as_rows_of_numbers_are_the_same_data(named):
+    lay_out_keras(named / "mnist.npz")
+    with np.load(named / "mnist.npz") as arrays:
+        flat = {key: values.reshape(len(values), -1).squeeze() for key, values in arrays.items()}
+    np.savez(named / "mnist.npz", **flat)
     assert is_small_mnist()
 
 
@@ -287,7 +328,8 @@ def test_an_empty_folder_is_an_error_that_names_what_was_looked_for(named, capsy
         for name in CONTENTS:
             assert name in message and f"{dotted(name)}.gz" in message
         for other in (
-            "with and without .gz or with .zip",
+            "each as it is or with .gz, .zip, .xz",
+            "mnist.tar.gz",
             "mnist.npz",
             "mnist.zip",
             "mnist/raw",
@@ -380,9 +422,7 @@ def small_40(monkeypatch):
         arrays[f"X_{part}"] = (rng.integers(0, 257, (n, 1600)) / 256).astype(np.float32)
         arrays[f"y_{part}"] = rng.integers(0, 10, (n, 1)).astype(np.int32)
     inside = hashlib.sha256(b"".join(a.tobytes() for a in arrays.values())).hexdigest()
-    file = published.FILE_40.__class__(
-        published.FILE_40.name, "0" * 64, inside, published.FILE_40.unpack
-    )
+    file = dataclasses.replace(published.FILE_40, sha256="0" * 64, inside=inside)
     monkeypatch.setattr(published, "FILE_40", file)
     return arrays
 
@@ -396,6 +436,20 @@ def test_the_cluttered_file_packed_anew_is_the_same_set(save, origin, small_40, 
     images, labels = read.arrays()
     assert np.array_equal(images, small_40["X_test"])
     assert np.array_equal(labels, small_40["y_test"])
+
+
+@pytest.mark.parametrize("end", [".gz", ".zip", ".tar.gz"])
+def test_the_cluttered_file_in_an_archive_is_the_same_set(end, small_40, named):
+    np.savez(named / "made.npz", **small_40)
+    body = (named / "made.npz").read_bytes()
+    member = f"data/{published.FILE_40.name}"
+    pack = {
+        ".gz": pack_anew,
+        ".zip": zipped(member),
+        ".tar.gz": lambda body: tarred({member: body}, "gz"),
+    }[end]
+    (named / (published.FILE_40.name + end)).write_bytes(pack(body))
+    assert np.array_equal(data.cluttered("test", origin="file").arrays()[0], small_40["X_test"])
 
 
 def test_the_cluttered_file_with_other_pixels_or_cut_is_corrupt(small_40, named):

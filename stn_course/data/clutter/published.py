@@ -25,16 +25,16 @@ from stn_course.data.digits import (
     source,
 )
 from stn_course.data.download import read_settings
-from stn_course.data.files import PLACES, DataFile, DataFolderError, array_bytes, find_file
+from stn_course.data.files import PLACES, DataFolderError, arrays_of, find_file, npz_file
 from stn_course.geometry import as_whole
 
 SIDE = 28  # of an MNIST digit
 _PARTS = ("X_train", "y_train", "X_valid", "y_valid", "X_test", "y_test")
-FILE_40 = DataFile(
-    name="mnist_sequence1_sample_5distortions5x5.npz",
-    sha256="951f81b297226e1ed81a96a544ee14cbf50a5523b4f3cd45f0e99d9565425e3b",
+FILE_40 = npz_file(
+    "mnist_sequence1_sample_5distortions5x5.npz",
+    published="951f81b297226e1ed81a96a544ee14cbf50a5523b4f3cd45f0e99d9565425e3b",
     inside="0ba4049bb6d14f24829fa5ecdda9ed7c92c3dde25fdf0fac3a8d2bccf7b444d4",
-    unpack=lambda path: array_bytes(path, _PARTS),  # its arrays, one after the other
+    keys=_PARTS,
 )
 SAMPLE_CLUTTER = "sample clutter, not the published set"
 
@@ -166,7 +166,7 @@ def _mnist_is_here() -> bool:
 
 @lru_cache
 def _read_file_40(split: str, path: Path, kind: str) -> ClutterSet:
-    with np.load(path, allow_pickle=False) as arrays:
+    with arrays_of(path, FILE_40.name) as arrays:
         pixels = (arrays[f"X_{split}"] * 256).astype(np.int16).reshape(-1, 40, 40)
         labels = torch.from_numpy(arrays[f"y_{split}"].astype(np.int64))
     content = Stored(torch.from_numpy(pixels))
