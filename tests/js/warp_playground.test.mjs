@@ -152,6 +152,37 @@ test("one self-contained module, with render and nothing imported", () => {
   assert.doesNotMatch(source, /^\s*import\s|\bimport\(|\brequire\(/m);
 });
 
+test("a handle of the box goes where it is put, and leaves alone what is not its own", () => {
+  const theta = [0.7, 0.2, 0.1, -0.15, 0.6, -0.05], to = [0.35, -0.8], size = [20, 28];
+  const corners = (t) => wp.applyAffine(t, wp.BOX);
+  for (let k = 0; k < 4; k++) {
+    const found = wp.thetaByHandle(theta, k, to, size);
+    close(corners(found).slice(2 * k, 2 * k + 2), to, 1e-12);
+    const kept = [[0, 1, 3, 4], [1, 2, 4, 5], [0, 2, 3, 5], [2, 5]][k];
+    assert.deepEqual(kept.map((i) => found[i]), kept.map((i) => theta[i]));
+  }
+  // the corner turns and scales: angles and ratios of the box's sides stay, in pixels
+  const shape = ([a, b, , d, e]) => {
+    const [x, y] = [[a * 28, d * 20], [b * 28, e * 20]], dot = x[0] * y[0] + x[1] * y[1];
+    return [Math.hypot(...x) / Math.hypot(...y), dot / Math.hypot(...x) / Math.hypot(...y)];
+  };
+  close(shape(wp.thetaByHandle(theta, 3, to, size)), shape(theta), 1e-12);
+  close(wp.thetaByHandle(theta, 3, corners(theta).slice(6), size), theta, 1e-12);
+  assert.throws(() => wp.thetaByHandle([0, 0, 0, 0, 0, 0], 3, to), RangeError);
+});
+
+test("four neighbours and their weights make the bilinear sample", () => {
+  const image = Float64Array.from({ length: 20 }, (_, k) => (k * k) % 7), size = [4, 5];
+  for (const point of [[0.13, -0.4], [-0.77, 0.62], [0, 0]]) {
+    const { row, column, weights } = wp.neighbours(point, size);
+    const sum = weights.reduce((s, weight, k) => s + weight * image[(row + (k >> 1)) * 5 + column + (k & 1)], 0);
+    close([sum], wp.bilinearSample(image, size, point), 1e-12);
+    close([weights.reduce((a, b) => a + b)], [1], 1e-12);
+  }
+  const { row, column, weights } = wp.neighbours([-0.8, -0.75], size); // the centre of pixel 0, 0
+  close([row + weights[2] + weights[3], column + weights[1] + weights[3]], [0, 0], 1e-12);
+});
+
 test("a slider reaches as far as its value, in whole steps", () => {
   assert.deepEqual(wp.reach(0.5, -1, 1, 0.01), [-1, 1]);
   assert.deepEqual(wp.reach(-1.204, -1, 1, 0.01), [-1.21, 1]);

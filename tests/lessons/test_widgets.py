@@ -306,7 +306,7 @@ def test_sliders_by_keyboard_change_the_output_as_torch_would(page):
 @pytest.mark.browser
 def test_rotation_means_what_geometry_says(page):
     page.get_by_label("rotate").fill("30")
-    page.get_by_label("scale").fill("1.5")
+    page.get_by_role("slider", name="scale").fill("1.5")
     wanted = geometry.affine(30, 1.5).flatten().tolist()
     assert values_of(page, "theta") == pytest.approx(wanted, abs=1e-5)
 

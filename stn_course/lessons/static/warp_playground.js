@@ -224,6 +224,31 @@ export function partsFromTheta(theta, [h, w] = [1, 1]) {
   return { rotate, scale: Math.sqrt(Math.abs(det)), shear, shiftX, shiftY, aspect: sy / sx };
 }
 
+/** Where the handles of theta's box lie on the output: its centre, the middles of its right and lower side, its upper right corner. */
+export const BOX = [0, 0, 1, 0, 0, 1, 1, -1];
+
+/**
+ * Theta when handle k of its box goes to [x, y]. The centre is theta's third column; from there the
+ * right side is its first column and the lower side its second. The corner turns and scales the box,
+ * in pixels of a picture of `size` (height, width).
+ */
+export function thetaByHandle(theta, k, [x, y], [h, w] = [1, 1]) {
+  const [a, b, c, d, e, f] = numbers("theta", theta, 6), [u, v] = [x - c, y - f], r = h / w;
+  if (k === 0) return [a, b, x, d, e, y];
+  if (k === 1) return [u, b, c, v, e, f];
+  if (k === 2) return [a, u, c, d, v, f];
+  const [p, q] = [a - b, (d - e) * r], n = p * p + q * q; // the corner now, in pixels from the centre
+  if (n < 1e-12) throw new RangeError("theta: its corner lies on its centre");
+  const cos = (p * u + q * v * r) / n, sin = (p * v * r - q * u) / n; // what turns it to the new one
+  return [a * cos - d * r * sin, b * cos - e * r * sin, c, (a / r) * sin + d * cos, (b / r) * sin + e * cos, f];
+}
+
+/** The four pixels between which x, y is read in a picture of size [h, w], and their weights, row by row. */
+export function neighbours([x, y], [h, w]) {
+  const u = ((x + 1) * w - 1) / 2, v = ((y + 1) * h - 1) / 2, j = Math.floor(u), i = Math.floor(v), a = u - j, b = v - i;
+  return { u, v, row: i, column: j, weights: [(1 - b) * (1 - a), (1 - b) * a, b * (1 - a), b * a] };
+}
+
 /** How far a slider goes: from `min` to `max`, further where a value set elsewhere lies beyond. */
 export function reach(value, min, max, step) {
   const round = (v) => Number((v * step).toFixed(6));
@@ -315,6 +340,8 @@ const PARTS = [ // key, label, min, max, step, unit
   ["shiftX", "shift x", -1, 1, 0.01, ""], ["shiftY", "shift y", -1, 1, 0.01, ""],
 ];
 const KEYS = ["mode", "padding", "picture", "pictures", "names", "size", "theta", "corners", "shape", "offsets"];
+const BOX_NAMES = ["centre: θ's third column", "right side: θ's first column", "lower side: θ's second column", "corner: turn and scale"];
+const BOX_LOOKS = ["wp-ring", "wp-square", "wp-square", ""], FLAT = 0.01; // least area that a box may have, of the picture's
 const LINES = 8, STEPS = 16; // the drawn grid: lines each way, pieces a line
 
 const identity = (shape) => ({ theta: [1, 0, 0, 0, 1, 0], corners: [...CORNERS], offsets: new Array(2 * shape[0] * shape[1]).fill(0) });
@@ -348,11 +375,15 @@ export function mount(el, given, onChange = () => {}) {
   const output = node("canvas", { class: "wp-output", width: w, height: h, role: "img", "aria-label": `output, ${h} by ${w} pixels` });
   const paths = ["halo", "lines", "box", "top"].map((c) => node("path", { class: `wp-${c}` }));
   const edge = node("path", { class: "wp-edge", d: `M${mx} ${my}h${w}v${h}h${-w}z` });
-  const overlay = node("svg", { viewBox: `0 0 ${W} ${H}`, "aria-hidden": "true" }, edge, ...paths);
+  const taps = Array.from({ length: 4 }, () => node("path", { class: "wp-tap" })), probe = node("path", { class: "wp-probe" });
+  const overlay = node("svg", { viewBox: `0 0 ${W} ${H}`, "aria-hidden": "true" }, edge, ...paths, ...taps, probe);
   const well = node("div", { class: "wp-well", style: `aspect-ratio:${W}/${H}` }, input, overlay);
+  const chosen = node("path", { class: "wp-probe" });
+  const result = node("div", { class: "wp-well wp-result wp-choose", style: `aspect-ratio:${w}/${h}`, tabindex: 0, role: "application", "aria-roledescription": "pixel chooser",
+    "aria-label": "Choose a pixel of the output: arrow keys, or touch it; Escape chooses none" }, output, node("svg", { viewBox: `0 0 ${w} ${h}`, "aria-hidden": "true" }, chosen));
   const numbersShown = node("div", { class: "wp-numbers" });
   const say = node("p", { class: "wp-say", "aria-live": "polite" });
-  const hint = node("p", { class: "wp-hint" });
+  const hint = node("p", { class: "wp-hint" }), reads = node("p", { class: "wp-reads", "aria-live": "polite" });
   const reset = node("button", { type: "button", class: "wp-reset" }, "Reset to identity");
   reset.addEventListener("click", () => { say.textContent = ""; parts = partsFromTheta([1, 0, 0, 0, 1, 0]); change(identity(state.shape)); });
   const mode = choice("Transform", MODES, (key) => { say.textContent = ""; change({ mode: key }); });
@@ -377,20 +408,32 @@ export function mount(el, given, onChange = () => {}) {
     node("div", { class: "wp-bar" }, mode.element, picture.element, padding.element),
     node("div", { class: "wp-stage", style: `--wp-in:${W}fr;--wp-out:${w}fr` },
       figure(well, "Input, and where it is read"),
-      figure(node("div", { class: "wp-well wp-result", style: `aspect-ratio:${w}/${h}` }, output), "Output"),
-      node("div", { class: "wp-side" }, numbersShown, hint, say, reset)),
+      figure(result, "Output: choose a pixel, and see where it is read"),
+      node("div", { class: "wp-side" }, numbersShown, reads, hint, say, reset)),
     sliders);
   guardKeys(root);
   el.replaceChildren(root);
 
   // -- the handles: corners or control points
   let handles = [];
-  const homes = () => (state.mode === "homography" ? CORNERS : state.mode === "tps" ? controlPoints(state.shape) : []);
-  const places = () => (state.mode === "homography" ? state.corners : Array.from(homes(), (c, k) => c + state.offsets[k]));
-  const handleName = (k) => (state.mode === "homography" ? `${CORNER_NAMES[k]} corner`
+  const homes = () => (state.mode === "homography" ? CORNERS : state.mode === "tps" ? controlPoints(state.shape) : BOX);
+  const places = () => (state.mode === "homography" ? state.corners : state.mode === "affine" ? applyAffine(state.theta, BOX)
+    : Array.from(homes(), (c, k) => c + state.offsets[k]));
+  const handleName = (k) => (state.mode === "homography" ? `${CORNER_NAMES[k]} corner` : state.mode === "affine" ? BOX_NAMES[k]
     : `control point, row ${1 + Math.floor(k / state.shape[1])}, column ${1 + (k % state.shape[1])}`);
+  /** Where the Home key takes handle k: of a box its sides, seen from where its centre is. */
+  const homeOf = (k) => Array.from(homes().slice(2 * k, 2 * k + 2), (v, i) => v + (state.mode === "affine" && k ? state.theta[3 * i + 2] : 0));
+  function moveBox(k, to) {
+    const theta = thetaByHandle(state.theta, k, to, state.size).map((v) => tidy(Math.round(1000 * v) / 1000));
+    const own = Math.abs(theta[0] * theta[4] - theta[1] * theta[3]) < FLAT ? null : partsFromTheta(theta, state.size);
+    say.textContent = own ? "" : "Stopped: the box must not become a line.";
+    if (!own) return;
+    parts = own;
+    setTheta(theta);
+  }
   function moveTo(k, x, y) {
     const to = [x, y].map((v, i) => tidy(Math.round(Math.min(Math.max(v, -limit[i]), limit[i]) * 100) / 100));
+    if (state.mode === "affine") return moveBox(k, to);
     const home = homes(), aim = Array.from(places(), (v, i) => (i >> 1 === k ? to[i & 1] : v));
     if (state.mode !== "homography") return change({ offsets: aim.map((v, i) => tidy(v - home[i])) });
     const margin = marginNow(state.corners, 0.02);
@@ -398,7 +441,7 @@ export function mount(el, given, onChange = () => {}) {
     say.textContent = isConvex(aim, margin) ? "" : "Stopped: the four corners must stay convex.";
   }
   function addHandle(k) {
-    const b = node("button", { type: "button", class: "wp-handle" });
+    const b = node("button", { type: "button", class: `wp-handle ${state.mode === "affine" ? BOX_LOOKS[k] : ""}` });
     let grab = null;
     b.addEventListener("pointerdown", (e) => {
       if (e.button || e.ctrlKey) return; // that opens a menu
@@ -419,10 +462,42 @@ export function mount(el, given, onChange = () => {}) {
       if (!d && e.key !== "Home") return;
       e.preventDefault();
       if (d) moveTo(k, x + d[0], y + d[1]);
-      else moveTo(k, ...Array.from(homes()).slice(2 * k, 2 * k + 2));
+      else moveTo(k, ...homeOf(k));
     });
     well.append(b);
     return b;
+  }
+
+  // -- one pixel of the output, and the four of the input between which it is read
+  let pixel = null; // row, column
+  const choose = (row, column) => { pixel = [Math.min(Math.max(row, 0), h - 1), Math.min(Math.max(column, 0), w - 1)]; drawPixel(); };
+  const touch = (e) => { const r = result.getBoundingClientRect(); choose(Math.floor(((e.clientY - r.top) / r.height) * h), Math.floor(((e.clientX - r.left) / r.width) * w)); };
+  result.addEventListener("pointerdown", (e) => { if (!e.button && !e.ctrlKey) { touch(e); result.setPointerCapture(e.pointerId); } });
+  result.addEventListener("pointermove", (e) => { if (result.hasPointerCapture(e.pointerId)) touch(e); });
+  result.addEventListener("keydown", (e) => {
+    const d = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[e.key];
+    if (!d && e.key !== "Escape") return;
+    e.preventDefault();
+    if (!d) { pixel = null; return drawPixel(); }
+    const [row, column] = pixel ?? [h >> 1, w >> 1];
+    choose(row + d[0], column + d[1]);
+  });
+  function drawPixel() {
+    const square = (i, j) => `M${j} ${i}h1v1h-1z`;
+    chosen.setAttribute("d", pixel ? square(...pixel) : "");
+    probe.setAttribute("d", "");
+    taps.forEach((tap) => tap.setAttribute("d", ""));
+    reads.textContent = "";
+    if (!pixel) return;
+    const at = centres.slice(2 * (pixel[0] * w + pixel[1]), 2 * (pixel[0] * w + pixel[1]) + 2), there = warp(at, null);
+    const { u, v, row, column, weights } = neighbours(there, [h, w]), value = (i, j) => bilinearSample(image, [h, w], [(2 * j + 1) / w - 1, (2 * i + 1) / h - 1], { padding: state.padding, fill })[0] / 255;
+    weights.forEach((weight, k) => {
+      taps[k].setAttribute("d", square(row + (k >> 1) + my, column + (k & 1) + mx));
+      taps[k].style.fillOpacity = weight;
+    });
+    probe.setAttribute("d", `M${u + 0.5 + mx - 0.6} ${v + 0.5 + my}h1.2m-.6 -.6v1.2`);
+    const terms = weights.map((weight, k) => `${show(weight)} × ${show(value(row + (k >> 1), column + (k & 1)))}`).join(" + ");
+    reads.textContent = `Row ${pixel[0]}, column ${pixel[1]} is read at row ${show(v)}, column ${show(u)}: ${terms} = ${show(bilinearSample(image, [h, w], there, { padding: state.padding, fill })[0] / 255)}`;
   }
 
   // -- drawing
@@ -454,7 +529,7 @@ export function mount(el, given, onChange = () => {}) {
       handles.forEach((b) => b.remove());
       handles = Array.from({ length: homes().length / 2 }, (_, k) => addHandle(k));
       sliders.hidden = state.mode !== "affine";
-      hint.textContent = state.mode === "affine" ? "θ takes each output point to the input point that it reads."
+      hint.textContent = state.mode === "affine" ? "Drag the box: its ring shifts it, the squares are θ's columns, the dot turns and scales it. Or focus a handle and use the arrow keys."
         : "Drag a point, or focus it and use the arrow keys (Shift: small steps, Home: back).";
     });
     const at = places();
@@ -473,6 +548,7 @@ export function mount(el, given, onChange = () => {}) {
     mode.set(state.mode); picture.set(state.picture); padding.set(state.padding);
     thetaSliders.forEach((s, k) => s.set(state.theta[k]));
     partSliders.forEach((s, k) => s.set(parts[PARTS[k][0]]));
+    drawPixel();
   }
   draw();
 
