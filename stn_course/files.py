@@ -4,6 +4,7 @@ import glob
 import os
 import secrets
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -31,6 +32,10 @@ def written_whole(path: Path) -> Iterator[Path]:
         with open(partial, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
+    except OSError as error:
+        if error.errno and error.filename in (None, str(partial), partial):
+            error.filename = str(path)  # the name that somebody knows
+        raise
     finally:
         partial.unlink(missing_ok=True)
 
@@ -39,6 +44,27 @@ def write_atomically(path: Path, data: bytes) -> None:
     """The file at `path` is the old one or the new one, never half of either."""
     with written_whole(path) as partial:
         partial.write_bytes(data)
+
+
+def rescue(name: str, data: bytes) -> Path | None:
+    """Write what found no place to a file `name` in a new temporary folder: where, or None."""
+    try:
+        path = Path(tempfile.mkdtemp(prefix="stn-course-kept-")) / name
+        write_atomically(path, data)
+    except OSError:  # whoever asks has an error to tell already
+        return None
+    return path
+
+
+def check_writable(folder: Path) -> None:
+    """Make `folder` if need be; an OSError that names it where nothing can be written there."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        told = f"cannot be written to: {error.strerror}"
+        raise type(error)(error.errno, told, str(folder)) from None
 
 
 class BusyError(RuntimeError):
@@ -53,7 +79,8 @@ def only_writer(*folders: Path, file: Path | None = None) -> Iterator[None]:
     ends with its process, however that ends. That file goes when the block ends; what a kill
     leaves of it locks nothing. A folder that is not there is made, and goes again if it is empty
     at the end. Raises BusyError where another has one of them, and OSError where nothing can be
-    written. On Windows the lock is that of `msvcrt`; on a file system without locks `filelock`
+    written; at the end RuntimeError where a folder was removed or moved away meanwhile. On
+    Windows the lock is that of `msvcrt`; on a file system without locks `filelock`
     warns, and what a kill leaves there is to be deleted by hand.
     """
     with ExitStack() as stack:
@@ -83,9 +110,13 @@ def _locked(lock: Path, what: Path) -> Iterator[None]:
         ours = lock.stat().st_ino
         try:
             yield
+            if not _is(lock, ours):
+                raise RuntimeError(
+                    f"{what} was removed or moved away while this wrote to it: what it wrote "
+                    "before that is not there"
+                )
         finally:
-            # On Windows filelock removes it, once it is free.
-            if os.name != "nt" and lock.exists() and lock.stat().st_ino == ours:
+            if os.name != "nt" and _is(lock, ours):  # there filelock removes it, once it is free
                 lock.unlink()
             held.release()
     finally:
@@ -94,6 +125,10 @@ def _locked(lock: Path, what: Path) -> Iterator[None]:
                 folder.rmdir()
             except OSError:  # something was written there
                 break
+
+
+def _is(path: Path, number: int) -> bool:
+    return path.exists() and path.stat().st_ino == number
 
 
 def _say_who(file: Path) -> None:

@@ -29,6 +29,23 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 
 
+def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "x"
+    told = f"No space left on device: '{path}'"
+    with monkeypatch.context() as patch, pytest.raises(OSError, match=told):
+        patch.setattr(files.os, "fsync", full)
+        write_atomically(path, b"new")
+    with pytest.raises(OSError, match=f"Not a directory: '{path}/y'|File exists: '{path}'"):
+        path.touch()
+        write_atomically(path / "y", b"new")
+    (tmp_path / "z").mkdir()
+    with pytest.raises(OSError, match=f"{tmp_path}/z'"):
+        write_atomically(tmp_path / "z", b"new")
+
+
 def test_a_file_is_replaced_and_never_written_into(tmp_path):
     """Who reads the old one meanwhile reads all of it, and a kill leaves one of the two."""
     path = tmp_path / "x"
@@ -140,7 +157,8 @@ def test_who_lost_the_folder_does_not_free_that_of_another(tmp_path):
     first.enter_context(only_writer(folder))
     shutil.rmtree(folder)
     second.enter_context(only_writer(folder))
-    first.close()
+    with pytest.raises(RuntimeError, match=f"{folder.name} was removed or moved away while"):
+        first.close()
     with pytest.raises(BusyError), only_writer(folder):
         pass
     second.close()
@@ -152,6 +170,15 @@ def test_where_nothing_can_be_written_the_folder_is_named(tmp_path):
     there = tmp_path / "file" / "run"
     with pytest.raises(OSError, match=f"cannot be written to: .*{there}"), only_writer(there):
         pass
+
+
+def test_a_folder_that_is_removed_meanwhile_is_told_at_the_end(tmp_path):
+    folder = tmp_path / "run"
+    with pytest.raises(RuntimeError, match=f"{folder} was removed"), only_writer(folder):
+        shutil.rmtree(folder)
+    with pytest.raises(ZeroDivisionError), only_writer(folder):  # that is told first
+        shutil.rmtree(folder)
+        raise ZeroDivisionError
 
 
 # ---------------------------------------------------------------- nobody else

@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from stn_course.analysis.plots import CROSS, GREY, RED, TEAL, WRONG
+from stn_course.analysis.plots import AS_IT_STANDS, CROSS, GREY, RED, TEAL, WRONG
 from stn_course.files import written_whole
 
 
@@ -22,9 +22,10 @@ def history(curves: dict[str, list[float]], title: str = "") -> Figure:
     for ax, (name, values) in zip(axes[0], curves.items(), strict=True):
         ax.plot(range(1, len(values) + 1), values, color=TEAL, marker="o", markersize=3)
         unit = " (%)" if "accuracy" in name else ""
-        ax.set(xlabel="epoch", ylabel=name.replace("_", " ") + unit)
+        ax.set_xlabel("epoch")
+        ax.set_ylabel(name.replace("_", " ") + unit, **AS_IT_STANDS)
         ax.xaxis.get_major_locator().set_params(integer=True)
-    fig.suptitle(title, fontsize=10)
+    fig.suptitle(title, fontsize=10, **AS_IT_STANDS)
     fig.tight_layout(w_pad=2)
     return fig
 
@@ -61,7 +62,8 @@ def confusion(matrix: np.ndarray, title: str = "") -> Figure:
         if count:
             weight = "bold" if x == y else "normal"
             ax.text(x, y, count, ha="center", va="center", fontsize=8, fontweight=weight)
-    ax.set(xticks=range(n), yticks=range(n), xlabel="read as", ylabel="truth", title=title)
+    ax.set(xticks=range(n), yticks=range(n), xlabel="read as", ylabel="truth")
+    ax.set_title(title, **AS_IT_STANDS)
     ax.grid(False)
     return fig
 

@@ -4,9 +4,10 @@ import argparse
 import os
 import sys
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
-from stn_course.cli.train import add_test, add_train, positive
+from stn_course.cli.train import add_test, add_train, from_zero, positive
 from stn_course.cli.use import add_export, add_predict
 from stn_course.extras import needs
 from stn_course.files import only_writer
@@ -24,7 +25,9 @@ PROBLEMS = (
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; 0 if it went well, 1 if what it checked is wrong, 2 on bad input."""
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    _refuse_empty(parser, sys.argv[1:] if argv is None else argv)
+    arguments = parser.parse_args(argv)
     if arguments.threads:
         import torch
 
@@ -45,6 +48,18 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 130
+
+
+def _refuse_empty(parser: argparse.ArgumentParser, words: list[str]) -> None:
+    """No word is empty: as a path it would be this folder, as an address none at all.
+
+    Nor is a value "--", of which argparse makes a list in Python 3.11 and 3.12.
+    """
+    for before, word in pairwise(["COMMAND", *words]):
+        flag, equals, value = word.partition("=")
+        if not word or (word.startswith("--") and equals and value in ("", "--")):
+            name, value = (flag, value) if word else (before, word)
+            parser.error(f"argument after {name}: {value!r}; wanted a value, or none of it")
 
 
 def _threads(text: str) -> int:
@@ -79,7 +94,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--draw", metavar="NAME", help="instead draw hard, mild, ... once, into a file"
     )
     fetch.add_argument("--split", choices=("train", "valid", "test"), help="of it (default: train)")
-    fetch.add_argument("--seed", type=int, help="of its draws (default: 0)")
+    fetch.add_argument("--seed", type=from_zero, help="of its draws (default: 0)")
     fetch.add_argument("--out", type=Path, metavar="FILE.npz", help="where it is written")
     add_train(add)
     add_test(add)
@@ -234,17 +249,31 @@ def _missing(arguments, names: list[str]) -> list[tuple[str, int]]:
 def _make(arguments, names: list[str]) -> int:
     from stn_course.experiments import records, sweep
 
-    def to_file(record):
-        records.append(arguments.out, record)
+    made = {}
+
+    def save(record):
+        records.append(arguments.out, record) if arguments.out else records.save(record)
+        made[record.experiment, record.seed] = record
+
+    def kept():
+        if arguments.out:
+            return records.runs_in(arguments.out)
+        return {(r.experiment, r.seed) for name in names for r in records.load(name)}
 
     runs = _missing(arguments, names)
     passed = {
         k: getattr(arguments, k)
         for k in "jobs cluster parallel_runs threads allow_sample weights".split()
     }
-    failed = sweep.run_all(runs, to_file if arguments.out else records.save, **passed)
+    failed = sweep.run_all(runs, save, **passed)
     print(f"{len(runs) - len(failed)} records made" + (f", failed: {failed}" if failed else ""))
-    return 1 if failed else 0
+    if lost := made.keys() - kept():
+        for run in sorted(lost):
+            save(made[run])
+        print(
+            f"{len(lost)} of them were removed meanwhile; they are written again", file=sys.stderr
+        )
+    return 1 if failed or lost else 0
 
 
 def _named(names: list[str]) -> list[str]:

@@ -19,7 +19,7 @@ def add_train(add) -> None:
         help="begin with its settings (`stn-course run --list`); with no other the record is its",
     )
     _add_settings(train)
-    train.add_argument("--seed", type=_seed, help="(default: 0)")
+    train.add_argument("--seed", type=from_zero, help="(default: 0)")
     train.add_argument("--device", help=DEVICE)
     train.add_argument("--out", type=Path, required=True, help="folder for everything of this run")
     train.add_argument(
@@ -93,7 +93,7 @@ def _json(text: str) -> dict:
     return value
 
 
-def _seed(text: str) -> int:
+def from_zero(text: str) -> int:
     """A command-line integer of at least 0."""
     return positive(text, least=0)
 

@@ -35,7 +35,7 @@ def load(experiment: str, folder: Path | None = None) -> list[RunRecord]:
     """
     found = []
     for path in (Path(folder or records_dir()) / experiment).glob("*.json"):
-        record = loads(path.read_text(), path.name)
+        record = loads(path.read_text(), str(path))
         if (record.experiment, f"{record.seed}.json") != (experiment, path.name):
             raise ValueError(
                 f"{path} is the record of {record.experiment}, seed {record.seed}; wanted that of "
@@ -73,8 +73,9 @@ def append(path: Path, record: RunRecord) -> None:
         try:
             while line:
                 line = line[file.write(line) :]
-        except OSError:
+        except OSError as error:
             file.truncate(end)
+            error.filename = str(path)  # a write names none
             raise
 
 

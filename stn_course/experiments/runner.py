@@ -6,6 +6,7 @@ names them all. What each is stands in `experiments.catalogue`, one file a topic
 
 import dataclasses
 import json
+import sys
 from collections.abc import Generator
 from pathlib import Path
 
@@ -18,12 +19,19 @@ from stn_course.data.recipes import DISTORTIONS, TASKS
 from stn_course.experiments import records
 from stn_course.experiments.catalogue import find
 from stn_course.experiments.experiment import Experiment
-from stn_course.training.checkpoints import read_weights, save_weights
+from stn_course.files import rescue
+from stn_course.training.checkpoints import (
+    read_weights,
+    save_weights,
+    weights_bytes,
+    weights_sum,
+)
 from stn_course.training.config import CLEAN, Config, build
 from stn_course.training.listeners import ProgressBar
 from stn_course.training.loop import steps
 from stn_course.training.record import RunRecord, current_commit
 
+MOST_SEEDS = 1000  # of one experiment
 # What a run says in its record's configuration beside what was asked for.
 SAID_BY_THE_RUN = ("bf16", "framework", "a_class", "classes")
 
@@ -103,8 +111,11 @@ def plan(
 ) -> list[tuple[str, int]]:
     """The (experiment, seed) pairs that are still to run, in order.
 
-    `done`: the pairs that have a record, by default those below `records/runs`.
+    `done`: the pairs that have a record, by default those below `records/runs`. ValueError for
+    more `seeds` than anybody makes.
     """
+    if seeds is not None and not 0 < seeds <= MOST_SEEDS:
+        raise ValueError(f"seeds={seeds}; wanted 1 to {MOST_SEEDS}")
     runs = []
     for name in names:
         experiment = find(name)
@@ -160,9 +171,26 @@ def run_steps(
     record.plan = experiment.plan(seed)
     if beside:
         record.device += f", beside {beside} other runs"
-    if weights:
-        save_weights(Path(weights) / f"{name}-{seed}.safetensors", model)
+    if weights is not None:
+        path = Path(weights) / f"{name}-{seed}.safetensors"
+        try:
+            save_weights(path, model)
+        except OSError as error:  # the record is worth more: whoever asks has `has_weights`
+            kept = rescue(path.name, weights_bytes(model))
+            print(f"{name}/{seed}: {error}; what it learned is kept in {kept}", file=sys.stderr)
     return record
+
+
+def has_weights(record: RunRecord, folder: Path) -> bool:
+    """Whether what the run of `record` learned is in `folder`; True where it keeps no weights."""
+    experiment = find(record.experiment)
+    path = Path(folder) / f"{record.experiment}-{record.seed}.safetensors"
+    if experiment.run is not None:
+        return True
+    try:
+        return path.is_file() and weights_sum(path) == record.hashes["weights"]
+    except ValueError:  # another file of that name
+        return False
 
 
 def trained(name: str, seed: int = 0) -> nn.Module:

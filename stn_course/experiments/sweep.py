@@ -6,12 +6,14 @@ made in one process and follows from its seed alone: where it was made changes n
 """
 
 import hashlib
+import json
+import os
 import re
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache, partial
 from pathlib import Path
 
@@ -21,8 +23,9 @@ from stn_course import models
 from stn_course.experiments.catalogue import find
 from stn_course.experiments.experiment import Experiment
 from stn_course.experiments.interleave import interleave
-from stn_course.experiments.runner import check_digits, run_one, run_steps
+from stn_course.experiments.runner import check_digits, has_weights, run_one, run_steps
 from stn_course.extras import needs
+from stn_course.files import check_writable, rescue
 from stn_course.training.record import PACKAGE, RunRecord, current_commit
 
 Run = tuple[str, int]  # experiment, seed
@@ -61,20 +64,24 @@ def run_all(
     its workers do, and runs that a worker took with it when it died are made again by another.
     Both take one thread for each run unless `threads` says otherwise. With `parallel_runs`
     above 1 one process takes so many runs through their steps in turns: that is for a GPU.
-    `weights` as in `runner.run_steps`.
+    `weights` as in `runner.run_steps`. A record that cannot be saved, as on a full disk, is
+    written to a temporary folder, which is named.
 
     Records are of the full MNIST: on the offline sample this is a ValueError unless
     `allow_sample`. ValueError too for `weights` with `cluster` (they would stay on its
-    workers) and for a cluster whose workers cannot make these runs.
+    workers) and for a cluster whose workers cannot make these runs; OSError where nothing can
+    be written to `weights`.
     """
     _check_ways(jobs, parallel_runs, cluster, weights)
     check_digits(allow_sample)
+    if weights is not None:
+        check_writable(weights)
     options = {"threads": threads, "allow_sample": allow_sample, "weights": weights}
     if cluster:
         options |= {"threads": threads or 1, "code": current_code()}
         outcomes = _on_cluster(cluster, longest_first(runs), options)
     elif jobs > 1:
-        options["threads"] = threads or 1
+        options |= {"threads": threads or 1, "parent": os.getpid()}
         outcomes = _in_processes(jobs, longest_first(runs), options)
     elif parallel_runs > 1:
         outcomes = _in_turns(parallel_runs, longest_first(runs), threads, weights)
@@ -83,12 +90,7 @@ def run_all(
         outcomes = (attempt(*run, find(run[0]), **options) for run in runs)
     failed = []
     for k, done in enumerate(outcomes, 1):
-        trace = done.trace
-        if done.record is not None:
-            try:
-                save(done.record)
-            except (ValueError, OSError):  # a number that no file holds, as a NaN; a full disk
-                trace = f"{done.name}/{done.seed}: {traceback.format_exc()}"
+        trace = done.trace or _saved(done.record, save, weights)
         if trace:
             print(trace, file=sys.stderr, flush=True)
             failed.append(f"{done.name}/{done.seed}")
@@ -99,6 +101,25 @@ def run_all(
     return failed
 
 
+def _saved(record: RunRecord, save: Callable, weights: Path | None) -> str:
+    """What went wrong with saving the record, or with its weights; empty: nothing."""
+    run, wrong = f"{record.experiment}/{record.seed}", []
+    try:
+        save(record)
+    except (ValueError, OSError) as error:  # a NaN, which no file holds; a full disk
+        wrong.append(f"{run}: {error}\n{_kept(record)}")
+    if weights is not None and not has_weights(record, weights):
+        wrong.append(f"{run}: its weights are not in {weights}")
+    return "\n".join(wrong)
+
+
+def _kept(record: RunRecord) -> str:
+    """Where a record is that could not be saved: in a temporary folder, else in this text."""
+    text = json.dumps(asdict(record), indent=1, sort_keys=True)  # also with a NaN, to be read
+    path = rescue(f"{record.experiment}-{record.seed}.json", text.encode())
+    return f"its record is kept in {path}" if path else f"its record has no place but here:\n{text}"
+
+
 def _check_ways(jobs: int, parallel_runs: int, cluster: str | None, weights) -> None:
     """ValueError unless one way to run at most is asked for, and it can do what is asked."""
     if min(jobs, parallel_runs) < 1 or (jobs > 1) + (parallel_runs > 1) + bool(cluster) > 1:
@@ -106,9 +127,9 @@ def _check_ways(jobs: int, parallel_runs: int, cluster: str | None, weights) -> 
             f"jobs={jobs}, parallel_runs={parallel_runs}, cluster={cluster!r}; wanted at least 1 "
             "of each, and only one of the three ways"
         )
-    if cluster and not re.fullmatch(r"(\w+://)?.+:\d+", cluster):
+    if cluster is not None and not re.fullmatch(r"(\w+://)?.+:\d+", cluster):
         raise ValueError(f"cluster={cluster!r}; wanted a scheduler's address, as tcp://HOST:8786")
-    if cluster and weights:
+    if cluster and weights is not None:
         raise ValueError("weights would stay on the cluster's workers; wanted jobs of this machine")
 
 
@@ -122,13 +143,17 @@ def attempt(
     code: str | None = None,
     progress: bool = False,
     weights: Path | None = None,
+    parent: int | None = None,
 ) -> Outcome:
     """Make one run, in whatever process this is called; what goes wrong is in the outcome.
 
-    The experiment itself travels, not only its name. `threads`: 0 leaves them alone. A
-    worker with several threads makes one run at a time all the same: a run seeds torch's global
-    stream, which its process has only once.
+    The experiment itself travels, not only its name. `threads`: 0 leaves them alone. `parent`:
+    the process that shares out the runs, which this one does not outlive. A worker with several
+    threads makes one run at a time all the same: a run seeds torch's global stream, which its
+    process has only once.
     """
+    if parent not in (None, os.getpid()):
+        _end_with(parent)
     with _one_at_a_time:
         before = torch.get_num_threads()
         try:
@@ -139,6 +164,22 @@ def attempt(
             return Outcome(name, seed, None, f"{name}/{seed}: {traceback.format_exc()}")
         finally:
             torch.set_num_threads(before)
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """End this process soon after `parent` has, however that ended: nobody waits for it then."""
+    with needs("course"):
+        import psutil
+
+    def watch():
+        try:
+            psutil.Process(parent).wait()
+        except psutil.NoSuchProcess:  # it was gone already
+            pass
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @cache
@@ -176,7 +217,8 @@ def _in_processes(jobs: int, runs: list[Run], options: dict) -> Iterator[Outcome
 
     left = dict.fromkeys(runs)
     for _ in range(POOLS):
-        pool = Parallel(jobs, batch_size=1, return_as="generator_unordered")
+        processes = max(2, min(jobs, len(left)))  # with 1 joblib would make the runs right here
+        pool = Parallel(processes, batch_size=1, return_as="generator_unordered")
         try:
             for done in pool(_calls(list(left), options)):
                 del left[done.name, done.seed]

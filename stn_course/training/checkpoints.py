@@ -135,12 +135,17 @@ def load_weights(model: nn.Module, found: dict, where) -> None:
 
 def save_weights(path, model: nn.Module) -> None:
     """Write the weights alone, as safetensors, with their SHA-256: the format has no sum."""
+    write_atomically(Path(path), weights_bytes(model))
+
+
+def weights_bytes(model: nn.Module) -> bytes:
+    """What `save_weights` writes."""
     with needs("course"):
         from safetensors.torch import save  # not on every machine that trains
 
     # Channels-last weights are stored in the usual order: the format knows no other.
     weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    write_atomically(Path(path), save(weights, {"sha256": weights_sha256(model)}))
+    return save(weights, {"sha256": weights_sha256(model)})
 
 
 def read_weights(path, model: nn.Module, sha: str = "") -> nn.Module:
@@ -160,15 +165,24 @@ def read_weights(path, model: nn.Module, sha: str = "") -> nn.Module:
     try:
         data = path.read_bytes()
         model.load_state_dict(load(data))
-        length = int.from_bytes(data[:8], "little")
-        about = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+        told = _told_sum(data)
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"{path} does not fit this network: {error}") from None
     found = weights_sha256(model)
-    for wanted in filter(None, (about.get("sha256"), sha)):
+    for wanted in filter(None, (told, sha)):
         if found != wanted:
             raise ValueError(f"{path} is damaged: SHA-256 {found[:16]}..., not {wanted[:16]}...")
     return model
+
+
+def weights_sum(path) -> str:
+    """The SHA-256 that `save_weights` wrote into the file; empty where it did not."""
+    return _told_sum(Path(path).read_bytes())
+
+
+def _told_sum(data: bytes) -> str:
+    length = int.from_bytes(data[:8], "little")
+    return json.loads(data[8 : 8 + length]).get("__metadata__", {}).get("sha256", "")
 
 
 def sha256(*tensors: Tensor) -> str:

@@ -4,7 +4,6 @@ Importing this loads no framework: the command line reads the fields and what th
 """
 
 import dataclasses
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -18,6 +17,7 @@ SCHEDULES = ("constant", "linear", "step", "cosine", "onecycle", "two-phase", "l
 PRECISIONS = ("float32", "bf16", "auto")
 CLEAN = "clean"
 NEEDED = ("lr", "momentum", "weight_decay", "pose_weight")
+LARGEST = 1e6  # of what multiplies or divides steps: more than that is a slip, and trains nothing
 NUMBERS = (*NEEDED, "lr_localiser", "epsilon", "clip", "patience", "limit")  # or None
 KEEP_SIZE = ("pose", "gentle")  # recipes for images of any size
 
@@ -164,17 +164,18 @@ def _wrong_numbers(c: Config) -> Iterator[tuple[bool, str]]:
         value = getattr(c, name)
         whole = as_whole(value) is not None and value >= 1
         yield not whole, f"{name}={value!r}; wanted a whole number, at least 1"
-    inf, rate = math.inf, c.lr_localiser
-    yield not 0 < c.lr < inf, f"lr={c.lr}; wanted a positive rate"
+    most, rate = f"at most {LARGEST:g}", c.lr_localiser
+    yield not 0 < c.lr <= LARGEST, f"lr={c.lr}; wanted a positive rate, {most}"
     yield not 0 <= c.momentum < 1, f"momentum={c.momentum}; wanted 0 or more, and below 1"
-    yield not 0 <= c.weight_decay < inf, f"weight_decay={c.weight_decay}; wanted 0 or more"
+    decay = c.weight_decay
+    yield not 0 <= decay <= LARGEST, f"weight_decay={decay}; wanted 0 or more, {most}"
     yield (
-        rate is not None and not 0 <= rate < inf,
-        f"lr_localiser={rate}; wanted a rate, 0 or None",
+        rate is not None and not 0 <= rate <= LARGEST,
+        f"lr_localiser={rate}; wanted a rate, 0 or None; {most}",
     )
     yield (
-        c.clip is not None and not 0 < c.clip < inf,
-        f"clip={c.clip}; wanted a positive length, or None for no limit",
+        c.clip is not None and not 0 < c.clip <= LARGEST,
+        f"clip={c.clip}; wanted a positive length, or None for no limit; {most}",
     )
     yield (
         c.limit is not None and c.limit < 1,
@@ -190,9 +191,9 @@ def _wrong_together(c: Config, tasks) -> Iterator[tuple[bool, str]]:
         "this one",
     )
     yield (
-        c.epsilon is not None and not (0 < c.epsilon < math.inf and c.optimizer != "sgd"),
+        c.epsilon is not None and not (0 < c.epsilon <= LARGEST and c.optimizer != "sgd"),
         f"epsilon={c.epsilon}, optimizer={c.optimizer!r}; wanted None, or a number above 0 for "
-        "adam or rmsprop",
+        f"adam or rmsprop, at most {LARGEST:g}",
     )
     yield (
         c.patience is not None and (c.patience < 1 or "valid" in c.train_on),
@@ -201,9 +202,9 @@ def _wrong_together(c: Config, tasks) -> Iterator[tuple[bool, str]]:
     )
     fresh = c.distort and not c.frozen
     yield (
-        not 0 <= c.pose_weight < math.inf or (c.pose_weight and not fresh),
-        f"pose_weight={c.pose_weight}; wanted 0, or more with a fresh distort: its true motion is "
-        "what the pose is compared with",
+        not 0 <= c.pose_weight <= LARGEST or (c.pose_weight and not fresh),
+        f"pose_weight={c.pose_weight}; wanted 0, or up to {LARGEST:g} with a fresh distort: its "
+        "true motion is what the pose is compared with",
     )
     yield (
         (c.frozen or c.with_clean) and not c.distort,

@@ -5,9 +5,11 @@ Also what every stored file needs: the commit it is of.
 
 import copy
 import json
+import math
 import os
 import re
 import subprocess
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -80,8 +82,25 @@ YOUNG = {"first_steps": {}, "plan": {}, "parts": []}  # a record from before the
 
 
 def dumps(record: RunRecord) -> str:
+    """The record as text; a number that is not finite is a ValueError that says where it is."""
     told = {k: v for k, v in asdict(record).items() if v or k not in YOUNG}
+    for where, number in _not_finite(told, ""):
+        raise ValueError(
+            f"{record.experiment}/{record.seed}: {where} is {number}; a record holds finite numbers"
+        )
     return json.dumps(told, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def _not_finite(value, where: str) -> Iterator[tuple[str, float]]:
+    """(where it is, the number) for each number below `value` that no file of JSON holds."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield where.lstrip("."), value
+    items = value.items() if isinstance(value, dict) else ()
+    items = enumerate(value) if isinstance(value, list | tuple) else items
+    for key, each in items:
+        yield from _not_finite(
+            each, f"{where}.{key}" if isinstance(value, dict) else f"{where}[{key}]"
+        )
 
 
 def loads(text: str, source: str = "text") -> RunRecord:

@@ -51,7 +51,8 @@ def train(
     images go to `tensorboard/` (None: where that package is installed; else a line on stderr says
     that there are none). `name` is the record's experiment (default: the folder's name). Raises
     FileExistsError where there is a run already and `resume` is not asked for, BusyError where
-    another process trains into it, ValueError for a device that is not here.
+    another process trains into it, ValueError for a device that is not here, and at the end
+    RuntimeError where the folder was removed meanwhile: all but kept epochs and logs is there.
     """
     with needs("course"):  # for its history, at the end
         from stn_course.analysis import run_plots  # noqa: F401
@@ -99,6 +100,10 @@ class ConfigJson(Listener):
     def start(self, run) -> None:
         asked = dataclasses.asdict(run.config) | {"seed": run.seed, "experiment": self.name}
         write_atomically(self.folder / CONFIG, json.dumps(asked, indent=1).encode())
+
+    def epoch(self, run) -> None:
+        if not (self.folder / CONFIG).exists():  # the folder was removed: what follows needs it
+            self.start(run)
 
 
 def chosen_device(name: str | None = None) -> torch.device:

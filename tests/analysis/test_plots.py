@@ -21,6 +21,17 @@ def test_the_cross_is_in_the_type_that_figures_are_set_in(recwarn):
     assert not [w for w in recwarn if "Glyph" in str(w.message)]
 
 
+@pytest.mark.parametrize("name", ["x$_$y", "${$", "a^{b"])
+def test_a_name_that_somebody_gave_is_no_formula(name, tmp_path):
+    history = run_plots.history({name: [0.5]}, name)
+    confusion = run_plots.confusion(np.eye(2, dtype=int), name)
+    digits = plots.images_row(np.zeros((1, 1, 2, 2)), [name])
+    told = [*history.texts, confusion.axes[0].title, digits.axes[0].title]
+    assert [text.get_text() for text in told] == [name] * 3
+    for figure in (history, confusion, digits):
+        run_plots.save(figure, tmp_path / "drawn.png")
+
+
 @pytest.mark.parametrize("transformer", [True, False])
 def test_misread_digits_of_a_class_are_crossed(transformer):
     inputs = np.zeros((5, 28, 28), np.uint8)

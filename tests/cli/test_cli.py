@@ -9,7 +9,7 @@ import torch
 from stn_course.analysis import run_plots
 from stn_course.cli import main
 from stn_course.data import recipes
-from stn_course.experiments import catalogue, published, records, runner
+from stn_course.experiments import catalogue, published, records, runner, sweep
 from stn_course.experiments.experiment import Experiment
 from stn_course.models import registry
 from stn_course.training import checkpoints, listeners
@@ -27,6 +27,7 @@ WRITTEN = {
     "weights.safetensors",
 }
 
+DIVERGES = "train --optimizer sgd --lr 1e6 --weight-decay 1e6 --epochs 1".split()
 
 pytestmark = pytest.mark.usefixtures("few_digits")
 
@@ -431,7 +432,9 @@ def test_every_field_of_config_has_its_flag():
         (["train", "--device", "cpu:7", "--out", "{}"], "device='cpu:7' is unknown"),
         (["train", "--experiment", "keras-hr", "--out", "{}"], "is no training of"),
         (["train", "--model", "ffn-spn", "--out", "{}"], "model='ffn-spn' gives an image a row"),
-        (["train", "--lr", "1e30", "--optimizer", "sgd", "--quiet", "--out", "{}"], "diverged"),
+        ([*DIVERGES, "--quiet", "--out", "{}"], "the run diverged at lr=1e+06"),
+        (["train", "--lr", "1e30", "--out", "{}"], "lr=1e+30; wanted a positive rate, at most"),
+        (["run", "invariance-fc", "--seeds", "1000000000"], "seeds=1000000000; wanted 1 to 1000"),
         (["run", "invariance-fc", "--out", "{}/no/x.jsonl"], "there is no folder"),
         (["export-web", "page-fc", "--out", "{}/no"], "there is no such folder"),
         (["export-web", "no-such"], "experiment 'no-such' is unknown"),
@@ -461,6 +464,14 @@ def test_wrong_values_get_one_line(tmp_path, words, message, capsys):
         ["train", "--options", "[", "--out", "x"],
         ["train", "--seed", "-1", "--out", "x"],
         ["table", "S1", "--threads", "100000"],
+        ["data", "--draw", "hard", "--seed", "-1", "--out", "x.npz"],
+        ["train", "--device=--", "--out", "x"],
+        ["train", "--device=", "--out", "x"],
+        ["train", "--out", ""],
+        ["train", "--out="],
+        ["run", "invariance-fc", "--out", ""],
+        ["run", "invariance-fc", "--cluster", ""],
+        ["test", "", "--limit", "5"],
     ],
 )
 def test_wrong_shapes_of_values_are_usage_errors(words, capsys):
@@ -483,6 +494,36 @@ def test_run_makes_what_is_missing_and_nothing_twice(tmp_path, monkeypatch, caps
     assert len(out.read_text().splitlines()) == 3
     code, said, _ = run(*words, "--seeds", 2, "--plan", "--again", capsys=capsys)
     assert code == 0 and said.startswith("2 runs to make")
+
+
+def test_records_that_are_removed_while_others_are_made_are_written_again(
+    tmp_path, monkeypatch, capsys
+):
+    tiny = Experiment(Config(model="fc", limit=100, epochs=1, tests=()), "a test", seeds=2)
+    monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", tiny)
+    out, folder = tmp_path / "runs.jsonl", tmp_path / "tiny"
+    monkeypatch.setattr(records, "records_dir", lambda: tmp_path)
+    monkeypatch.setattr(sweep, "check_digits", lambda _: None)
+    append, save = records.append, records.save
+
+    def append_once(path, record):
+        append(path, record)
+        monkeypatch.setattr(records, "append", append)
+        path.unlink()
+
+    def save_once(record):
+        save(record)
+        monkeypatch.setattr(records, "save", save)
+        (folder / "0.json").unlink()
+
+    monkeypatch.setattr(records, "append", append_once)
+    monkeypatch.setattr(records, "save", save_once)
+    code, _, err = run("run", "tiny", "--out", out, "--allow-sample", capsys=capsys)
+    assert code == 1 and "1 of them were removed meanwhile; they are written again" in err
+    assert records.runs_in(out) == {("tiny", 0), ("tiny", 1)}
+    code, _, err = run("run", "tiny", capsys=capsys)
+    assert code == 1 and "1 of them were removed meanwhile" in err
+    assert [r.seed for r in records.load("tiny")] == [0, 1]
 
 
 def test_a_row_of_the_scoreboard_stands_for_its_experiments(capsys):

@@ -133,7 +133,7 @@ def test_a_full_disk_leaves_no_half_line(tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:  # the system takes ten bytes more and refuses the rest, as a full disk does
         resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, before[1]))
-        with pytest.raises(OSError):
+        with pytest.raises(OSError, match=f"File too large: '{path}'"):
             records.append(path, make(seed=1))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

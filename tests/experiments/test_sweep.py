@@ -3,21 +3,28 @@
 import contextlib
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
+import joblib
 import pytest
 
 from stn_course.cli import main
-from stn_course.experiments import catalogue, records, sweep
+from stn_course.experiments import catalogue, records, runner, sweep
 from stn_course.experiments.experiment import Experiment
-from stn_course.training.config import Config
+from stn_course.training import checkpoints
+from stn_course.training.config import Config, build
 from stn_course.training.loop import fit
-from stn_course.training.record import dumps
+from stn_course.training.record import dumps, loads
 from tests.support import ROOT
 
 TINY = Config(model="fc", limit=200, epochs=1, precision="float32")
@@ -39,6 +46,12 @@ def tiny(monkeypatch):
     """Small experiments under names of their own, which only this process knows."""
     for name, experiment in SMALL.items():
         monkeypatch.setitem(catalogue.EXPERIMENTS, name, experiment)
+
+
+@pytest.fixture(autouse=True)
+def own_temporary_folder(monkeypatch, tmp_path_factory):
+    """What finds no place is kept in a temporary folder: one of this test."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("temporary")))
 
 
 def made(runs, **options):
@@ -107,7 +120,10 @@ def test_a_record_that_cannot_be_written_is_told_and_stops_nothing(monkeypatch, 
         allow_sample=True,
     )
     assert failed == ["odd/0"] and [p.name for p in tmp_path.iterdir()] == ["tiny"]
-    assert "odd/0" in (err := capsys.readouterr().err) and "Out of range float" in err
+    err = capsys.readouterr().err
+    assert "odd/0: probes.nothing is nan; a record holds finite numbers" in err
+    text = Path(err.split("its record is kept in ")[1].split("\n")[0]).read_text()
+    assert json.loads(text)["experiment"] == "odd"
 
 
 def test_a_full_disk_is_told_and_stops_nothing(monkeypatch, capsys):
@@ -121,7 +137,78 @@ def test_a_full_disk_is_told_and_stops_nothing(monkeypatch, capsys):
 
     runs = [("odd", 0), ("tiny", 0)]
     assert sweep.run_all(runs, save, progress=False, allow_sample=True) == ["odd/0"]
-    assert kept == ["tiny"] and "No space left" in capsys.readouterr().err
+    assert kept == ["tiny"] and "No space left" in (err := capsys.readouterr().err)
+    there = Path(err.split("its record is kept in ")[1].split("\n")[0])
+    assert loads(there.read_text()).experiment == "odd"
+    monkeypatch.setattr(tempfile, "mkdtemp", lambda **_: save(loads(there.read_text())))  # as full
+    assert sweep.run_all(runs, save, progress=False, allow_sample=True) == ["odd/0"]
+    err = capsys.readouterr().err
+    assert "its record has no place but here" in err and '"experiment": "odd"' in err
+
+
+def test_weights_that_cannot_be_kept_are_told_and_cost_no_record(monkeypatch, tmp_path, capsys):
+    options = {"progress": False, "allow_sample": True, "weights": tmp_path / "learned"}
+
+    def full(path, data):
+        raise OSError(28, "No space left on device", str(path))
+
+    found = []
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "write_atomically", full)
+        assert sweep.run_all([("tiny", 0)], found.append, **options) == ["tiny/0"]
+    err = capsys.readouterr().err
+    assert len(found) == 1 and f"its weights are not in {tmp_path / 'learned'}" in err
+    (there,) = re.findall("what it learned is kept in (.*)", err)
+    model = build(TINY)
+    assert checkpoints.read_weights(there, model, found[0].hashes["weights"])
+    shutil.copy(there, tmp_path / "learned")
+    assert runner.has_weights(found[0], tmp_path / "learned")
+    assert not runner.has_weights(replace(found[0], hashes={"weights": "b"}), tmp_path / "learned")
+    (tmp_path / "learned" / "tiny-0.safetensors").write_bytes(b"nonsense")
+    assert not runner.has_weights(found[0], tmp_path / "learned")
+
+
+def test_a_folder_for_weights_that_may_only_be_read_is_refused_before_the_work(
+    monkeypatch, tmp_path
+):
+    def refused(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refused)
+    monkeypatch.setattr(sweep, "attempt", None)
+    with pytest.raises(PermissionError, match=f"cannot be written to: .*'{tmp_path}'"):
+        made(RUNS, weights=tmp_path)
+
+
+def test_no_more_processes_than_runs_and_none_without_its_parent(monkeypatch):
+    started, options = [], []
+
+    def parallel(processes, **_):
+        started.append(processes)
+        return lambda calls: (sweep.Outcome(*run[:2], None, "x") for _, run, o in calls if told(o))
+
+    def told(given):
+        options.append(given["parent"])
+        return True
+
+    monkeypatch.setattr(joblib, "Parallel", parallel)
+    for jobs, runs in ((6, RUNS[:2]), (6, RUNS[:1]), (3, RUNS)):
+        made(runs, jobs=jobs)
+    assert started == [2, 2, 3] and set(options) == {os.getpid()}
+
+
+def test_a_process_ends_with_its_parent(monkeypatch):
+    ended = threading.Event()
+    monkeypatch.setattr(sweep.os, "_exit", lambda code: ended.set())
+    parent = subprocess.Popen(["sleep", "60"])
+    sweep._end_with(parent.pid)
+    assert not ended.wait(0.1)
+    parent.kill()
+    assert ended.wait(60)
+    ended.clear()
+    sweep._end_with.cache_clear()
+    sweep._end_with(parent.pid)  # which is gone
+    assert ended.wait(60)
 
 
 def killed_once(flag):
@@ -198,6 +285,8 @@ def test_bad_input_is_named(monkeypatch):
         made(RUNS, jobs=2, cluster="tcp://x")
     with pytest.raises(ValueError, match="cluster='nonsense'; wanted a scheduler's address"):
         made(RUNS, cluster="nonsense")
+    with pytest.raises(ValueError, match="cluster=''; wanted a scheduler's address"):
+        made(RUNS, cluster="")
     with pytest.raises(ValueError, match="weights would stay"):
         made(RUNS, cluster="tcp://x:8786", weights="somewhere")
 

@@ -555,6 +555,15 @@ def test_a_checkpoint_from_a_gpu_goes_on_here(optimizer, tmp_path):
         ({"lr": 0.0}, "lr=0.0; wanted a positive rate"),
         ({"lr": float("nan")}, "lr=nan; wanted a positive rate"),
         ({"lr": float("inf")}, "lr=inf; wanted a positive rate"),
+        ({"lr": 1e30}, "lr=1e.30; wanted a positive rate, at most 1e.06"),
+        (
+            {"lr_localiser": 1e30, "model": "stn-small"},
+            "lr_localiser=1e.30; wanted a rate, .*at most",
+        ),
+        ({"weight_decay": 1e30}, "weight_decay=1e.30; wanted 0 or more, at most 1e.06"),
+        ({"epsilon": 1e30}, "epsilon=1e.30, .*; wanted None, or a number above 0 .* at most 1e.06"),
+        ({"pose_weight": 1e30, "distort": "hard"}, "pose_weight=1e.30; wanted 0, or up to 1e.06"),
+        ({"clip": 1e30}, "clip=1e.30; wanted a positive length, .*at most 1e.06"),
         ({"momentum": float("nan")}, "momentum=nan; wanted 0 or more, and below 1"),
         ({"momentum": 1.0}, "momentum=1.0; wanted 0 or more"),
         ({"weight_decay": -1.0}, "weight_decay=-1.0; wanted 0 or more"),
@@ -615,8 +624,8 @@ def test_a_network_that_cannot_be_built_is_named(change, message):
 
 
 def test_a_run_that_diverges_says_so():
-    wild = dataclasses.replace(TINY, optimizer="sgd", lr=1e20)
-    with pytest.raises(FloatingPointError, match=r"epoch 1 is (nan|inf): .*diverged at lr=1e\+20"):
+    wild = dataclasses.replace(TINY, optimizer="sgd", lr=1e6, weight_decay=1e6)
+    with pytest.raises(FloatingPointError, match=r"epoch 1 is (nan|inf): .*diverged at lr=1e\+06"):
         fit(wild)
 
 

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import shutil
 import struct
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from stn_course.training import checkpoints, datasets, report, run_folder, tenso
 from stn_course.training.config import Config
 from stn_course.training.listeners import Listener
 from stn_course.training.loop import fit
+from stn_course.training.record import loads
 
 STN = Config(model="stn-small", limit=100, epochs=2, batch_size=50, precision="float32")
 FC = dataclasses.replace(STN, model="fc")
@@ -87,6 +89,25 @@ def test_checkpoints_are_kept_as_often_as_asked(tmp_path):
     assert [p.name for p in kept] == ["epoch_0002.pt", "epoch_0004.pt"]
     steps = [checkpoints.read_checkpoint(p)["state"]["step"] for p in kept]
     assert steps == [4, 8]
+
+
+def test_a_folder_that_is_removed_meanwhile_is_told_and_the_result_is_there(tmp_path):
+    folder = tmp_path / "run"
+
+    class Remove(Listener):
+        def epoch(self, run):
+            if run.epoch == 2:
+                shutil.rmtree(folder)
+
+    config = dataclasses.replace(FC, epochs=3)
+    with pytest.raises(RuntimeError, match=f"{folder} was removed .* while this wrote to it"):
+        run_folder.train(config, 0, folder, [Remove()], keep_every=1)
+    names = {"config.json", "checkpoint.pt", "epoch_0002.pt", "epoch_0003.pt", "record.json"}
+    names |= {"history.csv", "history.png", "weights.safetensors"}
+    assert {p.name for p in folder.iterdir()} == names
+    record = loads((folder / "record.json").read_text())
+    assert run_folder.read_config(folder) == (config, 0)
+    assert checkpoints.weights_sha256(run_folder.load(folder)) == record.hashes["weights"]
 
 
 class Killed(BaseException):
