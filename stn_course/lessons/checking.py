@@ -7,6 +7,7 @@ message names the bug when it is one of the known ones.
 
 import ast
 import dis
+import functools
 import importlib
 import inspect
 import itertools
@@ -29,6 +30,7 @@ from stn_course.lessons.comparing import (
     other_kind,
     rounding,
     shape_of,
+    shape_to_compare,
     state_of,
 )
 
@@ -56,11 +58,14 @@ class WrongAnswer(AssertionError):
 
 
 class Raised(Exception):
-    """What a call gives that raised: its error stands for the outcome."""
+    """What a call gives that raised: its error stands for the outcome.
 
-    def __init__(self, error: Exception):
+    `own`: the function raised it, and not who looked at what it gave.
+    """
+
+    def __init__(self, error: Exception, own: bool = True):
         super().__init__(str(error))
-        self.error = error
+        self.error, self.own = error, own
 
 
 def uniform(seed: int, *shape: int) -> torch.Tensor:
@@ -146,14 +151,24 @@ class Exercise:
     def outcomes(self, function: Callable) -> list:
         """The outcome of each case; WrongAnswer if an argument is not left as it came."""
         found, names = [], inspect.signature(self.solution).parameters
+        raised = []
+
+        @functools.wraps(function)
+        def called(*arguments):
+            try:
+                return function(*arguments)
+            except Exception as error:
+                raised.append(error)
+                raise
+
         for case in self.inputs():
             before = [state_of(x) for x in case]
             try:
-                found.append(self.outcome(function, case))
+                found.append(self.outcome(called, case))
             except WrongAnswer:  # by what the exercise asks, not by the function
                 raise
             except Exception as error:
-                found.append(Raised(error))
+                found.append(Raised(error, own=any(error is each for each in raised)))
             for name, x, state in zip(names, case, before, strict=False):
                 if name not in self.changes and state_of(x) != state:
                     keep = "work on a copy of it (clone() or copy())"
@@ -270,7 +285,7 @@ def _compare(answer: Callable, exercise: Exercise) -> float:
     worst = max(map(difference, got, wanted))
     if worst <= max(exercise.tolerance, FLOAT32):
         for g, w in zip(got, wanted, strict=True):
-            if problem := other_kind(g, w):
+            if problem := other_kind(g, w, learnt=exercise.slopes is not None):
                 raise WrongAnswer(f"the numbers are right, but {problem}")
     if worst > exercise.tolerance:
         error = next((g.error for g in got if isinstance(g, Raised)), None)
@@ -288,7 +303,7 @@ def _plain_mistake(exercise: Exercise, got: list, wanted: list, worst: float) ->
         return None
     if all(g is None for g in got):
         return "your function returns None, whatever comes; perhaps its `return` is missing"
-    shapes = [[getattr(x, "shape", ()) for x in some] for some in (got, wanted)]
+    shapes = [list(map(shape_to_compare, some)) for some in (got, wanted)]
     if shapes[0] == shapes[1] and (value := constant_of(got)) not in (None, constant_of(wanted)):
         if not isinstance(value, str):
             return f"every number that you gave is {value:g}, whatever came"
@@ -326,9 +341,12 @@ def _agrees(g, k, near: float) -> bool:
 def _told_apart(answer: Callable, exercise: Exercise, got: list, wanted: list) -> str:
     """Where and by how much the answer is off, of an unknown mistake."""
     hint = f"Hint: {exercise.hint}"
-    error = next((g.error for g in got if isinstance(g, Raised)), None)
-    if error:
-        return f"your function raised {_raised(error, answer)}. {hint}"
+    first = next((g for g in got if isinstance(g, Raised)), None)
+    if first and not first.own:
+        said = f"{type(first.error).__name__}: {first.error}".rstrip(".")
+        return f"what your function gave cannot be used: {said}. {hint}"
+    if first:
+        return f"your function raised {_raised(first.error, answer)}. {hint}"
     differences = list(map(difference, got, wanted))
     worst = max(differences)
     case = differences.index(worst)
@@ -397,6 +415,8 @@ def _try_float32(answer: Callable, exercise: Exercise) -> None:
     wanted = exercise.outcome(exercise.solution, in_float32())
     try:
         got = exercise.outcome(answer, in_float32())
+    except WrongAnswer as wrong:  # by what the exercise asks
+        raise WrongAnswer(f"right in float64, but of float32 input {wrong}") from None
     except Exception as error:
         raise WrongAnswer(
             f"right in float64, but of float32 input your function raised {_raised(error, answer)}"

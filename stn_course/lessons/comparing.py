@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+KNOWN_WORDS = int | float | complex | str | bytes | None  # told as they are
 # By how much of the largest number a few steps round, at least and at most.
 ROUNDS = {"float32": (0, 5e-6), "float16": (3e-5, 2e-3)}
 
@@ -72,6 +73,8 @@ def _pairs(got, wanted) -> Iterator[tuple]:
 
 
 def _length(x) -> int | None:
+    if isinstance(x, torch.Tensor) and _unreadable(x):
+        return None
     return len(x) if np.iterable(x) and hasattr(x, "__len__") else None
 
 
@@ -88,8 +91,11 @@ def other_dtype(got, wanted) -> str | None:
     return None
 
 
-def other_kind(got, wanted) -> str | None:
-    """Why later cells could not go on with `got` though its numbers are right, if so."""
+def other_kind(got, wanted, learnt: bool = False) -> str | None:
+    """Why later cells could not go on with `got` though its numbers are right, if so.
+
+    `learnt`: gradients are to flow back through it, to what came.
+    """
     for g, w in _pairs(got, wanted):
         if not hasattr(w, "dtype"):
             continue
@@ -100,6 +106,11 @@ def other_kind(got, wanted) -> str | None:
             return problem
         if not isinstance(w, torch.Tensor):
             continue
+        if g.requires_grad and not w.requires_grad and learnt:
+            return (
+                "the tensor has a graph that does not begin at what came, so no gradient can flow "
+                "back to that: compute with the arguments as they are, not with new leaves"
+            )
         if g.requires_grad and not w.requires_grad:
             return "the tensor still carries its graph; hand back x.detach()"
         if w.requires_grad and not g.requires_grad:
@@ -109,7 +120,11 @@ def other_kind(got, wanted) -> str | None:
 
 def shape_of(value) -> str:
     """What `value` is, in a few words: its shape, or itself."""
-    if hasattr(value, "shape"):
+    if isinstance(value, torch.Tensor) and (kind := _unreadable(value)):
+        return f"a tensor {kind}, of {value.dtype}"
+    if isinstance(value, np.generic):
+        value = value.item()
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"an array of shape {tuple(value.shape)}{_not_finite(value)}"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{k!r}: {shape_of(v)}" for k, v in value.items()) + "}"
@@ -117,7 +132,8 @@ def shape_of(value) -> str:
         return f"{type(value).__name__} of ({', '.join(map(shape_of, value))})"
     if isinstance(value, list | tuple):
         return f"{type(value).__name__} of {len(value)}"
-    return repr(value)[:80]
+    # No address, and no page of it.
+    return repr(value)[:80] if isinstance(value, KNOWN_WORDS) else f"a {type(value).__name__}"
 
 
 def entries_that_differ(got, wanted) -> tuple:
@@ -129,13 +145,45 @@ def entries_that_differ(got, wanted) -> tuple:
 
 
 def _not_finite(value) -> str:
-    value = _as_array(value)
-    numbers = value.dtype.kind == "f"
-    return " with NaN or infinity in it" if numbers and not np.isfinite(value).all() else ""
+    numbers = numbers_of(value)
+    bad = numbers is not None and not np.isfinite(numbers).all()
+    return " with NaN or infinity in it" if bad else ""
 
 
-def _as_array(x) -> np.ndarray:
-    return x.detach().cpu().double().numpy() if hasattr(x, "detach") else np.asarray(x)
+def _unreadable(x: torch.Tensor) -> str:
+    """Which kind of tensor it is whose numbers do not lie side by side; empty of a usual one."""
+    kinds = {
+        "on meta": x.is_meta,
+        "that is quantised": x.is_quantized,
+        "that is nested": x.is_nested,
+        "that is sparse": not x.is_nested and x.layout != torch.strided,
+    }
+    return next((kind for kind, found in kinds.items() if found), "")
+
+
+def numbers_of(x) -> np.ndarray | None:
+    """The numbers of x in float64, of lists of tensors too; None where it has none to compare."""
+    if isinstance(x, torch.Tensor):
+        if _unreadable(x) or (x.is_complex() and x.imag.any()):
+            return None
+        return (x.real if x.is_complex() else x).detach().cpu().double().numpy()
+    if isinstance(x, str | bytes):  # of which numpy would make a number
+        return None
+    if isinstance(x, list | tuple):
+        x = [numbers_of(part) for part in x]
+        if any(part is None for part in x):
+            return None
+    try:
+        return np.asarray(x, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def shape_to_compare(x) -> tuple | None:
+    """The shape of an array or a tensor, () of what has none, None of what cannot be read."""
+    if isinstance(x, torch.Tensor) and _unreadable(x):
+        return None
+    return tuple(x.shape) if hasattr(x, "shape") and hasattr(x, "dtype") else ()
 
 
 def constant_of(answers) -> float | str | None:
@@ -147,11 +195,13 @@ def constant_of(answers) -> float | str | None:
     for leaf, _ in _pairs(answers, answers):
         if leaf is None:
             return None
-        array = _as_array(leaf)
-        if array.dtype.kind in "iuf":
-            numbers |= {float(array.min()), float(array.max())} if array.size else set()
-        elif array.dtype.kind != "b":
-            words.add(str(leaf))
+        if getattr(leaf, "dtype", type(leaf)) in (bool, np.bool_):
+            continue
+        array = numbers_of(leaf)
+        if array is None:
+            words.add(shape_of(leaf) if not isinstance(leaf, str) else leaf)
+        elif array.size:
+            numbers |= {float(array.min()), float(array.max())}
     found = numbers or words
     value = found.pop() if len(found) == 1 else None
     return value if isinstance(value, str | None) or math.isfinite(value) else None
@@ -160,7 +210,7 @@ def constant_of(answers) -> float | str | None:
 # ---------------------------------------------------------------- by how much
 def rounding(got, wanted) -> str:
     """Which dtype rounds about as much as an answer is off, in words; nothing of other misses."""
-    pairs = [(_as_array(g), _as_array(w)) for g, w in _pairs(got, wanted) if hasattr(w, "dtype")]
+    pairs = [(numbers_of(g), numbers_of(w)) for g, w in _pairs(got, wanted) if hasattr(w, "dtype")]
     sizes = [(np.abs(g - w).max(initial=0), np.abs(w).max(initial=0)) for g, w in pairs]
     off = max((part / largest if largest else part for part, largest in sizes), default=0)
     for dtype, (least, most) in ROUNDS.items():
@@ -175,31 +225,18 @@ def difference(a, b) -> float:
     Numbers, tensors, arrays, and lists, tuples and dicts of them (where a list of numbers
     is wanted, an array of them will do); anything else is equal or not.
     """
-    if hasattr(b, "detach"):
-        b = b.detach().cpu().double().numpy()
-    if hasattr(a, "detach"):
-        a = a.detach().cpu().double().numpy()
     if isinstance(b, dict):
         if not isinstance(a, dict) or set(a) != set(b):
             return math.inf
         return max((difference(a[k], b[k]) for k in b), default=0.0)
     if isinstance(b, list | tuple):
-        a = list(a) if getattr(a, "ndim", 0) else a
+        a = list(a) if shape_to_compare(a) else a
         if not isinstance(a, list | tuple) or len(a) != len(b):
             return math.inf
         return max((difference(x, y) for x, y in zip(a, b, strict=True)), default=0.0)
     if isinstance(b, str | bool) or b is None:
         return 0.0 if type(a) is type(b) and a == b else math.inf
-    return _number_difference(a, b)
-
-
-def _number_difference(a, b) -> float:
-    if isinstance(a, str):  # of which numpy would make a number
-        return math.inf
-    try:
-        a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    except (TypeError, ValueError):
-        return math.inf
-    if a.shape != b.shape or not np.isfinite(a).all():
+    a, b = numbers_of(a), numbers_of(b)
+    if a is None or b is None or a.shape != b.shape or not np.isfinite(a).all():
         return math.inf
     return float(np.abs(a - b).max(initial=0.0))

@@ -239,6 +239,18 @@ def test_one_argument_that_gets_no_gradient_is_named(key):
         assert f"no gradient can flow back to `{name}`" in told or "through the tensor" in told
 
 
+@pytest.mark.parametrize("key", SLOPES)
+def test_a_graph_of_its_own_is_not_told_to_detach(key):
+    solution = checking.find(key).solution
+
+    def leaf(x):
+        double = torch.is_tensor(x) and x.dtype == torch.float64
+        return x.detach().requires_grad_() if double else x
+
+    told = rejection(key, lambda *case: solution(*map(leaf, case)))
+    assert "a graph that does not begin at what came" in told and "x.detach()" not in told
+
+
 @pytest.mark.parametrize("key", [key for key in KEYS if checking.find(key).tolerance < 1e-7])
 def test_what_passed_through_half_precision_is_told(key):
     exercise = checking.find(key)
@@ -351,6 +363,13 @@ def test_an_answer_that_knows_float64_alone_is_told():
 def test_numbers_that_are_not_finite_are_named():
     with pytest.raises(WrongAnswer, match=r"\(1, 2, 3, 2\) with NaN or infinity in it, wanted an"):
         check("2.1", lambda theta, size: 0 / torch.zeros(len(theta), *size, 2))
+
+
+@pytest.mark.parametrize("key", ["1.3", "2.1", "2.2", "3.1", "4.4"])
+def test_what_cannot_be_compared_is_a_wrong_answer_and_no_error(key):
+    graph = torch.ones(2, 3, requires_grad=True) * 2
+    for odd in ([graph, graph], torch.eye(3).to_sparse(), torch.ones(2, device="meta"), 10**400):
+        assert "Hint: " in rejection(key, lambda *case, odd=odd: odd)
 
 
 def test_a_wrong_word_does_not_get_the_right_one():

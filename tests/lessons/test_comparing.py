@@ -1,6 +1,7 @@
 """Two answers side by side, and what a call did to its arguments."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -17,6 +18,44 @@ def test_differences():
     assert comparing.difference({"a": 1}, {"b": 1}) == math.inf
     assert comparing.difference("128", 128) == math.inf
     assert comparing.difference("x", "x") == 0 and comparing.difference("x", "y") == math.inf
+
+
+def quantised():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch is to give them up
+        return torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.quint8)
+
+
+WITH_A_GRAPH = torch.ones(2, 3, requires_grad=True) * 2
+NO_NUMBERS = {
+    "a tensor that is sparse, of torch.float32": torch.eye(3).to_sparse(),
+    "a tensor on meta, of torch.float64": torch.ones(2, device="meta").double(),
+    "a tensor that is quantised, of torch.quint8": quantised(),
+    "a generator": (n for n in (1, 2)),
+    "a function": lambda: 0,
+    "a Linear": nn.Linear(2, 2),
+    "'1.0'": "1.0",
+    "1j": 1j,
+    "list of (1, list of (2, 3))": [1, [2, 3]],
+    str(10**400)[:80]: 10**400,
+}
+
+
+@pytest.mark.parametrize("told", NO_NUMBERS)
+def test_what_has_no_numbers_to_compare_is_another_answer_and_no_error(told):
+    value = NO_NUMBERS[told]
+    for wanted in (torch.ones(2), np.ones(2), 1.0, [1.0, 2.0], (torch.ones(2), 1), {"a": 1}):
+        assert comparing.difference(value, wanted) == math.inf
+        comparing.other_dtype(value, wanted)
+    assert comparing.constant_of([value]) in (None, told.strip("'"))
+    assert comparing.shape_of(value) == told
+
+
+def test_tensors_with_a_graph_are_compared_wherever_they_lie():
+    for got in (WITH_A_GRAPH, [WITH_A_GRAPH[0], WITH_A_GRAPH[1]], [[WITH_A_GRAPH[0, 0]] * 3] * 2):
+        assert comparing.difference(got, np.full((2, 3), 2.5)) == 0.5
+    assert comparing.difference([WITH_A_GRAPH], 2.0) == math.inf
+    assert comparing.constant_of([WITH_A_GRAPH]) == 2
 
 
 CHANGES = {

@@ -50,11 +50,16 @@ def by_keywords(base):
     return [twice, dict(base, width=base["width"] * 2)]
 
 
+def by_numpys_numbers(base):
+    limit, epochs = np.array([base["limit"], base["epochs"]]) * [2, 1] // [1, 2]
+    return base | {"limit": limit, "epochs": epochs}, base | {"width": 2 * base["width"]}
+
+
 RIGHT = {
     "1.1": [by_numpy, by_cat],
     "1.2": [one_by_one],
     "1.3": [by_recursion],
-    "1.4": [by_keywords],
+    "1.4": [by_keywords, by_numpys_numbers],
 }
 
 
@@ -146,6 +151,9 @@ def test_a_limit_that_is_no_whole_number_is_told():
         return data | {"limit": 2.0 * base["limit"]}, wide
 
     assert "'whole numbers of digits': False" in rejection("1.4", answer)
+    solution = find("1.4").solution
+    told = rejection("1.4", lambda base: [run | {"lr": run["lr"] + 1e-6} for run in solution(base)])
+    assert "off by up to 1e-06" in told
 
 
 def test_an_angle_that_is_tried_and_not_found_by_halves_is_wrong():

@@ -146,10 +146,19 @@ def test_a_warp_that_changes_its_images_is_named():
         (lambda linear, f: new_numbers(linear, f).flatten(1), "theta is [B, 6] still"),
         (lambda linear, f: cleared(linear, f), "the layer would not say so again"),
         (lambda linear, f: torch.eye(2, 3).expand(len(f), 2, 3), "detached on the way"),
+        (lambda linear, f: new_numbers(linear, f).detach().numpy(), "detached on the way"),
+        (lambda linear, f: emptied(linear, f), "what your function gave cannot be used: RuntimeE"),
     ],
 )
 def test_heads_are_told_what_is_wrong(answer, words):
     assert words in rejection("3.1", answer)
+
+
+def emptied(linear, features):
+    """Weights that are set after theta was made of them, in place: autograd refuses."""
+    theta = new_numbers(linear, features)
+    nn.init.zeros_(linear.weight)
+    return theta
 
 
 def cleared(linear, features):
