@@ -230,6 +230,20 @@ MUTATIONS = (
         "(void)ahead, (void)behind;",
         "tests/sampling/test_fused.py -k refuse",
     ),
+    Mutation(
+        "an operator called by its name takes a transform of another batch",
+        "sampling/fused/operator.py",
+        "if not (matrix or points) or shape[0] != batch:",
+        "if not (matrix or points):",
+        "tests/sampling/test_fused.py -k operators_themselves",
+    ),
+    Mutation(
+        "registration goes on into what made its targets",
+        "lessons/place_and_tilt/registration.py",
+        "widened(targets.detach())",
+        "widened(targets)",
+        "tests/lessons/place_and_tilt/test_registration.py -k no_part",
+    ),
     # ---------------------------------------------------------------- what is told
     Mutation(
         "a deviation is divided by n",

@@ -55,10 +55,10 @@ class Ranges:
 
 
 def _limits(name: str, pair: tuple[float, float]) -> tuple[float, float]:
-    """A low and a high number as Python has them; TypeError or ValueError for anything else."""
+    """Two scales as Python has them; TypeError or ValueError for anything else."""
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise TypeError(f"{name}={pair!r}; wanted two numbers, low and high")
-    return tuple(real_number(name, each) for each in pair)
+    return tuple(real_number(name, each, above=0) for each in pair)
 
 
 def draw_affine(ranges: Ranges, n: int, generator: Generator, size=None) -> Tensor:

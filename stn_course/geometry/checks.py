@@ -104,14 +104,17 @@ def _one(value) -> str:
 
 
 def as_whole(value):
-    """`value` as an int if it is a whole number, else None.
+    """`value` as an int if it is a whole number that 64 bits hold, else None.
 
     Python's ints, NumPy's, and one of an integer type in a tensor or an array count the same;
     True and 2.0 do not. What stands for a number while sizes are traced stays as it is.
     """
-    if isinstance(value, int | torch.SymInt):
-        return None if isinstance(value, bool) else value
-    return operator.index(value) if _one(value) == "i" else None
+    if isinstance(value, torch.SymInt):
+        return value
+    if not isinstance(value, int) and _one(value) == "i":
+        value = operator.index(value)
+    fits = isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+    return value if fits else None
 
 
 def as_number(value):
@@ -124,11 +127,14 @@ def as_number(value):
         return None
     if isinstance(value, torch.SymInt | torch.SymFloat):
         return value
-    if _one(value):
-        value = value.item()
-    elif isinstance(value, Fraction):
-        value = float(value)
-    return value if isinstance(value, int | float) and math.isfinite(value) else None
+    try:
+        if _one(value):
+            value = value.item()
+        elif isinstance(value, Fraction):
+            value = float(value)
+        return value if isinstance(value, int | float) and math.isfinite(value) else None
+    except OverflowError:  # a whole number or a fraction beyond all floats
+        return None
 
 
 def is_number(value) -> bool:
@@ -149,14 +155,29 @@ def whole_number(name: str, value, least: int = 1) -> int:
     return found
 
 
-def real_number(name: str, value, above: float = -math.inf) -> float:
-    """`value` (see `as_number`) as an int or a float, above `above`.
+LARGEST = 1e30  # beyond this and below its inverse, float32 has no room left to calculate
 
-    Raises TypeError for what is no number, ValueError for one that is not finite or too small.
-    """
+
+def as_measure(value):
+    """`as_number` of what float32 can be calculated with: 0, or 1e-30 to 1e30 either way."""
     found = as_number(value)
+    if not isinstance(found, int | float):
+        return found
+    found = float(found) if abs(found) >= 2**63 else found  # not a whole number to torch
+    return found if found == 0 or 1 / LARGEST <= abs(found) <= LARGEST else None
+
+
+def real_number(name: str, value, above: float = -math.inf) -> float:
+    """`value` (see `as_measure`) as an int or a float, above `above`.
+
+    Raises TypeError for what is no number, ValueError for one that is not finite, too small, or
+    that float32 could not be calculated with.
+    """
+    found = as_measure(value)
     if found is None or not found > above:
         wanted = f"a number above {above}" if above > -math.inf else "a finite number"
+        if found is None and as_number(value) is not None:
+            wanted += ", of 1e-30 to 1e30"
         kind = ValueError if is_number(value) else TypeError
         raise kind(f"{name}={value!r}; wanted {wanted}")
     return found
@@ -170,6 +191,8 @@ def check_size(size: tuple[int, int], name: str = "size") -> tuple[int, int]:
         raise TypeError(f"{name} must be two ints (height, width), got {size!r}")
     if min(pair) < 1:
         raise ValueError(f"{name} must be at least (1, 1), got {pair}")
+    if any(isinstance(n, int) and n >= 2**31 for n in pair):
+        raise ValueError(f"{name} must be below 2**31 on both sides, got {pair}")
     return pair
 
 
@@ -181,7 +204,7 @@ def check_down(down: float | tuple[float, float]) -> tuple[float, float]:
     pair = tuple(down) if isinstance(down, tuple | list) else (down, down)
     if not all(is_number(each) for each in pair):
         raise TypeError(f"down={down!r}; wanted a number, or two for height and width")
-    pair = tuple(as_number(each) for each in pair)
+    pair = tuple(as_measure(each) for each in pair)
     if len(pair) != 2 or not all(each is not None and each > 0 for each in pair):
         raise ValueError(f"down={down!r}; wanted numbers above 0, one or two (height, width)")
     return pair

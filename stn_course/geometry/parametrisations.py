@@ -6,7 +6,7 @@ from math import inf, log
 import torch
 from torch import Tensor
 
-from stn_course.geometry.checks import as_float, as_number, check_size
+from stn_course.geometry.checks import as_float, as_measure, check_size
 from stn_course.geometry.homography import (
     frame_corners,
     homography_at_origin,
@@ -30,7 +30,7 @@ def _check_bound(head: "Parametrisation", below: float = inf, optional: bool = T
     if optional and head.bound is None:
         return
     # An infinite bound would be inf * tanh(0) = NaN: None is what leaves raw alone.
-    bound = as_number(head.bound)
+    bound = as_measure(head.bound)
     if bound is None or not 0 < bound <= below:
         most = f"at most {below}" if below < inf else "finite"
         also = ", or None" if optional else ""
@@ -88,7 +88,7 @@ class Attention(Parametrisation):
     n = 3
 
     def __post_init__(self):
-        max_zoom = as_number(self.max_zoom)
+        max_zoom = as_measure(self.max_zoom)
         if max_zoom is None or not max_zoom > 1:
             raise ValueError(f"max_zoom must be a finite number above 1, got {self.max_zoom!r}")
         _set(self, max_zoom=max_zoom)

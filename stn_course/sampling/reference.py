@@ -137,11 +137,29 @@ def _fill_values(images: Tensor, fill) -> Tensor:
         return background_of(images.detach())[:, :, None, None]
     fill = plain_fill(images, fill)
     if not isinstance(fill, Tensor):
-        if as_number(fill) is None:
-            raise TypeError(f"fill must be a finite number or a tensor [B, C], got {fill!r}")
-        return images.new_full((1, 1, 1, 1), fill)
+        return images.new_full((1, 1, 1, 1), fitting(fill, images.dtype))
     as_float(fill, "fill", tuple(images.shape[:2]))
-    return fill[:, :, None, None].to(images.dtype)
+    return fitting(fill, images.dtype)[:, :, None, None]
+
+
+def fitting(fill, dtype: torch.dtype):
+    """`fill` as it is in `dtype`, a number or a tensor [B, C].
+
+    Raises TypeError for what is neither, ValueError for what is finite no longer in `dtype`. Values
+    on a GPU are not looked at.
+    """
+    limit = torch.finfo(dtype).max
+    words = f"fill must be at most {limit:g} either way, as {dtype} ends there"
+    if isinstance(fill, Tensor):
+        made = fill.to(dtype)
+        if not fill.is_cuda:
+            raise_where(~made.detach().isfinite(), f"{words}, got more")
+        return made
+    if as_number(fill) is None:
+        raise TypeError(f"fill must be a finite number or a tensor [B, C], got {fill!r}")
+    if isinstance(fill, int | float) and abs(fill) > limit:
+        raise ValueError(f"{words}, got {fill!r}")
+    return fill
 
 
 def _pad(images: Tensor, padding: str, fill) -> Tensor:

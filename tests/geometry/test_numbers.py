@@ -286,6 +286,29 @@ def test_what_is_no_number_is_refused_by_name(call, given, argument, wrong):
         call(**given | {argument: wrong})
 
 
+@pytest.mark.parametrize("call, given, argument, wrong", refusals(WHOLE_CASES, [10**400, 2**63]))
+def test_a_whole_number_beyond_all_memory_is_refused_by_name(call, given, argument, wrong):
+    with pytest.raises((TypeError, ValueError), match=argument):
+        call(**given | {argument: wrong})
+
+
+HUGE = [1e300, -1e300, 1e39, 10**400, 2**63, 5e-324, Fraction(1, 10**400)]
+
+
+@pytest.mark.parametrize("call, given, argument, wrong", refusals(REAL_CASES, HUGE))
+def test_a_number_beyond_float32_is_calculated_with_or_refused_by_name(
+    call, given, argument, wrong
+):
+    try:
+        found = call(**given | {argument: wrong})
+    except (TypeError, ValueError) as error:
+        names = (*SAID.get(argument, argument).split("|"), "motion", "size", "diverge")
+        assert any(name in str(error) for name in names), error
+    else:
+        values = found if isinstance(found, torch.Tensor) else [v for v in found if v == v]
+        assert not isinstance(found, torch.Tensor) or values.isfinite().all()
+
+
 def test_what_counts_as_a_number():
     for value in (np.int8(3), np.array(3), torch.tensor(3, dtype=torch.uint8), 3):
         assert geometry.as_whole(value) == 3 and type(geometry.as_whole(value)) is int

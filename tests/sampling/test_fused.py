@@ -524,6 +524,13 @@ HORIZON = torch.tensor([[[1.0, 0, 0], [0, 1, 0], [2, 0, 1]]]).repeat(2, 1, 1)
         lambda w: w(IMAGES, THETA, fill=math.nan),
         lambda w: w(IMAGES, THETA, fill=torch.zeros(2)),
         lambda w: w(IMAGES, THETA, fill=torch.full((2, 1), math.nan)),
+        lambda w: w(IMAGES, THETA, fill=1e300),
+        lambda w: w(IMAGES, THETA, fill=10**400),
+        lambda w: w(IMAGES, THETA, fill=torch.tensor(-1e39, dtype=torch.float64)),
+        lambda w: w(IMAGES.half(), THETA, fill=1e5),
+        lambda w: w(IMAGES.half(), THETA, fill=torch.full((2, 1), 1e5)),
+        lambda w: w(IMAGES, THETA, fill=torch.full((2, 1), 1e300, dtype=torch.float64)),
+        lambda w: w(IMAGES, THETA, (2**40, 1)),
     ],
 )
 def test_bad_input_is_refused_in_the_samplers_words(call):
@@ -533,6 +540,63 @@ def test_bad_input_is_refused_in_the_samplers_words(call):
         warnings.simplefilter("error")
         call(fused.warp)
     assert str(found.value) == str(wanted.value)
+
+
+def of_the_operator(images=IMAGES, transform=THETA, fill=None, size=(4, 4), padding="zeros"):
+    return torch.ops.stn_course.warp(images, transform, fill, *size, padding, False)
+
+
+def of_its_derivative(grad, images=IMAGES, transform=THETA):
+    args = (grad, images, transform, None, "zeros", False, True, True, True)
+    return torch.ops.stn_course.warp_backward(*args)
+
+
+LEVEL, GRAD = torch.zeros(2, 1), torch.zeros(2, 1, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("words", "call"),
+    [
+        ("transform must have shape", lambda: of_the_operator(transform=THETA[:1])),
+        ("transform must have shape", lambda: of_the_operator(transform=THETA.repeat(2, 1, 1))),
+        ("transform must have shape", lambda: of_the_operator(transform=THETA.flatten(1))),
+        ("transform must have shape", lambda: of_the_operator(transform=torch.tensor(1.0))),
+        ("transform must be torch.float32", lambda: of_the_operator(transform=THETA.double())),
+        ("transform must be torch.float32", lambda: of_the_operator(transform=THETA.half())),
+        ("a square number K", lambda: of_the_operator(transform=torch.zeros(2, 5, 2))),
+        ("grid must be at least", lambda: of_the_operator(transform=torch.zeros(2, 1, 4, 2))),
+        ("grid must be at least", lambda: of_the_operator(transform=torch.zeros(2, 0, 2))),
+        ("images must be one of", lambda: of_the_operator(IMAGES.int())),
+        ("images must be one of", lambda: of_the_operator(IMAGES.double())),
+        ("images must be one of", lambda: of_the_operator(IMAGES.cfloat())),
+        ("images must have shape", lambda: of_the_operator(IMAGES[0])),
+        ("images must have shape", lambda: of_the_operator(IMAGES[:, :, :0])),
+        (
+            "images must have sides",
+            lambda: of_the_operator(IMAGES[:, :, :, :1].expand(2, 1, 4, 2**25)),
+        ),
+        ("size must be at least", lambda: of_the_operator(size=(-4, 4))),
+        ("size must be at least", lambda: of_the_operator(size=(4, 0))),
+        ("size must be at most", lambda: of_the_operator(size=(2**25, 1))),
+        ("padding must be one of", lambda: of_the_operator(padding="reflection")),
+        ("fill must be a tensor where", lambda: of_the_operator(padding="background")),
+        ("fill must be None or", lambda: of_the_operator(fill=LEVEL[:1])),
+        ("fill must be None or", lambda: of_the_operator(fill=LEVEL.expand(2, 3))),
+        ("fill must be None or", lambda: of_the_operator(fill=LEVEL.double())),
+        ("theta must be finite", lambda: of_the_operator(transform=BAD)),
+        ("grad must be floating point", lambda: of_its_derivative(GRAD[:1])),
+        ("grad must be floating point", lambda: of_its_derivative(GRAD.expand(2, 3, 4, 4))),
+        ("grad must be floating point", lambda: of_its_derivative(GRAD.int())),
+        ("size must be two ints", lambda: of_its_derivative(GRAD[0])),
+        ("transform must have shape", lambda: of_its_derivative(GRAD, transform=THETA[:1])),
+        ("images must have shape", lambda: of_its_derivative(GRAD, IMAGES[0])),
+        ("images must have shape", lambda: torch.ops.stn_course.background(IMAGES[0])),
+        ("images must be one of", lambda: torch.ops.stn_course.background(IMAGES.long())),
+    ],
+)
+def test_the_operators_themselves_refuse_what_would_be_read_beyond_its_end(words, call):
+    with pytest.raises((TypeError, ValueError), match=words):
+        call()
 
 
 @COMPILER

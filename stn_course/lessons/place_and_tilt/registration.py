@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from stn_course import geometry
 from stn_course.geometry import (
-    as_number,
+    as_measure,
     as_whole,
     raise_where,
     real_number,
@@ -83,11 +83,13 @@ def register(
         raise ValueError(f"transform={transform!r}; wanted one that makes a matrix")
     if images.shape != targets.shape:
         raise ValueError(f"images {list(images.shape)} and targets {list(targets.shape)} differ")
-    whole, speed = as_whole(steps), as_number(rate)
+    whole, speed = as_whole(steps), as_measure(rate)
     if whole is None or whole < 1 or speed is None or not speed > 0:
         raise ValueError(f"steps={steps}, rate={rate}; wanted both above 0, steps whole")
+    # What made the pictures is none of this: its graph would be gone after the first step.
+    images, targets = widened(images.detach()), widened(targets.detach())
     with torch.enable_grad():
-        return _descend(widened(images), widened(targets), levels, whole, speed, transform)
+        return _descend(images, targets, levels, whole, speed, transform)
 
 
 def _descend(images, targets, levels: int, steps: int, rate: float, transform) -> Registration:

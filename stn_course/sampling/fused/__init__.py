@@ -30,9 +30,7 @@ from torch import Tensor
 from stn_course.geometry import as_float, as_number, check_size
 from stn_course.sampling import reference
 from stn_course.sampling.fused import compiler, cpu, operator
-from stn_course.sampling.fused.operator import say_once
-
-LOW = (torch.float16, torch.bfloat16, torch.float32)
+from stn_course.sampling.fused.operator import LOW, say_once
 
 
 def warp(
@@ -118,10 +116,11 @@ def _level(images: Tensor, padding: str, fill) -> Tensor | None:
         "dtype": operator.result_type(images),
         "device": images.device,
     }  # as the sampler rounds
+    if isinstance(fill, Tensor) and not fill.is_cuda:
+        as_float(fill, "fill", tuple(images.shape[:2]))
+    fill = reference.fitting(fill, options["dtype"])
     if not isinstance(fill, Tensor):
         return torch.full(images.shape[:2], float(fill), **options).float()
-    if not fill.is_cuda:
-        as_float(fill, "fill", tuple(images.shape[:2]))
     return fill.to(**options).float()
 
 

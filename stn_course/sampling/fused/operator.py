@@ -5,9 +5,11 @@ import warnings
 import torch
 from torch import Tensor
 
+from stn_course.geometry import check_size, control_grid
 from stn_course.sampling import reference
 from stn_course.sampling.fused import cpu
 
+LOW = (torch.float16, torch.bfloat16, torch.float32)  # what is calculated with in float32
 _SAID: set[str] = set()
 
 
@@ -78,9 +80,52 @@ def _by_sampler(grad: Tensor, inputs, asked, padding: str, align_corners: bool) 
 
 
 # ---------------------------------------------------------------- as operators
+# `warp` hands on what it has checked. Whoever calls an operator by its name has no such guard, and
+# what reads memory by its address must not be told of more than there is.
+def _check_images(images: Tensor) -> None:
+    if images.ndim != 4 or 0 in images.shape[1:]:
+        raise ValueError(f"images must have shape [B, C, h, w], got {list(images.shape)}")
+    if images.dtype not in (*LOW, torch.uint8):
+        wanted = ", ".join(map(str, (*LOW, torch.uint8)))
+        raise TypeError(f"images must be one of {wanted}, got {images.dtype}")
+    if max(images.shape[2:]) > cpu.LARGEST:
+        raise ValueError(f"images must have sides of at most {cpu.LARGEST} pixels")
+
+
+def _check(images, transform, fill, size: tuple[int, int], padding: str) -> None:
+    """Refuse what the operators do not take. Values are no danger: they are not looked at."""
+    _check_images(images)
+    if padding not in reference.PADDINGS:
+        raise ValueError(f"padding must be one of {reference.PADDINGS}, got {padding!r}")
+    if max(check_size(size)) > cpu.LARGEST:
+        raise ValueError(f"size must be at most {cpu.LARGEST} on both sides, got {size}")
+    batch, shape = images.shape[0], transform.shape
+    if transform.dtype != torch.float32 or transform.device != images.device:
+        got = f"{transform.dtype} on {transform.device}"
+        raise ValueError(f"transform must be torch.float32 on {images.device}, got {got}")
+    matrix = shape[1:] in ((2, 3), (3, 3))
+    points = transform.ndim in (3, 4) and shape[-1] == 2
+    if not (matrix or points) or shape[0] != batch:
+        wanted = f"[{batch}, 2, 3], [{batch}, 3, 3], [{batch}, K, 2] or [{batch}, rows, columns, 2]"
+        raise ValueError(f"transform must have shape {wanted}, got {list(shape)}")
+    if points:
+        control_grid(transform)
+    if fill is None and padding == "background":
+        raise ValueError("fill must be a tensor where padding='background', got None")
+    if fill is not None and (
+        fill.shape != images.shape[:2]
+        or fill.dtype != torch.float32
+        or fill.device != images.device
+    ):
+        wanted = f"torch.float32 {list(images.shape[:2])} on {images.device}"
+        got = f"{fill.dtype} {list(fill.shape)} on {fill.device}"
+        raise ValueError(f"fill must be None or {wanted}, got {got}")
+
+
 @torch.library.custom_op("stn_course::background", mutates_args=())
 def background_op(images: Tensor) -> Tensor:
     """The (lower) median of each image's border, in float32.  # [B, C]"""
+    _check_images(images)
     return _background(images)
 
 
@@ -99,7 +144,11 @@ def warp_op(
     padding: str,
     align_corners: bool,
 ) -> Tensor:
-    """images [B, C, h, w] read where transform (float32) says; fill [B, C], float32."""
+    """images [B, C, h, w] read where transform (float32) says; fill [B, C], float32.
+
+    Raises TypeError or ValueError for other types, shapes, sizes and devices.
+    """
+    _check(images, transform, fill, (height, width), padding)
     return _forward(images, transform, fill, height, width, padding, align_corners)
 
 
@@ -120,7 +169,16 @@ def backward_op(
     to_transform: bool,
     to_fill: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients to images, transform and fill; what is not asked for comes back empty."""
+    """Gradients to images, transform and fill; what is not asked for comes back empty.
+
+    grad [B, C, H, W], floating point. Raises as `warp_op`.
+    """
+    _check(images, transform, fill, tuple(grad.shape[2:]), padding)
+    if grad.shape[:2] != images.shape[:2] or not grad.is_floating_point():
+        wanted, got = [*images.shape[:2], "H", "W"], f"{grad.dtype} {list(grad.shape)}"
+        raise ValueError(f"grad must be floating point {wanted}, got {got}")
+    if grad.device != images.device:
+        raise ValueError(f"grad must be on {images.device}, got {grad.device}")
     asked = (to_images, to_transform, to_fill)
     grads = _backward(grad, images, transform, fill, padding, align_corners, *asked)
     types = (images.dtype, torch.float32, torch.float32)

@@ -92,6 +92,17 @@ def test_pictures_of_a_low_type_are_found_as_well(dtype):
     assert basin(scene().to(dtype), [1.5], n=4, steps=120) == [1.0]
 
 
+def test_what_made_the_pictures_is_no_part_of_it():
+    """A graph behind them would be gone after the first step, and they get no gradient."""
+    images, targets, _ = pairs(2, 1.5)
+    wanted = register(images, targets, steps=3)
+    leaves = [each.clone().requires_grad_() for each in (images, targets)]
+    for given in (leaves, [2 * leaf - leaf for leaf in leaves]):
+        found = register(*given, steps=3)
+        assert torch.equal(found.theta, wanted.theta) and not found.theta.requires_grad
+        assert [leaf.grad for leaf in leaves] == [None, None]
+
+
 def test_pairs_do_not_disturb_each_other():
     images, targets, _ = pairs(3, 2)
     together = register(images, targets, steps=20).theta
