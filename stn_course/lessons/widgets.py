@@ -167,11 +167,12 @@ class PictureWidget(anywidget.AnyWidget):
 class Looks(anywidget.AnyWidget):
     """Pictures with the boxes that are read of them, step by step: moved, and played.
 
-    pictures: N grey images [h, w] as for `to_bytes_list`; thetas [N, T, 2, 3]; `steps` the names of
-    the T steps, each a `word`. What is read has the size `crop` (H, W): in the page it is drawn
-    from theta, or it is `crops` [N, T, H, W]. `pens`: a colour and dashes for each step, where the
-    boxes of earlier steps stay. With `beliefs` [N, S, 10] and `labels` [N, S] it shows one picture
-    at a time and what is believed of digit s. Raises ValueError where these do not fit together,
+    pictures: N grey images [h, w] as for `to_bytes_list`; thetas [N, T, 2, 3] or, of homographies,
+    [N, T, 3, 3]; `steps` the names of the T steps, each a `word`; `captions` those of the pictures.
+    What is read has the size `crop` (H, W): in the page it is drawn from theta, or it is `crops`
+    [N, T, H, W]. `pens`: a colour and dashes for each step, where the boxes of earlier steps stay.
+    With `beliefs` [N, S, 10] and `labels` [N, S] it shows one picture at a time and what is
+    believed of digit s. Raises ValueError where these do not fit together,
     TraitError for a `step` or a `picture` that is not there.
     """
 
@@ -192,6 +193,7 @@ class Looks(anywidget.AnyWidget):
     pens = tr.List(read_only=True).tag(sync=True)
     beliefs = tr.List(read_only=True).tag(sync=True)
     labels = tr.List(read_only=True).tag(sync=True)
+    captions = tr.List(tr.Unicode(), read_only=True).tag(sync=True)
     margin = tr.Int(4, read_only=True).tag(sync=True)
     step = tr.Int(0).tag(sync=True)
     picture = tr.Int(-1).tag(sync=True)  # the one that is shown; -1: all
@@ -202,10 +204,11 @@ class Looks(anywidget.AnyWidget):
                 f"thetas {list(np.shape(thetas))} for {len(pictures)} pictures; wanted "
                 "[pictures, steps, 2, 3]"
             )
+        flat = np.asarray(thetas, float).reshape(*np.shape(thetas)[:2], -1)  # [N, T, 6 or 9]
         given = {
             "pictures": [_bytes(each) for each in pictures],
             "size": list(np.shape(pictures[0])[-2:]),
-            "thetas": np.asarray(thetas, float).reshape(len(thetas), -1, 6).round(5).tolist(),
+            "thetas": flat.round(5).tolist(),
             "crops": [[_bytes(each) for each in row] for row in crops],
             "crop": list(crop),
             "steps": list(steps),

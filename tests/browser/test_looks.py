@@ -8,6 +8,7 @@ from stn_course import geometry, models
 from stn_course.lessons.digit_sequences.explorers import GlanceExplorer
 from stn_course.lessons.digit_sequences.helpers import look
 from stn_course.lessons.look_straight.player import TrainingPlayer
+from stn_course.lessons.place_and_tilt.registration import DescentPlayer, Registration
 from stn_course.lessons.widgets import Looks
 from stn_course.sampling import outline, reference
 from tests.chromium import GREY, watch, widget_page
@@ -112,6 +113,26 @@ def test_play_goes_through_all_steps_once_and_can_be_stopped(shown, training):
     page.keyboard.press("Space")
     page.clock.run_for(9000)
     assert page.evaluate(step) == 3 and play.inner_text() == "Play"
+
+
+def test_a_descent_of_homographies_is_drawn_as_torch_reads_it(shown):
+    image = smooth(1, (24, 30))
+    paths = torch.eye(3).repeat(6, 1, 1, 1)
+    paths[:, 0, 2, 0] = torch.linspace(0, 0.25, 6)
+    paths[:, 0, 0, 1] = torch.linspace(0, 0.4, 6)
+    found = {"one": Registration(paths[-1], torch.zeros(6, 1), paths)}
+    page = shown(DescentPlayer(image, found, paths[3], every=2))
+    slider = page.get_by_role("slider", name="step")
+    slider.focus()
+    for _ in range(2):
+        page.keyboard.press("ArrowRight")
+    assert slider.get_attribute("aria-valuetext") == "4"
+    whole = (255 * image).round().double()
+    for n, theta in enumerate((paths[4], paths[3])):
+        seen = pixels(page, f"what is read of picture {n + 1}", (24, 30))
+        wanted = reference.warp(whole, theta.double())[0, 0]
+        assert wanted.std() > 10 and (seen - wanted).abs().max() <= 1
+    assert page.locator(".lk-caption").all_inner_texts() == ["one", "what is sought"]
 
 
 def test_a_glance_shows_what_it_sees_and_what_is_believed(shown, reading):

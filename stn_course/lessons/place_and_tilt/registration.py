@@ -21,6 +21,7 @@ from stn_course.geometry import (
     whole_number,
     widened,
 )
+from stn_course.lessons.widgets import Looks
 from stn_course.sampling import reference
 
 STEPS, RATE = 150, 0.02
@@ -28,10 +29,14 @@ STEPS, RATE = 150, 0.02
 
 @dataclass
 class Registration:
-    """`theta` [B, 3, 3] with warp(images, theta) near the targets; `losses` [steps, B]."""
+    """`theta` [B, 3, 3] with warp(images, theta) near the targets; `losses` [steps, B].
+
+    `path` [steps, B, 3, 3]: theta before each step.
+    """
 
     theta: Tensor
     losses: Tensor
+    path: Tensor
 
 
 def pyramid(images: Tensor, levels: int) -> list[Tensor]:
@@ -95,19 +100,21 @@ def register(
 def _descend(images, targets, levels: int, steps: int, rate: float, transform) -> Registration:
     size = tuple(images.shape[2:])  # on every level: a halved odd side is of another shape
     raw = transform.identity().to(images).repeat(len(images), 1).requires_grad_()  # [B, 8]
-    losses = []
+    losses, path = [], []
     for small, aim in zip(pyramid(images, levels), pyramid(targets, levels), strict=True):
         optimiser = torch.optim.Adam([raw], rate)
         for step in range(steps):
             optimiser.param_groups[0]["lr"] = rate * (1 - step / steps)
-            moved = reference.warp(small, transform.on(raw, size))
+            theta = transform.on(raw, size)
+            moved = reference.warp(small, theta)
             loss = (moved - aim).square().mean((1, 2, 3))  # [B]
             optimiser.zero_grad()
             loss.sum().backward()
             optimiser.step()
             losses.append(loss.detach())
-    theta = transform.on(raw, size).detach()
-    return Registration(geometry.to_homogeneous(theta), torch.stack(losses))
+            path.append(geometry.to_homogeneous(theta.detach()))
+    theta = geometry.to_homogeneous(transform.on(raw, size).detach())
+    return Registration(theta, torch.stack(losses), torch.stack(path))
 
 
 def displaced(
@@ -180,3 +187,31 @@ def basin(
         right = corner_error(result.theta, true, side) < within
         found.append(right.float().mean().item())
     return found
+
+
+class DescentPlayer(Looks):
+    """The steps of descents side by side, and what is sought: a slider, and a button that plays.
+
+    image: [1, 1, H, W] in [0, 1]; `found`: a registration of it for each caption; `true` [1, 3, 3]:
+    what reads the target. Every `every`-th step is shown, and where it ended. Raises ValueError for
+    registrations of several images, or of other numbers of steps.
+    """
+
+    def __init__(self, image: Tensor, found: dict[str, Registration], true: Tensor, every: int = 3):
+        lengths = {tuple(each.path.shape[:2]) for each in found.values()}
+        if len(lengths) != 1 or (steps := lengths.pop())[1] != 1:
+            raise ValueError("found has several images or numbers of steps; wanted one of each")
+        shown = range(0, steps[0], whole_number("every", every))
+        paths = [torch.cat([each.path[shown, 0], each.theta]) for each in found.values()]
+        thetas = torch.stack([*paths, true.expand_as(paths[0])])  # [captions + 1, T, 3, 3]
+        super().__init__(
+            image[0].clamp(0, 1).expand(len(thetas), -1, -1),
+            thetas,
+            [*shown, steps[0]],
+            image.shape[2:],
+            captions=[*found, "what is sought"],
+            margin=8,
+        )
+
+    def __repr__(self) -> str:
+        return f"DescentPlayer({len(self.pictures) - 1} descents, {len(self.steps)} steps)"

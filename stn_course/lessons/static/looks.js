@@ -1,14 +1,15 @@
 // Where a transformer looks, and what it gets: step by step.
 //
 // Python puts the pure functions, the key guard and the parts of a figure of warp_playground.js
-// before this text.  Of N pictures and T steps: thetas[n][t] are six numbers, output -> input.
+// before this text.  Of N pictures and T steps: thetas[n][t] are six numbers of an affine map, or nine
+// of a homography, output -> input.
 // What is read is drawn from them, or comes as pictures of its own (`crops`).
 
 // ---------------------------------------------------------------- looks
 
 /** Where theta's output lies in a picture of size [h, w], in pixels: its edge, and its top edge. */
 export function outline(theta, [h, w]) {
-  const p = applyAffine(theta, CORNERS);
+  const p = (theta.length === 9 ? applyHomography : applyAffine)(theta, CORNERS);
   const at = (k) => `${(((p[2 * k] + 1) * w) / 2).toFixed(2)} ${(((p[2 * k + 1] + 1) * h) / 2).toFixed(2)}`;
   return { edge: `M${at(0)}L${at(1)}L${at(2)}L${at(3)}z`, top: `M${at(0)}L${at(1)}` };
 }
@@ -17,7 +18,7 @@ export function outline(theta, [h, w]) {
 export const after = (step, steps) => (step + 1) % steps;
 
 const LOOK_KEYS = ["step", "picture"];
-const LOOK_STATE = [...LOOK_KEYS, "pictures", "size", "thetas", "crops", "crop", "steps", "word", "pens", "beliefs", "labels", "margin"];
+const LOOK_STATE = [...LOOK_KEYS, "pictures", "size", "thetas", "crops", "crop", "steps", "word", "pens", "beliefs", "labels", "captions", "margin"];
 const PASS = 4000, SLOWEST = 1200; // milliseconds that playing takes; and at most so many a step
 
 /** Ten bars, the largest marked: what is believed of a digit. */
@@ -44,13 +45,14 @@ function lookCard(state, index, alone) {
   Object.assign(seen.style, { position: "absolute", left: `${(100 * m) / (w + 2 * m)}%`, top: `${(100 * m) / (h + 2 * m)}%`,
     width: `${(100 * w) / (w + 2 * m)}%`, height: `${(100 * h) / (h + 2 * m)}%` });
   const element = node("div", { class: "lk-card" }, well, result);
+  if (state.captions.length) element.append(node("div", { class: "lk-caption" }, state.captions[index]));
   let image;
   /** Draws picture `k` at the step of `state`; of pens there is one a step, and what came before stays. */
   function draw(k) {
     image = fromBase64(state.pictures[k]);
     paint(seen, image, [h, w]);
     const t = Math.min(state.step, state.thetas[k].length - 1), theta = state.thetas[k][t], now = outline(theta, [h, w]);
-    const crop = state.crops.length ? fromBase64(state.crops[k][t]) : bilinearSample(image, [h, w], affineGrid(theta, [H, W]));
+    const crop = state.crops.length ? fromBase64(state.crops[k][t]) : bilinearSample(image, [h, w], (theta.length === 9 ? homographyGrid : affineGrid)(theta, [H, W]));
     paint(got, crop, [H, W]);
     halo.setAttribute("d", now.edge);
     top.setAttribute("d", state.pens.length ? "" : now.top);

@@ -183,3 +183,27 @@ def test_corners_can_be_read_through_affine_matrices():
     still, moved = geometry.identity(2), geometry.affine(shift=(0.5, 0), batch=2)
     assert torch.allclose(corner_error(still, moved, 8), torch.full((2,), 2.0))
     assert torch.equal(corner_error(still, geometry.to_homogeneous(still), 8), torch.zeros(2))
+
+
+def test_the_path_leads_from_the_identity_to_what_was_found():
+    picture = scene(24)
+    true = registration.displaced(1, 1.5, 24, torch.Generator().manual_seed(0))
+    target = reference.warp(picture, true)
+    found = {
+        name: registration.register(picture, target, levels=levels, steps=12 // levels)
+        for name, levels in (("one", 1), ("two", 2))
+    }
+    for each in found.values():
+        assert each.path.shape == (12, 1, 3, 3) and len(each.losses) == 12
+        assert torch.equal(each.path[0, 0], torch.eye(3))
+        losses = [(reference.warp(picture, t) - target).square().mean() for t in each.path[-6:]]
+        assert torch.allclose(torch.stack(losses), each.losses[-6:, 0], atol=1e-6)
+    player = registration.DescentPlayer(picture, found, true, every=5)
+    assert player.steps == [0, 5, 10, 12] and player.captions == ["one", "two", "what is sought"]
+    ends = torch.tensor([each[-1] for each in player.thetas]).view(3, 3, 3)
+    wanted = torch.cat([found["one"].theta, found["two"].theta, true])
+    assert torch.allclose(ends, wanted, atol=1e-5)
+    assert repr(player) == "DescentPlayer(2 descents, 4 steps)"
+    with pytest.raises(ValueError, match="several images or numbers of steps"):
+        other = registration.register(picture, target, steps=3)
+        registration.DescentPlayer(picture, found | {"three": other}, true)
