@@ -61,6 +61,7 @@ html_logo = "_static/mark.svg"
 html_favicon = "_static/mark.svg"
 html_static_path = ["_static"]
 html_css_files = ["course.css"]
+html_js_files = [("scrollers.js", {"defer": "defer"})]
 html_show_sourcelink = False
 html_context = {"default_mode": "auto"}  # light or dark as the reader's system has it
 html_theme_options = {

@@ -48,6 +48,30 @@ def test_pages_fit(visit, small_book, name):
     fits(visit((small_book / f"{name}.html").as_uri()))
 
 
+AXE = "axe.run(document, {resultTypes: ['violations'], preload: false})"
+AXED = ["index", "scoreboard", "references", "api/sampling", "notebooks/02_grid_sampling"]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", AXED)
+def test_axe_finds_nothing_serious(visit, book, name):
+    """Names, contrast, keys, lists: by day and by night, ours or the theme's."""
+    from axe_playwright_python.base import AXE_FILE_PATH
+
+    page = visit((book / f"{name}.html").as_uri())
+    if page.locator(".math").count():
+        page.wait_for_selector("mjx-container svg")
+    page.evaluate(AXE_FILE_PATH.read_text(encoding="utf-8"))
+    for look in looks(page):
+        found = page.evaluate(AXE)["violations"]
+        bad = [
+            (each["id"], each["nodes"][0]["html"][:200])
+            for each in found
+            if each["impact"] in ("serious", "critical")
+        ]
+        assert bad == [], look
+
+
 @pytest.mark.browser
 def test_every_icon_is_drawn_and_by_no_script(visit, small_book):
     """The style sheet's font has them; the script of 1.6 MB that draws them again is gone."""

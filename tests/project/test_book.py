@@ -15,7 +15,7 @@ from tools.book import __main__ as book_build
 from tools.book import check as book_check
 from tools.book import notebooks as book_notebooks
 from tools.book import pages as book_pages
-from tools.book import weight
+from tools.book import theme
 from tools.book.notebooks import STATE
 
 
@@ -179,11 +179,11 @@ def test_unused_icons_leave_the_style_sheet_and_another_theme_is_noticed(tmp_pat
     )
     (tmp_path / "index.html").write_text(page)
     (styles / "theme.css").write_text('.fa-a,.fa-aa{--fa:"\\f1"}.fa-b{--fa:"\\f2"}p{color:red}')
-    weight.lighten(tmp_path)
+    theme.lighten(tmp_path)
     assert (tmp_path / "index.html").read_text().strip() == '<i class="fas fa-b"></i>'
     assert (styles / "theme.css").read_text() == '.fa-b{--fa:"\\f2"}p{color:red}'
     with pytest.raises(ValueError, match="0 icon scripts and 1 icons: it has changed"):
-        weight.lighten(tmp_path)
+        theme.lighten(tmp_path)
 
 
 @pytest.fixture(scope="module")

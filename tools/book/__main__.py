@@ -17,7 +17,7 @@ from pathlib import Path
 
 import nbformat
 
-from tools.book import api, check, draw, notebooks, pages, weight
+from tools.book import api, check, draw, notebooks, pages, theme
 
 ROOT = Path(__file__).resolve().parents[2]
 MATHJAX = "mathjax/static/mathjax/es5/tex-svg.js"
@@ -134,7 +134,8 @@ def _sphinx(options: argparse.Namespace, settings: dict[str, str]) -> int:
         command += ["-D", f"{key}={value}"]
     code = build_main([*command, str(options.work / "source"), str(options.out)])
     if not code:
-        weight.lighten(options.out)
+        theme.lighten(options.out)
+        theme.mend(options.out)
     return code
 
 
