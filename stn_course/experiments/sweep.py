@@ -5,17 +5,22 @@ sweep that is stopped has the records of all runs that had ended and goes on fro
 made in one process and follows from its seed alone: where it was made changes nothing.
 """
 
+import asyncio
 import hashlib
 import json
+import logging
 import os
 import re
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 import torch
 
@@ -30,7 +35,7 @@ from stn_course.training.record import PACKAGE, RunRecord, current_commit
 
 Run = tuple[str, int]  # experiment, seed
 POOLS = 3  # of processes, before runs that bring them down are given up
-PATIENCE = 30  # seconds that a cluster has to show a worker
+PATIENCE = 20  # seconds that a cluster has to answer, to show a worker, or to be there again
 
 _one_at_a_time = threading.Lock()
 
@@ -248,25 +253,12 @@ def _in_turns(
 def _on_cluster(address: str, runs: list[Run], options: dict) -> Iterator[Outcome]:
     with needs("cluster"):
         from distributed import Client
-        from joblib import Parallel, parallel_config
-        from joblib._dask import DaskDistributedBackend
 
-    class Backend(DaskDistributedBackend):
-        """Joblib's own waits for ever for a run that brought down several workers."""
-
-        def submit(self, batch, callback=None):
-            (_, (name, seed, *_), _), *_ = batch.items
-
-            def tell(ended):
-                if error := ended.exception():
-                    trace = f"{name}/{seed}: {type(error).__name__}: {error}"
-                    callback([Outcome(name, seed, None, trace)])
-
-            future = super().submit(batch, callback)
-            future.add_done_callback(tell)
-            return future
-
-    with Client(address, timeout=PATIENCE, set_as_default=False) as client:
+    _check_address(address)
+    with (
+        _silent("distributed.client"),
+        Client(address, timeout=PATIENCE, set_as_default=False) as client,
+    ):
         try:
             client.wait_for_workers(1, timeout=PATIENCE)
         except TimeoutError:
@@ -276,7 +268,86 @@ def _on_cluster(address: str, runs: list[Run], options: dict) -> Iterator[Outcom
             ) from None
         # What no worker can do is said at once; one that joins later is asked in `attempt`.
         client.run(check_process, options["allow_sample"], options["code"])
-        with parallel_config(Backend(client=client)):
-            # All are handed over at the start, or workers that join later would stay idle.
-            pool = Parallel(batch_size=1, pre_dispatch="all", return_as="generator_unordered")
-            yield from pool(_calls(runs, options))
+        # All are handed over at the start, or workers that join later would stay idle.
+        waiting = {
+            client.submit(attempt, name, seed, find(name), pure=False, **options): (name, seed)
+            for name, seed in runs
+        }
+        yield from _as_they_end(client, waiting)
+
+
+def _check_address(address: str) -> None:
+    """ValueError, after PATIENCE at the latest, unless a Dask scheduler answers at `address`.
+
+    A client would try one of a wrong scheme again and again, for a minute.
+    """
+    with needs("cluster"):
+        from distributed import Security
+        from distributed.comm import connect
+
+    async def ask():
+        options = Security().get_connection_args("client")
+        async with asyncio.timeout(PATIENCE):  # theirs is none for what answers something else
+            comm = await connect(address, timeout=PATIENCE, **options)
+        comm.abort()
+
+    try:
+        asyncio.run(ask())
+    except Exception as error:  # each kind of connection has errors of its own
+        raise ValueError(
+            f"cluster={address!r}: no Dask scheduler answers there "
+            f"({type(error).__name__}: {error}); wanted the address that one prints, as "
+            "tcp://HOST:8786"
+        ) from None
+
+
+@contextmanager
+def _silent(name: str) -> Iterator[None]:
+    """Within, a logger says nothing: what it has to tell of a lost cluster is told here."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _as_they_end(client, waiting: dict) -> Iterator[Outcome]:
+    """What came of each of `waiting`, a Dask future -> its run.
+
+    RuntimeError where the cluster is lost: soon where its scheduler is, else after PATIENCE.
+    """
+    ended, last_seen = SimpleQueue(), time.monotonic()
+    for future in waiting:
+        future.add_done_callback(ended.put)
+    while waiting:
+        try:
+            future = ended.get(timeout=min(1, PATIENCE))
+        except Empty:
+            gone = _gone(client)
+            last_seen = last_seen if gone else time.monotonic()
+            if time.monotonic() - last_seen > PATIENCE:
+                raise RuntimeError(_left(gone, waiting)) from None
+            continue
+        if future.cancelled():  # by the client, which has lost the scheduler
+            raise RuntimeError(_left("the cluster's scheduler is gone", waiting))
+        name, seed = waiting.pop(future)
+        try:
+            outcome = future.result(timeout=PATIENCE)
+        except Exception as error:  # it brought down several workers, or its result went with one
+            outcome = Outcome(name, seed, None, f"{name}/{seed}: {type(error).__name__}: {error}")
+        yield outcome
+
+
+def _gone(client) -> str:
+    """What of the cluster has been lost; empty: nothing."""
+    try:
+        workers = client.sync(client.scheduler.ncores, callback_timeout=5)
+    except (OSError, TimeoutError):
+        return "the cluster's scheduler does not answer"
+    return "" if workers else "all workers of the cluster are gone"
+
+
+def _left(gone: str, waiting: dict) -> str:
+    return f"{gone}; {len(waiting)} runs are left, and the same command makes them"

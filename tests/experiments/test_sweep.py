@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -317,11 +316,12 @@ def cluster(tmp_path, workers, **scheduler_settings):
 
     where = ("--host", "127.0.0.1", "--no-dashboard")
     try:
-        start("distributed.cli.dask_scheduler", *where, "--port", str(port))
+        scheduler = start("distributed.cli.dask_scheduler", *where, "--port", str(port))
         worker = ("distributed.cli.dask_worker", address, *where, "--nthreads", "1", "--no-nanny")
         yield (
             address,
-            {f"w{k}": start(*worker, "--name", f"w{k}") for k in range(workers)},
+            {f"w{k}": start(*worker, "--name", f"w{k}") for k in range(workers)}
+            | {"scheduler": scheduler},
         )
     finally:
         for process in started:
@@ -371,6 +371,19 @@ def test_a_cluster_with_a_worker_killed_in_the_middle_makes_the_same_records(ser
     assert repeatable(found) == {run: serial[run] for run in runs}
 
 
+def test_a_cluster_whose_scheduler_is_killed_in_the_middle_is_told(two_workers):
+    """It comes last: nothing is left of the two workers' cluster."""
+    found = []
+
+    def save(record):
+        found.append(record)
+        two_workers[1]["scheduler"].kill()
+
+    with pytest.raises(RuntimeError, match="scheduler is gone; .* runs are left, and the same"):
+        sweep.run_all(RUNS + [("tiny", 2)], save, cluster=two_workers[0], allow_sample=True)
+    assert 1 <= len(found) < 5
+
+
 def test_a_run_that_brings_down_its_worker_each_time_is_told(tmp_path, monkeypatch, capsys):
     pytest.importorskip("distributed")
     killer = Experiment({}, "a test", run=always_killed, minutes=9)
@@ -381,15 +394,62 @@ def test_a_run_that_brings_down_its_worker_each_time_is_told(tmp_path, monkeypat
     assert "KilledWorker" in capsys.readouterr().err
 
 
-def test_a_cluster_that_is_not_there_is_one_line(monkeypatch, tmp_path, capsys):
+@pytest.mark.parametrize("what", ["nothing there", "another service", "http", "nonsense", "tls"])
+def test_a_cluster_that_is_not_there_is_one_line(what, monkeypatch, tmp_path, capsys):
     pytest.importorskip("distributed")
-    monkeypatch.setattr(sweep, "PATIENCE", 1)
-    address = f"tcp://127.0.0.1:{free_port()}"
-    words = ["run", "tiny", "--out", str(tmp_path / "o"), "--allow-sample", "--cluster", address]
-    begun = time.monotonic()
-    assert main.main(words) == 2 and time.monotonic() - begun < 20
-    err = capsys.readouterr().err
-    assert address in err and "Traceback" not in err
+    monkeypatch.setattr(sweep, "PATIENCE", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1] if what == "another service" else free_port()
+        address = f"{what if ' ' not in what else 'tcp'}://127.0.0.1:{port}"
+        words = ["run", "tiny", "--out", str(tmp_path / "o"), "--allow-sample"]
+        assert main.main([*words, "--cluster", address]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"cluster='{address}': no Dask scheduler answers there" in line
+
+
+class Ended:
+    """A Dask future of a run that has ended, with its outcome or an error."""
+
+    def __init__(self, outcome=None, cancelled=False):
+        self.outcome, self.cancelled = outcome, lambda: cancelled
+
+    def add_done_callback(self, tell):
+        if self.outcome or self.cancelled():
+            tell(self)
+
+    def result(self, timeout):
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+
+@pytest.mark.parametrize(
+    ("workers", "never", "message"),
+    [
+        ({}, Ended(), "all workers of the cluster are gone; 1 runs are left, and the same command"),
+        (OSError("closed"), Ended(), "the cluster's scheduler does not answer; 1 runs are left"),
+        ({"w": 1}, Ended(cancelled=True), "the cluster's scheduler is gone; 1 runs are left"),
+    ],
+)
+def test_a_cluster_that_is_lost_is_told_and_what_had_ended_is_kept(
+    workers, never, message, monkeypatch
+):
+    class Client:
+        scheduler = type("Scheduler", (), {"ncores": None})
+
+        def sync(self, *_, callback_timeout):
+            if isinstance(workers, Exception):
+                raise workers
+            return workers
+
+    monkeypatch.setattr(sweep, "PATIENCE", 0.1)
+    outcome = sweep.Outcome("tiny", 0, None, "made")
+    runs = {Ended(outcome): ("tiny", 0), Ended(OSError("lost")): ("tiny", 1), never: ("tiny", 2)}
+    found = []
+    with pytest.raises(RuntimeError, match=message):
+        for each in sweep._as_they_end(Client(), runs):
+            found.append(each)
+    assert found == [outcome, sweep.Outcome("tiny", 1, None, "tiny/1: OSError: lost")]
 
 
 def test_two_changed_checkouts_of_one_commit_have_other_code(tmp_path, monkeypatch):
