@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 ABANDONED = 3600.0  # seconds after which a half-written file has no writer any more
 
 
@@ -94,6 +92,8 @@ def only_writer(*folders: Path, file: Path | None = None) -> Iterator[None]:
 
 @contextmanager
 def _locked(lock: Path, what: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout  # torch has brought it; whoever only reads needs none
+
     made = [folder for folder in lock.parents if not folder.exists()]  # the innermost first
     held = FileLock(lock)
     try:

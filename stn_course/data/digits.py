@@ -42,6 +42,12 @@ MNIST_FILES = {  # name: SHA-256 of the published file
         "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"
     ),
 }
+MNIST_BYTES = {  # name: length of the published file
+    "train-images-idx3-ubyte.gz": 9_912_422,
+    "train-labels-idx1-ubyte.gz": 28_881,
+    "t10k-images-idx3-ubyte.gz": 1_648_877,
+    "t10k-labels-idx1-ubyte.gz": 4_542,
+}
 MNIST_UNPACKED = {  # name: SHA-256 of the bytes inside it
     "train-images-idx3-ubyte.gz": (
         "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"
@@ -106,7 +112,7 @@ def locate(settings: Settings) -> dict[str, tuple[Path, str]] | None:
         return found
     mirrors = [] if settings.offline else reachable(settings.mirrors or MIRRORS)
     for file in missing:
-        path = fetch(file.name, file.sha256, mirrors, settings)
+        path = fetch(file.name, file.sha256, MNIST_BYTES[file.name], mirrors, settings)
         if path is None:
             break
         found[file.name] = path, "a verified download"

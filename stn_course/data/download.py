@@ -111,8 +111,8 @@ def reachable(mirrors: tuple[str, ...]) -> list[str]:
     return [url for url in mirrors if url in answered]
 
 
-def _transfer(url: str, output_file: str, _pooch, *, timeout: float) -> None:
-    """A pooch downloader that gives up on a mirror that stalls or only drips."""
+def _transfer(url: str, output_file: str, _pooch, *, size: int, timeout: float) -> None:
+    """A pooch downloader that gives up on a mirror that stalls, only drips, or sends too much."""
     import requests
     import urllib3
 
@@ -129,8 +129,7 @@ def _transfer(url: str, output_file: str, _pooch, *, timeout: float) -> None:
     except requests.RequestException as error:
         raise _MirrorFailed(f"no answer ({type(error).__name__})", answered=False) from error
     start, received = time.monotonic(), 0
-    total = int(response.headers.get("Content-Length", 0)) or None
-    bar = tqdm(total=total, unit="B", unit_scale=True, desc=Path(url).name)
+    bar = tqdm(total=size, unit="B", unit_scale=True, desc=Path(url).name)
     with response, open(output_file, "wb") as out, bar:
         while True:
             try:
@@ -140,16 +139,18 @@ def _transfer(url: str, output_file: str, _pooch, *, timeout: float) -> None:
                 raise _MirrorFailed(why, answered=True) from error
             if not block:
                 return
-            out.write(block)
             received += len(block)
+            if received > size:  # it may never end
+                raise _MirrorFailed(f"sends more than the {size} bytes of the file", answered=True)
+            out.write(block)
             bar.update(len(block))
             seconds = time.monotonic() - start
             if seconds > 3 * timeout and received < SLOWEST_BYTES_PER_SECOND * seconds:
                 raise _MirrorFailed(f"too slow: {received} bytes in {seconds:.0f} s", answered=True)
 
 
-def fetch(name: str, sha256: str, mirrors: list[str], settings: Settings) -> Path | None:
-    """Download one file into the cache; None when no mirror gave any data.
+def fetch(name: str, sha256: str, size: int, mirrors: list[str], settings: Settings) -> Path | None:
+    """Download one file of `size` bytes into the cache; None when no mirror gave any data.
 
     Written to a temporary file beside its place and moved there once its SHA-256 is right.
     Raises DownloadError, naming each mirror, when data came but never the right bytes.
@@ -165,7 +166,7 @@ def fetch(name: str, sha256: str, mirrors: list[str], settings: Settings) -> Pat
                 known_hash="sha256:" + sha256,
                 fname=name,
                 path=cache_folder(settings),
-                downloader=partial(_transfer, timeout=settings.timeout),
+                downloader=partial(_transfer, size=size, timeout=settings.timeout),
             )
             return Path(path)
         except _MirrorFailed as error:

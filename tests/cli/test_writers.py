@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import filelock
 import pytest
 
 from stn_course import files
@@ -85,7 +86,7 @@ def test_where_nothing_can_be_written_nothing_is_done(
     def refused(*_, **__):  # as of a folder that may only be read; root may write everywhere
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(files.FileLock, "acquire", refused)
+    monkeypatch.setattr(filelock.FileLock, "acquire", refused)
     before = sorted(tmp_path.rglob("*"))
     assert main.main(words(command)) == 2
     err = capsys.readouterr().err

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-BEHAVIOURS = ("good", "stall", "mute", "drip", "truncate", "wrong", "refuse")
+BEHAVIOURS = ("good", "stall", "mute", "drip", "truncate", "wrong", "refuse", "endless")
 
 
 @contextmanager
@@ -26,6 +26,12 @@ def serve(folder: Path):
                 return self.send_error(403)
             if behaviour == "mute":  # takes the request and never answers
                 closing.wait(60)
+                return None
+            if behaviour == "endless":
+                self.send_response(200)
+                self.end_headers()
+                while not closing.is_set():
+                    self.wfile.write(bytes(1 << 20))
                 return None
             body = (folder / name).read_bytes()
             half = len(body) // 2

@@ -37,6 +37,7 @@ def published(tmp_path, monkeypatch):
         (folder / name).write_bytes(body)
     hashes = {name: hashlib.sha256(body).hexdigest() for name, body in contents.items()}
     monkeypatch.setattr(digits, "MNIST_FILES", hashes)
+    monkeypatch.setattr(digits, "MNIST_BYTES", {name: len(b) for name, b in contents.items()})
     return folder, contents
 
 
@@ -84,7 +85,7 @@ def test_second_process_finds_the_cache(published, environment):
         assert len(asked) == 4
 
 
-@pytest.mark.parametrize("behaviour", ["wrong", "truncate", "stall", "drip"])
+@pytest.mark.parametrize("behaviour", ["wrong", "truncate", "stall", "drip", "endless"])
 def test_only_bad_bytes_is_an_error_that_names_the_mirrors(
     behaviour, published, environment, monkeypatch
 ):
@@ -99,6 +100,14 @@ def test_only_bad_bytes_is_an_error_that_names_the_mirrors(
         assert wanted in message
     assert not any(cache.iterdir())
     assert time.monotonic() - start < 10
+
+
+def test_a_body_without_end_is_cut_where_the_file_ends(published, tmp_path):
+    folder, contents = published
+    name, body = next(iter(contents.items()))
+    with serve(folder) as (url, _), pytest.raises(Exception, match=f"the {len(body)} bytes of the"):
+        download._transfer(f"{url}/endless/{name}", tmp_path / "x", None, size=len(body), timeout=9)
+    assert (tmp_path / "x").stat().st_size <= len(body)
 
 
 @pytest.mark.parametrize("behaviour", ["refuse", "mute"])
