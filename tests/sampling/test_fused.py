@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -375,6 +376,46 @@ def test_a_command_that_is_none_is_told(fresh, tmp_path):
         same([fused.warp(IMAGES, THETA)], [reference.warp(IMAGES, THETA)])
 
 
+@COMPILER
+@pytest.mark.parametrize("why", ["not C", "no disk", "hangs", "another library"])
+def test_whatever_fails_is_one_line_after_a_folder_of_its_own_was_tried(fresh, tmp_path, why):
+    fresh.setenv("STN_COURSE_CACHE", str(tmp_path))
+    fresh.setattr(compiler, "VARIANTS", ((),))
+    tried, run = [], subprocess.run
+
+    def fails(words, **options):
+        tried.append(Path(words[-1]))
+        if why == "hangs":
+            raise subprocess.TimeoutExpired(words, options["timeout"])
+        if why == "another library":
+            other = tmp_path / "other.c"
+            other.write_text("int nothing;\n")
+            words = [str(other) if word == str(SOURCE) else word for word in words]
+            return run(words, **options)
+        said = (
+            b"In a function:\nwarp.c:7: error\nand more"
+            if why == "not C"
+            else b"No space left on device"
+        )
+        raise subprocess.CalledProcessError(1, words, stderr=said)
+
+    fresh.setattr(compiler.subprocess, "run", fails)
+    with pytest.warns(UserWarning, match="the fast warp handed over") as told:
+        same([fused.warp(IMAGES, THETA)], [reference.warp(IMAGES, THETA)])
+    (line,) = {str(each.message) for each in told}
+    wanted = {
+        "not C": "(warp.c:7: error)",
+        "no disk": "(No space left on device)",
+        "hangs": "did not end within 60 s",
+        "another library": "has no scratch_floats, warp_pieces",
+    }
+    assert wanted[why] in line and "\n" not in line
+    if why == "hangs":
+        assert len(tried) == 1
+    else:
+        assert any(path.is_relative_to(_own_folder()) for path in tried)
+
+
 # ---------------------------------------------------------------- the library
 @COMPILER
 @pytest.mark.parametrize("harm", ["cut short", "changed", "planted"])
@@ -389,15 +430,15 @@ def test_a_kept_library_that_cannot_be_trusted_is_not_loaded(quick, tmp_path, ha
     if harm == "changed":
         kept.write_bytes(whole[:-9] + bytes(9))
     kept.chmod(0o666 if harm == "planted" else 0o644)
-    loaded = []
+    loaded, fake = [], SimpleNamespace(**dict.fromkeys(compiler.FUNCTIONS))
 
     def load(path):
         loaded.append((path, Path(path).read_bytes(), Path(path).stat().st_mode & 0o022))
-        return "the library"
+        return fake
 
     quick.setattr(compiler.ctypes, "CDLL", load)
     library.cache_clear()
-    assert library() == "the library"
+    assert library() is fake
     ((_, data, writable),) = loaded
     assert compiler.hashlib.sha256(data).hexdigest()[:20] in Path(loaded[0][0]).stem
     assert not writable and len(data) == len(whole)

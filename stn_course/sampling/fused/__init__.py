@@ -197,7 +197,7 @@ def _try(device: str) -> str:
         try:
             cpu.library()
         except compiler.BuildError as error:
-            return str(error)
+            return str(error).partition("\n")[0]  # what each variant said: compiler.library()
         return ""
     if device == "cuda":
         try:

@@ -5,6 +5,7 @@ the processor, and a hash of what is inside. `STN_COURSE_CACHE` names another fo
 cache, `CC` another compiler.
 """
 
+import atexit
 import ctypes
 import hashlib
 import os
@@ -29,7 +30,8 @@ VARIANTS = (
     ("-fopenmp-simd",),
     (),
 )
-SECONDS = 120.0
+FUNCTIONS = ("scratch_floats", "warp_pieces", "warp_forward", "warp_backward", "warp_background")
+SECONDS = 60.0
 
 
 class BuildError(RuntimeError):
@@ -41,19 +43,28 @@ def library() -> ctypes.CDLL:
     """The compiled warp.c. Raises BuildError where it cannot be compiled or loaded."""
     compiler, reasons = _compiler(), []
     for folder in (_folder, _own_folder):  # what cannot be kept, or not loaded from there, can here
-        failed = False
         for variant in VARIANTS:
             try:
-                return ctypes.CDLL(str(_compiled(compiler, variant, folder())))
+                return _loaded(_compiled(compiler, variant, folder()))
             except OSError as error:  # this variant does not load here: an unresolved symbol, say
                 reasons.append(f"{' '.join(variant)}: {error}")
-                failed = True
+            except subprocess.TimeoutExpired as error:  # the others would take as long
+                raise BuildError(f"{compiler[0]} did not end within {error.timeout:g} s") from None
             except subprocess.SubprocessError as error:
                 said = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip()
                 reasons.append(f"{' '.join(variant)}: {said or error}")
-        if not failed:
-            break  # the compiler itself refuses; another folder does not help
-    raise BuildError(f"{compiler[0]} gave no library that loads\n" + "\n".join(reasons))
+    said = reasons[-1].strip(": ").splitlines()  # of the plainest flags
+    why = next((line for line in said if "error" in line), said[0])
+    told = f"{compiler[0]} gave no library that loads ({why})"
+    raise BuildError("\n".join([told, *reasons]))
+
+
+def _loaded(path: Path) -> ctypes.CDLL:
+    """The library in a file; OSError where it is not one of warp.c."""
+    found = ctypes.CDLL(str(path))
+    if missing := [name for name in FUNCTIONS if not hasattr(found, name)]:
+        raise OSError(f"{path} has no {', '.join(missing)}")
+    return found
 
 
 def _compiler() -> list[str]:
@@ -130,9 +141,6 @@ def _folder() -> Path:
 
 @cache
 def _own_folder() -> Path:
-    folder = tempfile.TemporaryDirectory(prefix="stn-course-")
-    _KEPT.append(folder)  # removed when the process ends
-    return Path(folder.name)
-
-
-_KEPT: list[tempfile.TemporaryDirectory] = []
+    folder = tempfile.mkdtemp(prefix="stn-course-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
