@@ -9,7 +9,7 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 TESTS := .venv/.ready-for-tests
 
-.PHONY: help setup setup-tests course test lab book notebooks bench full lock
+.PHONY: help setup setup-tests course test torture lab book notebooks bench full lock
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -41,6 +41,9 @@ course: setup ## digits, every notebook (quick profile), the book: build/html
 
 test: setup-tests ## every check; one exit code
 	@$(BIN)/python -m tools.check
+
+torture: setup-tests ## kills, full disks, turned bits, nonsense: half an hour, not part of test
+	@$(BIN)/python -m tools.torture
 
 lab: setup ## JupyterLab, at notebook 01
 	$(BIN)/jupyter lab notebooks/01_invariance.ipynb

@@ -44,6 +44,11 @@ def write_atomically(path: Path, data: bytes) -> None:
         partial.write_bytes(data)
 
 
+def finished(folder: Path, pattern: str) -> list[Path]:
+    """What matches below `folder`, sorted, without what a killed writer left half done."""
+    return sorted(path for path in Path(folder).glob(pattern) if not path.name.startswith("."))
+
+
 def rescue(name: str, data: bytes) -> Path | None:
     """Write what found no place to a file `name` in a new temporary folder: where, or None."""
     try:

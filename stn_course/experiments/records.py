@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from stn_course.files import only_writer, write_atomically
+from stn_course.files import finished, only_writer, write_atomically
 from stn_course.training.record import PACKAGE, RunRecord, dumps, loads
 
 
@@ -34,7 +34,7 @@ def load(experiment: str, folder: Path | None = None) -> list[RunRecord]:
     somebody left there would count twice.
     """
     found = []
-    for path in (Path(folder or records_dir()) / experiment).glob("*.json"):
+    for path in finished(Path(folder or records_dir()) / experiment, "*.json"):
         record = loads(path.read_text(), str(path))
         if (record.experiment, f"{record.seed}.json") != (experiment, path.name):
             raise ValueError(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from stn_course.experiments import records
 from stn_course.experiments.statistics import NOT_YET
-from stn_course.files import write_atomically
+from stn_course.files import finished, write_atomically
 from stn_course.training.record import RunRecord
 
 VERDICTS = ("met", "missed", "void", "not measured")
@@ -110,7 +110,7 @@ def save(speed: Speed, where: Path | None = None) -> Path:
 
 def load(where: Path | None = None) -> list[Speed]:
     """All records of speed: by target, then name, then machine."""
-    found = [_read(path) for path in sorted(Path(where or folder()).glob("*/*.json"))]
+    found = [_read(path) for path in finished(where or folder(), "*/*.json")]
     return sorted(found, key=lambda s: (s.target, s.name, s.device))
 
 

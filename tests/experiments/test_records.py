@@ -12,8 +12,17 @@ import subprocess
 import pytest
 from scipy import stats
 
-from stn_course.experiments import catalogue, published, records, runner, scoreboard, statistics
+from stn_course.experiments import (
+    catalogue,
+    published,
+    records,
+    runner,
+    scoreboard,
+    speed,
+    statistics,
+)
 from stn_course.experiments.catalogue import EXPERIMENTS
+from stn_course.files import written_whole
 from stn_course.training import record
 from stn_course.training.config import Config
 from stn_course.training.record import (
@@ -46,6 +55,17 @@ def test_round_trip_and_order(tmp_path):
     assert records.load("toy", tmp_path)[0] == make(seed=0)
     assert records.load("absent", tmp_path) == []
     assert not list(tmp_path.glob("**/*.partial"))
+
+
+def test_what_a_killed_writer_left_is_no_record(tmp_path):
+    """Until it is whole it has a name of its own, which ends as that of a record does."""
+    records.save(make(seed=0), tmp_path)
+    with written_whole(tmp_path / "toy" / "1.json") as partial:
+        partial.write_text('{"half": ')
+        assert partial.suffix == ".json"
+        assert [r.seed for r in records.load("toy", tmp_path)] == [0]
+        (tmp_path / "toy" / "0.json").unlink()
+        assert records.load("toy", tmp_path) == [] == speed.load(tmp_path)
 
 
 def test_statistics_against_scipy(tmp_path):

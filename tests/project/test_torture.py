@@ -1,0 +1,32 @@
+"""The hunt counts what it tried, and what tried nothing has shown nothing."""
+
+import pytest
+
+from tools.torture import hunt
+
+
+def test_what_fell_is_counted_and_told(monkeypatch, capsys):
+    def one_in_three(times, chance, folder):
+        assert folder.is_dir() and 0 <= chance.random() < 1
+        yield from ("it fell" if k % 3 == 2 else None for k in range(times))
+
+    monkeypatch.setattr(hunt, "PARTS", {"a": (4, one_in_three), "none": (3, lambda *_: iter(()))})
+    monkeypatch.setattr(hunt.children, "prepare", lambda: None)
+    assert (
+        hunt.main(["a", "--times", "0.5"]) == 0 and "2 tries    0 fell" in capsys.readouterr().out
+    )
+    assert hunt.main(["a"]) == 1 and "FELL: a: it fell" in capsys.readouterr().out
+    assert hunt.main(["none"]) == 1
+    with pytest.raises(SystemExit):
+        hunt.main(["b"])
+
+
+def test_the_same_seed_draws_the_same_calls():
+    import random
+
+    from tools.torture import fuzz
+
+    one, again, other = (
+        list(fuzz.drawn(fuzz.command_lines(), 20, random.Random(k))) for k in (1, 1, 2)
+    )
+    assert one == again != other
