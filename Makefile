@@ -1,10 +1,14 @@
 # `make` alone prints this list. Everything is built into .venv and build/.
-# PYTHON=... picks the interpreter; PIP_ARGS="..." is handed to pip.
+# PYTHON=... picks the interpreter; PIP_ARGS="..." is handed to pip. HASHES=require takes nothing but
+# the builds whose SHA-256 is in tools/locks (but for torch), HASHES=no goes by versions alone.
 
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	if $$p -c '$(FITS)' >/dev/null 2>&1; then echo $$p; break; fi; done)
 PIP_ARGS ?=
+HASHES ?= try
+PIP = $(BIN)/python -m pip install $(PIP_ARGS) -q --no-compile
+BY_VERSION = test "$(HASHES)" = try && echo "Not the builds of tools/locks: going on by versions alone."
 BIN := .venv/bin
 STAMP := .venv/.ready
 TESTS := .venv/.ready-for-tests
@@ -26,6 +30,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "PyTorch has no builds for Macs with Intel processors any more: the course needs Apple silicon." >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@echo "Setting up .venv: some minutes the first time, nothing to do the next."
+	@test "$(HASHES)" = no || $(PIP) --no-deps --require-hashes -r tools/locks/course.txt || { $(BY_VERSION); }
 	$(BIN)/python -m pip install $(PIP_ARGS) -q --no-compile -c constraints.txt -e '.[course,tf,book]'
 	@touch $@
 
@@ -33,6 +38,7 @@ setup-tests: $(TESTS)
 
 $(TESTS): $(STAMP)
 	@echo "Adding to .venv what only the tests use."
+	@test "$(HASHES)" = no || $(PIP) --no-deps --require-hashes -r tools/locks/tests.txt || { $(BY_VERSION); }
 	$(BIN)/python -m pip install $(PIP_ARGS) -q --no-compile -c constraints.txt -e '.[test,cluster,gpu]'
 	@touch $@
 
@@ -60,5 +66,5 @@ bench: setup-tests ## every speed target beside its peer; leave the machine alon
 full: setup ## remake every record (prints the plan and the time first)
 	$(BIN)/stn-course run --all --again
 
-lock: setup ## resolve constraints.txt anew
+lock: setup ## resolve constraints.txt and tools/locks anew
 	bash tools/lock.sh

@@ -1,10 +1,40 @@
 """Packages beside those that every installation has: what to install, and two that clash."""
 
+import json
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+def how_to_install(extra: str) -> str:
+    """The command that installs the course with `extra` from where it was installed here.
+
+    That is a checkout, a folder or a file, or an address. No index is named: whoever holds the
+    course's name there need not be us.
+    """
+    if (CHECKOUT / "constraints.txt").is_file():
+        return (
+            f"in a checkout of the course, python -m pip install -c constraints.txt -e '.[{extra}]'"
+        )
+    try:
+        told = json.loads(distribution("stn-course").read_text("direct_url.json") or "{}")
+    except PackageNotFoundError:
+        told = {}
+    url = told.get("url", "")
+    if url.startswith("file:"):
+        return f"python -m pip install --upgrade '{unquote(urlsplit(url).path)}[{extra}]'"
+    if url:
+        its = told.get("vcs_info", {})
+        url = f"{its['vcs']}+{url}@{its['commit_id']}" if its else url
+        return f"python -m pip install --upgrade 'stn-course[{extra}] @ {url}'"
+    return f"install the course again from where you have it, with [{extra}] behind its name"
 
 
 @contextmanager
@@ -18,8 +48,7 @@ def needs(extra: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         name = (error.name or "").partition(".")[0]
         raise ModuleNotFoundError(
-            f"{name} is not installed; it comes with the extra `{extra}`: in a checkout of the "
-            f"course, python -m pip install -c constraints.txt -e '.[{extra}]'",
+            f"{name} is not installed; it comes with the extra `{extra}`: {how_to_install(extra)}",
             name=name,
         ) from error
 

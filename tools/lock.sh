@@ -33,4 +33,19 @@ echo "$TORCH" > "$work/pins.txt"
 } > "$work/new.txt"
 grep -qx "$TORCH" "$work/new.txt" || { echo "lock: $TORCH is not in the result" >&2; exit 1; }
 mv "$work/new.txt" "$OUT"
+
+# The same versions with the SHA-256 of every build that the index has, for `pip --require-hashes`:
+# what readers need, and what the tests need besides. Not torch and what comes with it on a GPU: a
+# machine may have a build of its own.
+hashed() {  # options of uv -> entries of a package and its hashes
+  "${uv[@]}" pip compile pyproject.toml --universal --python-version 3.11 --no-header \
+    --no-annotate --quiet --generate-hashes -c "$OUT" "$@" -o "$work/hashed.txt"
+  awk '/^[a-z0-9]/ { own = !/^(torch|triton|cuda-[a-z]*|nvidia-[a-z0-9-]*)[ =]/ } own && !/^(--|#|$)/' \
+    "$work/hashed.txt"
+}
+mkdir -p tools/locks
+hashed --extra course --extra tf --extra book > tools/locks/course.txt
+hashed --all-extras > "$work/all.txt"
+awk 'NR == FNR { if (/^[a-z0-9]/) has[$1] = 1; next } /^[a-z0-9]/ { more = !($1 in has) } more' \
+  tools/locks/course.txt "$work/all.txt" > tools/locks/tests.txt
 echo "$OUT: $(grep -vc '^#' "$OUT") pins"

@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import NamedTuple
 
+from stn_course.extras import how_to_install
+
 CONSTRAINTS = Path(__file__).resolve().parents[2] / "constraints.txt"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 INSTALL = "python -m pip install -c constraints.txt -e '.[course,tf,book]'"
@@ -71,7 +73,7 @@ def check_packages(lock: Path = CONSTRAINTS) -> Finding:
     if not wrong:
         return Finding("packages", True, f"{count} have {against}")
     shown = ", ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
-    cure = f"make setup, or {INSTALL}" if lock.is_file() else "pip install --upgrade stn-course"
+    cure = f"make setup, or {INSTALL}" if lock.is_file() else how_to_install("course")
     return Finding("packages", False, f"{shown}; to cure: {cure}")
 
 

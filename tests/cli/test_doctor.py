@@ -4,10 +4,12 @@ import builtins
 import shutil
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
+from types import SimpleNamespace
 
 import pytest
 
-from stn_course import data
+from stn_course import data, extras
 from stn_course.cli import doctor
 from stn_course.sampling.fused import compiler
 
@@ -177,3 +179,42 @@ def test_no_browser_is_only_told(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     found = doctor.check_browser()
     assert not found.ok and not found.needed and "apt-get install chromium" in found.detail
+
+
+TOLD = {
+    "a folder": (
+        '{"url": "file:///home/me/the%20course", "dir_info": {}}',
+        "python -m pip install --upgrade '/home/me/the course[tf]'",
+    ),
+    "a repository": (
+        '{"url": "https://host/us/course", "vcs_info": {"vcs": "git", "commit_id": "ab12"}}',
+        "python -m pip install --upgrade 'stn-course[tf] @ git+https://host/us/course@ab12'",
+    ),
+    "an archive": (
+        '{"url": "https://host/course.zip", "archive_info": {}}',
+        "python -m pip install --upgrade 'stn-course[tf] @ https://host/course.zip'",
+    ),
+    "an index": (None, "install the course again from where you have it, with [tf]"),
+}
+
+
+@pytest.mark.parametrize("told, wanted", TOLD.values(), ids=TOLD)
+def test_the_course_is_installed_anew_as_it_was_installed(monkeypatch, tmp_path, told, wanted):
+    """By a name that anybody may have taken on an index it is never."""
+    assert extras.how_to_install("tf").endswith("install -c constraints.txt -e '.[tf]'")
+    monkeypatch.setattr(extras, "CHECKOUT", tmp_path)
+    here = SimpleNamespace(read_text={"direct_url.json": told}.get)
+    monkeypatch.setattr(extras, "distribution", lambda name: here)
+    assert extras.how_to_install("tf").startswith(wanted)
+    monkeypatch.setattr(doctor, "against_ranges", lambda needs: (["torch is 1.0"], 1))
+    cure = doctor.check_packages(tmp_path / "constraints.txt").detail
+    assert cure == f"torch is 1.0; to cure: {extras.how_to_install('course')}"
+
+
+def test_where_nothing_is_installed_no_name_is_made_up(monkeypatch, tmp_path):
+    def none(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(extras, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(extras, "distribution", none)
+    assert extras.how_to_install("tf").startswith("install the course again")

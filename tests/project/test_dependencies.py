@@ -27,7 +27,7 @@ DECLARED = {"core": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
 FOLDERS = {
     "stn_course": ("course", "tf", "cluster", "gpu", "onnx"),
     "notebooks": ("course", "tf"),
-    "tools": ("course", "book"),
+    "tools": ("course", "book", "test"),
     "book": ("book",),
     "benchmarks": ("course", "bench"),
     "tests": tuple(PROJECT["optional-dependencies"]),

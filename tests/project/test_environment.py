@@ -120,7 +120,7 @@ def test_the_citation_has_the_package_version():
 def test_make_alone_lists_what_there_is():
     done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
     listed = re.findall(r"(?m)^make (\w+)", done.stdout)
-    wanted = "help setup course test lab book notebooks bench full lock".split()
+    wanted = "help setup course test torture lab book notebooks bench full lock".split()
     assert listed == wanted
 
 
@@ -138,6 +138,51 @@ def refusal(folder, python, **environment):
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode != 0 and not (folder / ".venv").exists()
     return done.stderr
+
+
+@pytest.mark.parametrize("hashes", ["try", "require", "no"])
+@pytest.mark.parametrize("same", [True, False], ids=["the same builds", "others"])
+def test_builds_are_held_to_their_sums_where_the_index_has_the_same(tmp_path, hashes, same):
+    only_the_makefile(tmp_path)
+    pip = tmp_path / ".venv" / "bin" / "python"
+    pip.parent.mkdir(parents=True)
+    refused = "" if same else "case $* in *--require-hashes*) exit 1;; esac\n"
+    pip.write_text(f'#!/bin/sh\necho "$@" >> said\n{refused}exit 0\n')
+    pip.chmod(0o755)
+    command = ["make", "setup-tests", f"HASHES={hashes}", f"PYTHON={sys.executable}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    said = [line for line in (tmp_path / "said").read_text().splitlines() if "install" in line]
+    locks = [re.search(r"--no-deps --require-hashes -r tools/locks/(\w+).txt", x) for x in said]
+    extras = re.findall(r"-c constraints.txt -e \.\[(.*?)\]", "\n".join(said))
+    goes_on = same or hashes != "require"
+    assert (done.returncode == 0) == goes_on
+    assert [m[1] for m in locks if m] == ["course", "tests"][: 0 if hashes == "no" else 1 + goes_on]
+    assert len(extras) == (2 if goes_on else 0)
+    told = done.stdout.count("Not the builds of tools/locks: going on by versions alone.")
+    assert told == (2 if hashes == "try" and not same else 0)
+
+
+def test_the_sums_are_of_the_pinned_versions_and_of_all_but_torch():
+    pinned = [line.split()[0] for line in LOCK_TEXT.splitlines() if "==" in line]
+    ours = [pin for pin in pinned if not re.match("torch=|triton=|cuda-|nvidia-", pin)]
+    sums = {}
+    for name in ("course", "tests"):
+        for line in (ROOT / "tools" / "locks" / f"{name}.txt").read_text().splitlines():
+            if not line.startswith("    --hash"):
+                pin = line.removesuffix(" \\").split()[0]
+                sums[pin] = 0
+            else:
+                assert re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}( \\)?", line)
+                sums[pin] += 1
+    assert len(ours) > 200 and sorted(sums) == sorted(ours) and min(sums.values()) > 0
+
+
+def test_what_a_workflow_runs_is_named_by_its_commit_and_may_only_read():
+    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
+        flow = yaml.safe_load(path.read_text(encoding="utf-8"))
+        assert flow["permissions"] == {"contents": "read"}
+        used = [s["uses"] for job in flow["jobs"].values() for s in job["steps"] if "uses" in s]
+        assert used and all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", each) for each in used)
 
 
 def test_setup_refuses_an_unfit_python(tmp_path):
