@@ -164,7 +164,8 @@ class Exercise:
         for case in self.inputs():
             before = [state_of(x) for x in case]
             try:
-                found.append(self.outcome(called, case))
+                with torch.enable_grad():  # and as before after it, whatever the function leaves
+                    found.append(self.outcome(called, case))
             except WrongAnswer:  # by what the exercise asks, not by the function
                 raise
             except Exception as error:
@@ -385,7 +386,7 @@ def _try_gradients(answer: Callable, exercise: Exercise) -> None:
     except Exception as error:
         raise WrongAnswer(
             "the numbers are right, but where a gradient is wanted your function raised "
-            f"{_raised(error, answer)}. Stay in torch all the way: {CUT}"
+            f"{_raised(error, answer)}. {_cure(error)}"
         ) from error
     for name, right in wanted.items():
         if right.any() and not got[name].any():
@@ -396,8 +397,16 @@ def _try_gradients(answer: Callable, exercise: Exercise) -> None:
         if off > 1e-6 * max(1, right.abs().max().item()):
             raise WrongAnswer(
                 f"the numbers are right, but the gradient at `{name}` is off by up to {off:.3g}: "
-                f"a part of the way to it is missing. {CUT}"
+                f"is a part of the way to it missing, or gone twice? {CUT}"
             )
+
+
+def _cure(error: Exception) -> str:
+    """What keeps a gradient from failing as this one did."""
+    said = str(error)
+    if "in-place" in said or "inplace" in said:
+        return "Write into nothing that a gradient needs: work on a copy, clone()"
+    return f"Stay in torch all the way: {CUT}"
 
 
 def _try_float32(answer: Callable, exercise: Exercise) -> None:
@@ -427,5 +436,5 @@ def _try_float32(answer: Callable, exercise: Exercise) -> None:
     if (off := difference(got, wanted)) > max(exercise.tolerance, 1e-3):
         told = f"off by {off:.3g}"
         if math.isinf(off):
-            told = f"you gave {shape_of(got)}, wanted {shape_of(wanted)}"
+            told = "you gave {}, wanted {}".format(*map(shape_of, entries_that_differ(got, wanted)))
         raise WrongAnswer(f"right in float64, but of float32 input {told}")

@@ -108,8 +108,8 @@ def other_kind(got, wanted, learnt: bool = False) -> str | None:
             continue
         if g.requires_grad and not w.requires_grad and learnt:
             return (
-                "the tensor has a graph that does not begin at what came, so no gradient can flow "
-                "back to that: compute with the arguments as they are, not with new leaves"
+                "the tensor has a graph that does not begin at what came: compute with the "
+                "arguments as they are, not with new leaves (requires_grad_(), nn.Parameter)"
             )
         if g.requires_grad and not w.requires_grad:
             return "the tensor still carries its graph; hand back x.detach()"
@@ -235,7 +235,8 @@ def difference(a, b) -> float:
             return math.inf
         return max((difference(x, y) for x, y in zip(a, b, strict=True)), default=0.0)
     if isinstance(b, str | bool) or b is None:
-        return 0.0 if type(a) is type(b) and a == b else math.inf
+        kind = {str: str, bool: bool | np.bool_}.get(type(b), type(b))
+        return 0.0 if isinstance(a, kind) and a == b else math.inf
     a, b = numbers_of(a), numbers_of(b)
     if a is None or b is None or a.shape != b.shape or not np.isfinite(a).all():
         return math.inf

@@ -239,6 +239,18 @@ def test_one_argument_that_gets_no_gradient_is_named(key):
         assert f"no gradient can flow back to `{name}`" in told or "through the tensor" in told
 
 
+def test_a_gradient_that_fails_where_something_was_written_in_place_is_told_so():
+    solution = checking.find("2.2").solution
+
+    def answer(a, b):
+        a[:, 2] = a[:, 2]  # which changes nothing, and autograd refuses it
+        return solution(a, b)
+
+    told = rejection("2.2", answer)
+    assert "where a gradient is wanted your function raised" in told
+    assert "work on a copy, clone()" in told and "Stay in torch" not in told
+
+
 @pytest.mark.parametrize("key", SLOPES)
 def test_a_graph_of_its_own_is_not_told_to_detach(key):
     solution = checking.find(key).solution

@@ -17,6 +17,8 @@ def test_differences():
     assert comparing.difference(float("nan"), 1.0) == math.inf
     assert comparing.difference({"a": 1}, {"b": 1}) == math.inf
     assert comparing.difference("128", 128) == math.inf
+    assert comparing.difference(np.str_("x"), "x") == comparing.difference(np.True_, True) == 0
+    assert comparing.difference(1, True) == comparing.difference(np.False_, None) == math.inf
     assert comparing.difference("x", "x") == 0 and comparing.difference("x", "y") == math.inf
 
 

@@ -130,6 +130,20 @@ def _(theta, size):
     return _over(theta, xs, ys)
 
 
+@grid.bug("these are in pixels: the picture goes from -1 to 1")
+def _(theta, size):
+    return _over(theta, torch.arange(size[1]), torch.arange(size[0]))
+
+
+@grid.bug(
+    "half a pixel off: these are the right and bottom edges of the pixels; the centre of pixel i "
+    "of n is (2i + 1)/n - 1"
+)
+def _(theta, size):
+    ys, xs = (2 * torch.arange(1, n + 1, dtype=theta.dtype) / n - 1 for n in size)
+    return _over(theta, xs, ys)
+
+
 @grid.bug("size is (height, width); here the width is read first")
 def _(theta, size):
     return affine_grid(theta, size[::-1])
@@ -314,6 +328,16 @@ def _sample(images, grid, floor=torch.floor, half=0.5, outside=0.0, by_columns=F
             weight = weight_x * weight_y * torch.where(inside, 1.0, outside)
             out = out + weight[:, None] * values
     return out
+
+
+@reading.bug("outside lies the image's background here; in this exercise it is 0")
+def _(images, grid):
+    return sampling.bilinear_sample(images, grid)
+
+
+@reading.bug("outside the picture is mirrored here; a neighbour outside has a weight of 0")
+def _(images, grid):
+    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
 @reading.bug("x and y are swapped: grid[..., 0] is x and chooses the column")
@@ -919,7 +943,7 @@ def _(function, case):
     Adam arrives at the same theta a step later, or with a sum for a mean: it divides by the
     gradient's own size. Another optimiser that arrives is as good, and takes no more steps.
     """
-    image, target, theta, steps, _ = case
+    image, target, theta, steps, rate = case
     start = theta.detach().clone().requires_grad_()
     mean = (reference.warp(image, start) - target).square().mean()
     (slope,) = torch.autograd.grad(mean, start)
@@ -928,7 +952,8 @@ def _(function, case):
     def note(optimiser, _args, _named):
         found = [p.grad for group in optimiser.param_groups for p in group["params"]]
         length = sum(g.square().sum() for g in found if g is not None) ** 0.5
-        seen.append((type(optimiser), float(length / slope.norm())))
+        times = float(length / slope.norm())
+        seen.append((type(optimiser), times, optimiser.param_groups[0]["lr"]))
 
     watching = register_optimizer_step_pre_hook(note)
     try:
@@ -937,12 +962,14 @@ def _(function, case):
         watching.remove()
     if not torch.is_tensor(found) or not seen:
         return found
-    (kind, times), used = seen[0], None
+    (kind, times, first_rate), used = seen[0], None
     adam = issubclass(kind, torch.optim.Adam)
     if len(seen) > steps or (adam and len(seen) < steps):
         used = f"{'more' if len(seen) > steps else 'fewer'} steps than asked for"
     elif adam and times > 2:
         used = "a larger loss than asked for"
+    elif adam and abs(first_rate - rate) > 1e-6 * rate:
+        used = "another rate than asked for"
     return (found, used) if used else found
 
 
@@ -957,11 +984,17 @@ def _descended(image, target, theta, steps, rate, loss=F.mse_loss):
 
 
 @recovery.bug(
-    "the loss is many times the mean squared difference, as a sum is: wanted the mean, which does "
-    "not grow with the picture. (Adam hardly notices, other optimisers do)"
+    "the loss is many times as steep as the mean squared difference (is it a sum, a root, or of "
+    "absolute differences?): wanted the mean of squares, which does not grow with the picture. "
+    "(Adam hardly notices, other optimisers do)"
 )
 def _(*case):
     return _descended(*case, loss=lambda a, b: (a - b).square().sum())
+
+
+@recovery.bug("this is another rate than `rate`: Adam([theta], lr=rate)")
+def _(image, target, theta, steps, rate):
+    return _descended(image, target, theta, steps, 2 * rate)
 
 
 @recovery.bug("these are more steps than `steps`")

@@ -51,17 +51,19 @@ def _(function, case):
         return theta
     if not getattr(theta, "requires_grad", False):
         return {"theta": theta, **dict.fromkeys(names, "theta was detached")}
-    loss, at = theta.square().sum() + theta.sum(), (linear.weight, linear.bias, features)
+    # Weights that differ: what is averaged over the batch, or exchanged, moves the gradients.
+    weigh = torch.linspace(1, 2, theta.numel()).view_as(theta)
+    loss, at = (weigh * (theta.square() + theta)).sum(), (linear.weight, linear.bias, features)
     told = [
         torch.autograd.grad(loss, x, retain_graph=True, allow_unused=True)[0]
         if x.requires_grad
-        else None
+        else "frozen"
         for x in at
     ]
     found = {"theta": theta} | {
         name: "none" if g is None else g for name, g in zip(names, told, strict=True)
     }
-    if all(g is not None for g in told):
+    if all(map(torch.is_tensor, told)):
         found["the layer, asked again"] = linear(features).detach()
     return found
 
@@ -131,6 +133,18 @@ def _(linear, features):
 @head.bug("the layer is frozen: its numbers begin at these, and go on learning")
 def _(linear, features):
     return identity_head(linear.requires_grad_(False), features)
+
+
+@head.bug("theta comes from another layer, and this one never learns: set the numbers of `linear`")
+def _(linear, features):
+    return identity_head(nn.Linear(linear.in_features, 6), features)
+
+
+@head.bug(
+    "one theta for the whole batch: give linear the features of each image, not their mean or sum"
+)
+def _(linear, features):
+    return identity_head(linear, features.mean(0, keepdim=True).expand_as(features))
 
 
 @head.bug(

@@ -193,9 +193,13 @@ def _(function, case):
     if not isinstance(made, tuple | list) or len(made) != 2:
         return made  # no task at all
     pictures, labels = made
-    if not torch.is_tensor(pictures) or pictures.shape != shape:
-        got = list(getattr(pictures, "shape", [])) or type(pictures).__name__
-        raise WrongAnswer(f"pictures are {got}; wanted {list(shape)}")
+    if not torch.is_tensor(pictures):
+        raise WrongAnswer(f"pictures are {type(pictures).__name__}; wanted a tensor {list(shape)}")
+    if pictures.shape != shape or pictures.dtype != digits.dtype:
+        got, wanted = (f"{x.dtype} {list(x.shape)}" for x in (pictures, digits))
+        raise WrongAnswer(f"pictures are {got}; wanted {wanted}, as the digits")
+    if not pictures.isfinite().all():
+        raise WrongAnswer("there is NaN or infinity in the pictures")
     if not torch.is_tensor(labels) or labels.dtype != torch.int64 or labels.shape != shape[:1]:
         got = f"{labels.dtype} {list(labels.shape)}" if torch.is_tensor(labels) else repr(labels)
         raise WrongAnswer(f"labels are {got:.60}; wanted torch.int64 [{shape[0]}]")
@@ -300,6 +304,11 @@ def _(H, size):
 @tilted_grid.bug("half a pixel off: these are the pixels' edges; the centre is (2i + 1)/n - 1")
 def _(H, size):
     return _over(H, size, lambda n: 2 * torch.arange(n, dtype=torch.float64) / n - 1)
+
+
+@tilted_grid.bug("these are in pixels: the picture goes from -1 to 1")
+def _(H, size):
+    return _over(H, size, torch.arange)
 
 
 @tilted_grid.bug("these run from 0 to 1: the picture goes from -1 to 1")
@@ -638,7 +647,10 @@ def _each_has_a_slope(function, at: float, least: float) -> bool:
         for v in sum_of.flatten()
         if v.requires_grad
     ]
-    slopes = torch.stack([r for r in rows if r is not None]).abs().amax((0, 1))  # [8]
+    found = [r for r in rows if r is not None]
+    if not found:
+        return False
+    slopes = torch.stack(found).abs().amax((0, 1))  # [8]
     return bool(((slopes > least) & (slopes < 1e3)).all())
 
 
@@ -647,6 +659,9 @@ def _(function, case):
     """What holds of the parametrisation `function`."""
     (raw,) = case
     h = function(raw)
+    if isinstance(h, np.ndarray | list | tuple):
+        kind = type(h).__name__
+        raise WrongAnswer(f"H is {kind}; wanted a torch tensor [{len(raw)}, 3, 3]")
     if not torch.is_tensor(h):
         return h  # no matrices at all
     if h.shape != (len(raw), 3, 3):
@@ -723,8 +738,9 @@ def _(raw):
 
 
 @cure.bug(
-    "a number beyond the clamp has no slope, so it can never come back: tanh has one at every "
-    "number"
+    "where all are at 1.5 some number has no slope, so it can never come back (a clamp has none "
+    "beyond its bounds, and none is left of a tanh in float16): tanh in raw's own dtype has one at "
+    "every number"
 )
 def _(raw):
     return _nine(raw, 0.3 * F.hardtanh(raw[:, 6:]))

@@ -301,7 +301,7 @@ def descent(loss=F.mse_loss, extra=0, optimiser=torch.optim.Adam):
 def test_a_descent_is_asked_for_its_loss_and_its_steps():
     check("2.6", descent())
     told = rejection("2.6", descent(lambda a, b: (a - b).square().sum()))
-    assert "many times the mean squared difference, as a sum is" in told
+    assert "many times as steep as the mean squared difference" in told
     assert "more steps than `steps`" in rejection("2.6", descent(extra=1))
     assert "fewer steps than `steps`" in rejection("2.6", descent(extra=-1))
 

@@ -109,7 +109,13 @@ def test_a_bound_that_two_tilts_together_break_is_wrong():
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        (lambda d, g: (d[:, 0], torch.zeros(len(d), dtype=torch.int64)), "pictures are"),
+        (
+            lambda d, g: (d[:, 0], torch.zeros(len(d), dtype=torch.int64)),
+            "pictures are torch.float32 [120, 28, 28]; wanted torch.float32 [120, 1, 28, 28]",
+        ),
+        (lambda d, g: (d.half(), torch.zeros(len(d)).long()), "pictures are torch.float16 [120"),
+        (lambda d, g: (d.numpy(), torch.zeros(len(d)).long()), "pictures are ndarray; wanted a"),
+        (lambda d, g: (d / 0, torch.zeros(len(d)).long()), "NaN or infinity in the pictures"),
         (
             lambda d, g: (d, torch.zeros(len(d))),
             "labels are torch.float32 [120]; wanted torch.int64",
@@ -220,7 +226,7 @@ def bounded(tilt):
 @pytest.mark.parametrize("factor", [0.3, 0.4])
 def test_a_wide_clamp_freezes_too(factor):
     told = rejection("5.5", bounded(lambda t: factor * F.hardtanh(t)))
-    assert "beyond the clamp has no slope" in told
+    assert "a clamp has none beyond its bounds" in told
 
 
 def test_of_many_properties_only_those_that_fail_are_told():
@@ -297,6 +303,26 @@ def test_raw_that_is_changed_in_place_is_named():
         return bounded(lambda t: t)(raw)
 
     assert "your function changes `raw`" in rejection("5.5", answer)
+
+
+def switched_off(h):
+    torch.set_grad_enabled(False)
+    return h.detach()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda h: h.detach().numpy(), "H is ndarray; wanted a torch tensor [40, 3, 3]"),
+        (lambda h: h.tolist(), "H is list; wanted a torch tensor"),
+        (lambda h: h.double(), "of float32 input you gave {'the dtype of raw': False}, wanted"),
+        (lambda h: h.detach().requires_grad_(), "some raw number has no slope"),
+        (lambda h: switched_off(h), "some raw number has no slope"),
+    ],
+)
+def test_an_h_of_another_kind_is_told(change, words):
+    assert words in rejection("5.5", lambda raw: change(find("5.5").solution(raw)))
+    assert torch.is_grad_enabled()
 
 
 def test_an_h_that_does_not_listen_is_told():
