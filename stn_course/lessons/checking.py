@@ -353,6 +353,7 @@ def _told_apart(answer: Callable, exercise: Exercise, got: list, wanted: list) -
     case = differences.index(worst)
     told = f"you are off by up to {worst:.3g}"
     if math.isfinite(worst):
+        told += _where(got[case], wanted[case], max(exercise.tolerance, 1e-3 * worst))
         told += rounding(got[case], wanted[case])
     else:
         # Of two words the right one is not told: it would be the solution.
@@ -361,6 +362,14 @@ def _told_apart(answer: Callable, exercise: Exercise, got: list, wanted: list) -
         told = f"you gave {shape_of(gave)}, wanted "
         told += "another answer" if words else shape_of(right)
     return f"on case {case + 1} of {len(got)} {told}. {hint}"
+
+
+def _where(got, wanted, least: float) -> str:
+    """In which entries of a dict an answer is off by more than `least`, in words."""
+    if not isinstance(wanted, dict):
+        return ""
+    off = [key for key in wanted if difference(got[key], wanted[key]) > least]
+    return f" in {', '.join(off)}"
 
 
 def _raised(error: Exception, answer: Callable) -> str:

@@ -533,8 +533,8 @@ def _step(net, optimiser, images, labels, total, loss=None, clip="always", told=
 
 
 @quiet.bug(
-    "images[known] still waits: how many images are known decides a shape. Let cross_entropy leave "
-    "them out: ignore_index=-1"
+    "a mask as an index, as in images[known], still waits: how many are known decides a shape. Let "
+    "cross_entropy leave them out: ignore_index=-1"
 )
 def _(net, optimiser, images, labels, total):
     known = labels >= 0
@@ -546,14 +546,16 @@ def _(net, optimiser, images, labels, total):
 
 
 @quiet.bug(
-    "`if length > 1` still waits: the program cannot go on before it knows. Divide by "
-    "length.clamp(min=1), always"
+    "a tensor is still asked whether it is true, as by `if length > 1`: the program waits until it "
+    "knows. Divide by length.clamp(min=1), always"
 )
 def _(*case):
     return _step(*case, clip="if")
 
 
-@quiet.bug("loss.item() still waits: add the tensor, loss.detach(), and ask once in the end")
+@quiet.bug(
+    "item(), as in loss.item(), still waits: add the tensor, loss.detach(), and ask once in the end"
+)
 def _(*case):
     return _step(*case, told=lambda loss: loss.item())
 
@@ -622,6 +624,13 @@ def _(net, optimiser, images, labels, total):
     made = quiet_step(net, optimiser, images, labels, total)
     labels.clamp_(min=0)
     return made
+
+
+@quiet.bug(
+    "the network is left in eval(), and the next step needs it in train(): leave it as it came"
+)
+def _(net, *case):
+    return quiet_step(net.eval(), *case)
 
 
 @quiet.bug("the loss is not added to total")

@@ -194,6 +194,7 @@ def vmapped_operators(function: Callable[[Tensor], Tensor], n: int) -> int:
 
 PARTS = ("total", "weights", "waits")
 CHANGES = "a step that changes its images or labels"
+OTHER_MODE = "a step that leaves its network in eval()"
 
 
 def step_operators(net: nn.Module, optimiser, batch: int) -> list[int]:
@@ -321,5 +322,7 @@ def try_step(step, seed: int, pull: float) -> object:
                 return total
     if not all(map(torch.equal, kept, (images, labels))):
         return CHANGES
+    if not all(module.training for module in net.modules()):
+        return OTHER_MODE
     weights = torch.cat([p.detach().flatten() for p in net.parameters()])
     return dict(zip(PARTS, (total, weights, ", ".join(sorted(set(waits.found)))), strict=True))

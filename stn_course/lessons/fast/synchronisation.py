@@ -38,6 +38,7 @@ OPERATORS = {
     "aten::_unique2": f"unique: {MANY}",
     "aten::unique_consecutive": f"unique_consecutive: {MANY}",
     "aten::repeat_interleave": f"repeat_interleave: {MANY}",
+    "aten::bincount": f"bincount: {MANY}",
     "aten::equal": "torch.equal gives a bool of Python",
     "aten::allclose": "torch.allclose gives a bool of Python",
 }

@@ -135,6 +135,7 @@ def _():
         yield images, grid, generator.standard_normal((b, *size, channels)).astype(kind)
 
 
+PARTS = ("values", "gradient to the images", "gradient to the grid", "values of a graph")
 NO_SLOPE = "no gradient"
 NO_GRAPH = "no graph can be made of it"
 
@@ -155,7 +156,8 @@ def _(function, case):
         if tuple(getattr(out, "shape", ())) != case[2].shape:
             return out
         if out.dtype != images.dtype:
-            raise WrongAnswer(f"it gives {out.dtype.name}; wanted {images.dtype.name}, as images")
+            given = getattr(out.dtype, "name", out.dtype)
+            raise WrongAnswer(f"it gives {given}; wanted {images.dtype.name}, as images")
         loss = tf.reduce_sum(out * upstream)
     slopes = tape.gradient(loss, [images, grid])
     slopes = [None if s is None else tf.convert_to_tensor(s).numpy() for s in slopes]
@@ -166,7 +168,8 @@ def _(function, case):
         of_graph = graph(images, grid).numpy()
     except Exception:
         of_graph = NO_GRAPH
-    return [tf.convert_to_tensor(out).numpy(), *kept, of_graph]
+    of_all = [tf.convert_to_tensor(out).numpy(), *kept, of_graph]
+    return dict(zip(PARTS, of_all, strict=True))
 
 
 def _sample(
@@ -291,6 +294,26 @@ def _(images, grid):
     from stn_course.keras_twin import ops
 
     return _sample(ops.stop_gradient(images), grid)
+
+
+@neighbours.bug(
+    "the values are right, and no gradient reaches images or grid: stop_gradient() lets none "
+    "through"
+)
+def _(images, grid):
+    from stn_course.keras_twin import ops
+
+    return ops.stop_gradient(sample(images, grid))
+
+
+@neighbours.bug(
+    "the values are right, and neither a gradient nor a graph is left: numpy() and NumPy's own "
+    "functions cut both off; stay in keras.ops all the way"
+)
+def _(images, grid):
+    from stn_course.keras_twin import ops
+
+    return ops.convert_to_tensor(sample(images, grid).numpy())
 
 
 @neighbours.bug("the channels come first; in Keras they are last, [B, H, W, C]")
@@ -459,7 +482,10 @@ def _(layers):
     return next((n for n, a, b in _in_one_order(layers) if np.abs(a - b).max() > 1e-4), None)
 
 
-@sabotaged.bug("the mean difference hides one that is large: wrong means the largest difference")
+@sabotaged.bug(
+    "a layer passes whose largest difference is 5e-4 of its largest value: a mean hides it, and so "
+    "does a wider tolerance; wrong means the largest, above 1e-4"
+)
 def _(layers):
     ordered = _in_one_order(layers)
     wrong = (n for n, a, b in ordered if np.abs(a - b).mean() > 1e-4 * np.abs(a).max())

@@ -123,13 +123,15 @@ def test_a_graph_that_grows_is_told():
     assert "the tensor still carries its graph" in rejection("7.4", answer)
 
 
-@pytest.mark.parametrize("hide", ["print", "nonzero", "tolist"])
+@pytest.mark.parametrize("hide", ["print", "nonzero", "tolist", "bincount"])
 def test_other_ways_to_wait_are_seen(hide, capsys):
     reference = find("7.4").solution
 
     def answer(net, optimiser, images, labels, total):
         if hide == "print":
             print(total)
+        elif hide == "bincount":
+            labels.clamp(min=0).bincount()
         elif hide == "nonzero":
             (labels >= 0).nonzero()
         else:

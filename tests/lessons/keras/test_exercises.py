@@ -112,3 +112,30 @@ def test_a_sampler_of_another_dtype_is_told():
         return ops.cast(find("6.2").solution(images, grid), "float32")
 
     assert rejection("6.2", sample) == "6.2: it gives float32; wanted float64, as images"
+
+
+@pytest.mark.skipif(bool(MISSING), reason="TENSORFLOW NOT INSTALLED: exercise 6.2 was not tested")
+def test_a_sampler_that_leaves_keras_or_gives_its_gradient_twice_is_told():
+    from stn_course.keras_twin import ops
+
+    solution = find("6.2").solution
+    for change in (lambda out: out.numpy(), lambda out: ops.convert_to_tensor(out.numpy())):
+        told = rejection("6.2", lambda *case, change=change: change(solution(*case)))
+        assert "neither a gradient nor a graph is left: numpy()" in told
+    told = rejection("6.2", lambda *case: torch.from_numpy(solution(*case).numpy()))
+    assert "it gives torch.float32; wanted float32, as images" in told
+
+    def twice(images, grid):
+        return solution(2 * images - ops.stop_gradient(images), grid)
+
+    told = rejection("6.2", twice)
+    assert "you are off by up to" in told and " in gradient to the images." in told
+
+
+def test_a_wider_tolerance_is_not_told_to_take_the_largest():
+    def first_wrong(layers):
+        ordered = _in_one_order(layers)
+        wrong = (n for n, a, b in ordered if np.abs(a - b).max() > 1e-3 * np.abs(a).max())
+        return next(wrong, None)
+
+    assert "and so does a wider tolerance" in rejection("6.3", first_wrong)
