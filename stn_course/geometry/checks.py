@@ -183,9 +183,24 @@ def real_number(name: str, value, above: float = -math.inf) -> float:
     return found
 
 
+def _listed(values) -> tuple | None:
+    """What a tuple, a list or one row of an array or a tensor holds; None of anything else."""
+    if isinstance(values, np.ndarray | Tensor) and values.ndim == 1:
+        return tuple(values)
+    return tuple(values) if isinstance(values, tuple | list) else None
+
+
+def plain_size(size):
+    """A size with Python's ints for any other whole numbers; what is none stays as it came."""
+    listed = _listed(size)
+    if listed is None:
+        return size
+    return tuple(n if (found := as_whole(n)) is None else found for n in listed)
+
+
 def check_size(size: tuple[int, int], name: str = "size") -> tuple[int, int]:
     """(height, width) as two positive ints, or a clear error. Each as `as_whole` has it."""
-    given = tuple(size) if isinstance(size, tuple | list | torch.Size) else ()
+    given = _listed(size) or ()
     pair = tuple(as_whole(n) for n in given)
     if len(pair) != 2 or any(n is None for n in pair):
         raise TypeError(f"{name} must be two ints (height, width), got {size!r}")
@@ -201,7 +216,7 @@ def check_down(down: float | tuple[float, float]) -> tuple[float, float]:
 
     Raises TypeError or ValueError for anything else.
     """
-    pair = tuple(down) if isinstance(down, tuple | list) else (down, down)
+    pair = (down, down) if (listed := _listed(down)) is None else listed
     if not all(is_number(each) for each in pair):
         raise TypeError(f"down={down!r}; wanted a number, or two for height and width")
     pair = tuple(as_measure(each) for each in pair)

@@ -65,7 +65,7 @@ class SpatialTransformer(nn.Module):
                 f"{transform.n} of {transform}"
             )
         whole = geometry.check_down(down)
-        down = whole if isinstance(down, tuple | list) else whole[0]
+        down = whole if geometry.as_number(down) is None else whole[0]
         if size is not None and down != 1:
             raise ValueError(f"down={down}, size={size}; wanted one of them")
         if padding not in reference.PADDINGS:

@@ -118,11 +118,15 @@ def check_images(images: Tensor, name: str = "images") -> None:
 
 
 def plain_fill(images: Tensor, fill):
-    """`fill` with Python's number for any other, and one number in a tensor as [B, C].
+    """`fill` with Python's number for any other, one number in a tensor as [B, C], and [B, C] of
+    NumPy as a tensor.
 
     What is neither comes back as it is. Values are not read: a GPU would be waited for.
     """
     if not isinstance(fill, Tensor):
+        if isinstance(fill, np.ndarray) and fill.ndim == 2 and fill.dtype.kind == "f":
+            dtype = images.dtype if images.is_floating_point() else torch.float32
+            return torch.tensor(fill, dtype=dtype, device=images.device)
         number = as_number(fill)
         return fill if number is None else number
     if fill.ndim or fill.dtype == torch.bool or fill.is_complex():

@@ -331,3 +331,52 @@ def test_a_fill_of_one_number_in_a_tensor_has_a_gradient(warp):
     (found,) = torch.autograd.grad(out.sum(), one)
     (of_each,) = torch.autograd.grad(wanted.sum(), every)
     assert found.item() == pytest.approx(of_each.sum().item()) and found > 1
+
+
+def dense_head():
+    """A localiser for IMAGES, and its transform."""
+    head = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(80, 6))
+    return head, geometry.Affine()
+
+
+ROWS = {"array": np.array, "tensor": torch.tensor, "narrow": lambda n: np.array(n, np.uint8)}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_size_may_be_one_row_of_whole_numbers(row):
+    size = ROWS[row]([4, 6])
+    for call in (
+        lambda size: reference.warp(IMAGES, THETA, size),
+        lambda size: fused.warp(IMAGES, THETA, size),
+        lambda size: fused.warp(IMAGES, THETA, size, out=torch.empty(2, 1, 4, 6)),
+        lambda size: geometry.affine(30, size=size),
+        lambda size: geometry.to_pixels(THETA, size),
+        lambda size: geometry.Similarity(size=size)(torch.ones(1, 4)),
+        lambda size: torch.tensor(geometry.shrunk_size((9, 12), size)),
+        lambda size: models.SpatialTransformer(*dense_head(), size=size)(IMAGES),
+        lambda size: models.SpatialTransformer(*dense_head(), down=size)(IMAGES),
+    ):
+        assert torch.equal(call(size), call((4, 6)))
+    for wrong in (ROWS[row]([[4, 6]]), ROWS[row]([4]), np.array([4.0, 6.0]), np.array(["4", "6"])):
+        with pytest.raises(TypeError, match="size must be two ints"):
+            fused.warp(IMAGES, THETA, wrong)
+
+
+@pytest.mark.parametrize("warp", [reference.warp, fused.warp])
+def test_what_lies_outside_and_where_the_corners_are_may_be_numpys(warp):
+    fill = np.array([[0.25], [0.75]])
+    for kind in ("float32", "float64"):
+        found = warp(IMAGES, THETA, fill=fill.astype(kind))
+        assert torch.equal(found, warp(IMAGES, THETA, fill=torch.tensor(fill).float()))
+    for wrong in (fill.astype(int), fill[:, 0], fill > 0.5, fill / 0):
+        with pytest.raises((TypeError, ValueError), match="fill must"):
+            warp(IMAGES, THETA, fill=wrong)
+    for corners in (True, False):
+        found = warp(IMAGES, THETA, align_corners=np.bool_(corners))
+        assert torch.equal(found, warp(IMAGES, THETA, align_corners=corners))
+
+
+def test_a_side_that_is_too_long_for_the_fast_way_is_seen_in_any_type():
+    for size in ((1, 2**25), (1, np.int64(2**25)), np.array([1, 2**25]), torch.tensor([1, 2**25])):
+        why = fused._unfit(IMAGES, THETA, geometry.plain_size(size), "zeros", None, "bilinear")
+        assert why == "these shapes or this padding"

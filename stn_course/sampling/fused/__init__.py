@@ -24,10 +24,11 @@ import sys
 from functools import cache
 from math import isqrt
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from stn_course.geometry import as_float, as_number, check_size
+from stn_course.geometry import as_float, as_number, check_size, plain_size
 from stn_course.sampling import reference
 from stn_course.sampling.fused import compiler, cpu, operator
 from stn_course.sampling.fused.operator import LOW, say_once
@@ -65,6 +66,8 @@ def warp(
     not finite or has a horizon in sight comes out as NaN.
     """
     fill = reference.plain_fill(images, fill) if isinstance(images, Tensor) else fill
+    size = plain_size(size)
+    align_corners = bool(align_corners) if isinstance(align_corners, np.bool_) else align_corners
     reason = _unfit(images, transform, size, padding, fill, mode)
     if out is not None:
         _check_out(out, images, transform, size, fill)
