@@ -21,9 +21,10 @@ def control_points(grid: tuple[int, int], *, dtype=torch.float32, device=None) -
 
 
 def _radial(a: Tensor, b: Tensor) -> Tensor:
-    """U(r) = r^2 log r^2 between all pairs of points, 0 at r = 0.  # [N, K]"""
+    """U(r) = r^2 log r^2 between all pairs of points, 0 at r = 0, and flat there.  # [N, K]"""
     r2 = (a[:, None] - b[None]).square().sum(2)
-    return torch.special.xlogy(r2, r2)
+    # The slope at 0 would be 0 times log 0, which is NaN.
+    return torch.special.xlogy(r2, torch.where(r2 > 0, r2, 1))
 
 
 def _features(at: Tensor, points: Tensor) -> Tensor:

@@ -148,3 +148,21 @@ def test_bad_input_is_named(carry, words, error, told):
 def test_a_singular_matrix_cannot_be_undone():
     with pytest.raises(ValueError, match="must be invertible"):
         transform_points_back(torch.zeros(1, 2, 3), torch.zeros(1, 2))
+
+
+@pytest.mark.parametrize("grid", [(3, 3), (2, 4)])
+def test_at_a_control_point_a_spline_has_a_slope_and_a_way_back(grid):
+    """There U(r) is flat: its slope is no NaN."""
+    points = geometry.control_points(grid, dtype=torch.float64)
+    noise = torch.rand(1, *grid, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    offsets = 0.1 * noise - 0.05
+    there = geometry.transform_points(offsets, points)
+    assert torch.allclose(there, points + offsets.flatten(1, 2), atol=1e-9)
+    back = geometry.transform_points_back(offsets, points + 0)
+    assert torch.allclose(geometry.transform_points(offsets, back), points[None], atol=1e-9)
+    assert torch.allclose(geometry.transform_points_back(offsets, there), points[None], atol=1e-9)
+    at = points.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(geometry.transform_points(offsets, at).sum(), at)
+    near = geometry.transform_points(offsets, points + torch.tensor([1e-6, 0.0]))
+    wanted = (near - there).sum(2)[0] / 1e-6
+    assert torch.allclose(slope[:, 0], wanted, atol=1e-4)

@@ -147,6 +147,7 @@ def corner_error(found: Tensor, true: Tensor, side: int | tuple[int, int]) -> Te
     found, true: [B, 2, 3] or [B, 3, 3]. `side`: of the picture in pixels, or its (height, width).
     """
     found, true = geometry.to_homogeneous(found), geometry.to_homogeneous(true)
+    found, true = (t.to(torch.promote_types(found.dtype, true.dtype)) for t in (found, true))
     corners = found.new_tensor([[-1.0, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]])
     a, b = (corners @ theta.transpose(1, 2) for theta in (found, true))  # [B, 4, 3]
     apart, half = (

@@ -179,6 +179,12 @@ def test_a_basin_is_that_of_one_image():
         basin(scene(), [1.0], n=0)
 
 
+def test_corners_of_two_types_are_compared_in_the_wider_one():
+    still, moved = geometry.identity(1), geometry.affine(shift=(0.5, 0), dtype=torch.float64)
+    for pair in ((still, moved), (moved, still)):
+        assert corner_error(*pair, 8).dtype == torch.float64 and corner_error(*pair, 8) == 2
+
+
 def test_corners_can_be_read_through_affine_matrices():
     still, moved = geometry.identity(2), geometry.affine(shift=(0.5, 0), batch=2)
     assert torch.allclose(corner_error(still, moved, 8), torch.full((2,), 2.0))
