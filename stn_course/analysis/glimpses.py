@@ -23,7 +23,7 @@ def glimpse_iou(theta: Tensor, boxes: Tensor, canvas: int) -> Tensor:
     if boxes is None:
         raise ValueError("boxes is None: this set does not know them; wanted [B, D, 4]")
     steps, digits = theta.shape[1], boxes.shape[1]
-    if theta.shape[2:] != (2, 3) or boxes.shape[2:] != (4,) or len(theta) != len(boxes):
+    if theta.shape[2:] != (2, 3) or boxes.shape[2:] != (4,) or theta.shape[0] != boxes.shape[0]:
         raise ValueError(
             f"theta {list(theta.shape)} and boxes {list(boxes.shape)} do not belong together; "
             "wanted [B, steps, 2, 3] and [B, D, 4]"
@@ -34,7 +34,7 @@ def glimpse_iou(theta: Tensor, boxes: Tensor, canvas: int) -> Tensor:
     elif steps != digits:
         raise ValueError(f"theta has {steps} steps; wanted 1 or {digits}, as many as boxes")
     found = iou(glimpse_boxes(theta.flatten(0, 1), canvas), boxes.flatten(0, 1).to(theta.device))
-    return found.unflatten(0, (len(theta), -1)) if len(theta) else found.view(0, steps)
+    return found.view(theta.shape[0], -1 if theta.shape[0] else steps)
 
 
 def where_it_looks(model: nn.Module, images: Tensor, batch: int = 250) -> Tensor:

@@ -33,7 +33,7 @@ def shift(images: Tensor, pixels: float) -> Tensor:
 def _moved(images: Tensor, **motion) -> Tensor:
     size = tuple(images.shape[2:])  # pixels turn, of pictures that are not square too
     theta = geometry.affine(**motion, size=size).to(images.device)  # [1, 2, 3]
-    return reference.warp(images, theta.expand(len(images), 2, 3))
+    return reference.warp(images, theta.expand(images.shape[0], 2, 3))
 
 
 def accuracy_curve(
@@ -105,4 +105,4 @@ def _relative(got: Tensor, wanted: Tensor) -> float:
 
 def _shift_map(maps: Tensor, pixels: float) -> Tensor:
     theta = geometry.affine(shift=(2 * pixels / maps.shape[-1], 0.0)).to(maps.device)
-    return reference.warp(maps, theta.expand(len(maps), 2, 3), padding="border")
+    return reference.warp(maps, theta.expand(maps.shape[0], 2, 3), padding="border")

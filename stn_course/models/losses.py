@@ -59,12 +59,12 @@ def mean_loss(logits: Tensor, labels: Tensor, look: bool | None = None) -> Tenso
     has no mean. `look` as there; None: unless it is a GPU that had to be waited for.
     """
     labels = as_labels(labels, logits, not logits.is_cuda if look is None else look)
-    if not len(labels):
+    if not labels.shape[0]:  # no len(): a traced batch would be fixed
         raise ValueError("labels has no images; wanted at least one")
     if labels.ndim == 1:
         return F.cross_entropy(geometry.widened(logits), labels)
     logits = geometry.widened(logits).flatten(0, 1)
-    return F.cross_entropy(logits, labels.flatten(), reduction="sum") / len(labels)
+    return F.cross_entropy(logits, labels.flatten(), reduction="sum") / labels.shape[0]
 
 
 def sequence_loss(logits: Tensor, labels: Tensor) -> Tensor:

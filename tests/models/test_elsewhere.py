@@ -10,7 +10,9 @@ from torch import nn
 from torch.export import Dim
 
 from stn_course import geometry, models
-from stn_course.models import SEQUENCE_MODELS, SpatialTransformer
+from stn_course.analysis import robustness
+from stn_course.analysis.glimpses import glimpse_iou
+from stn_course.models import SEQUENCE_MODELS, SpatialTransformer, losses
 
 BATCH = Dim("batch", min=2, max=64)
 TRANSFORMERS = [name for name in models.MODELS if name not in models.CLASSIFIERS]
@@ -107,6 +109,48 @@ def test_a_traced_network_is_read_without_this_package(tmp_path):
 
 
 # ---------------------------------------------------------------- without numbers
+def boxes_of(n):
+    return torch.tensor([[[1.0, 1, 5, 5]]]).repeat(n, 1, 1)
+
+
+MEASURED = {
+    "rotate": (lambda x: robustness.rotate(x, 30), lambda n: (images(n, (9, 11), n),)),
+    "loss": (losses.mean_loss, lambda n: (torch.rand(n, 10), torch.randint(10, (n,)))),
+    "loss of rows": (
+        losses.sequence_loss,
+        lambda n: (torch.rand(n, 3, 10), torch.randint(10, (n, 3))),
+    ),
+    "overlap": (
+        lambda theta, boxes: glimpse_iou(theta, boxes, 10),
+        lambda n: (geometry.affine(torch.rand(n), 2)[:, None], boxes_of(n)),
+    ),
+}
+
+
+class Asked(nn.Module):
+    """A function as a module: only those are exported."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, *given):
+        return self.function(*given)
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_what_is_measured_and_lost_is_exported_and_traced_for_any_batch(name):
+    function, given = MEASURED[name]
+    module, some = Asked(function), given(3)
+    shapes = (tuple({0: BATCH} for _ in some),)
+    program = torch.export.export(module, some, dynamic_shapes=shapes).module()
+    traced = torch.jit.trace(module, some, check_trace=False)
+    for n in (2, 5):
+        others = given(n)
+        for made in (program, traced):
+            assert torch.allclose(made(*others), function(*others), atol=1e-6)
+
+
 @pytest.mark.parametrize("name", models.MODELS)
 def test_shapes_are_found_on_meta(name):
     size = size_of(name)
