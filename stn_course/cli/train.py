@@ -28,6 +28,14 @@ def add_train(add) -> None:
         help="go on from the folder's checkpoint, with the folder's settings; what is to be kept "
         "and logged (--save-every, --keep-every, --log-every) is said again",
     )
+    train.add_argument(
+        "--start-from",
+        metavar="RUN",
+        help="begin with what a run learned: its folder, a checkpoint or a file of weights",
+    )
+    parts = "localiser, classifier, or a module's name"
+    for flag, help_ in (("--only", "take over these parts alone"), ("--freeze", "let them be")):
+        train.add_argument(flag, nargs="+", default=(), metavar="PART", help=f"{help_}: {parts}")
     for flag, unit, help_ in (
         ("--save-every", "STEPS", "checkpoint within epochs"),
         ("--keep-every", "EPOCHS", "keep their checkpoints"),
@@ -126,6 +134,12 @@ def _settings(arguments):
                 f"--experiment {arguments.experiment} is no training of `stn-course train`; "
                 f"make its record with `stn-course run {arguments.experiment}`"
             )
+        if experiment.start_from and not (arguments.start_from or arguments.resume):
+            raise ValueError(
+                f"--experiment {arguments.experiment} goes on from a run of "
+                f"{experiment.start_from}; name one with --start-from, or make its record with "
+                f"`stn-course run {arguments.experiment}`"
+            )
         named = dataclasses.asdict(config)
     if arguments.resume and (arguments.out / run_folder.CONFIG).exists():
         return run_folder.resumed(arguments.out, named | given, arguments.seed)
@@ -138,8 +152,11 @@ def _settings(arguments):
     return Config(**given), arguments.seed or 0
 
 
-def _as_experiment(name: str | None, config) -> dict:
-    """What makes the record that of the experiment `name`, if `config` is its own; else {}."""
+def _as_experiment(name: str | None, config, started: bool = False) -> dict:
+    """What makes the record that of the experiment `name`, if `config` is its own; else {}.
+
+    `started`: whether it goes on from what another run learned, or has frozen parts.
+    """
     from stn_course.experiments import catalogue
     from stn_course.training.checkpoints import plain
 
@@ -148,14 +165,14 @@ def _as_experiment(name: str | None, config) -> dict:
         return {"name": name}
     # As config.json has them: a resumed run's options have lists where tuples were.
     asked, own = (plain(dataclasses.asdict(c)) for c in (config, experiment.config))
-    if asked != own:
+    if asked != own or started or experiment.start_from:
         return {}
     return {"name": name, "listeners": experiment.listeners()}
 
 
 def _train(arguments) -> int:
     from stn_course.training import run_folder
-    from stn_course.training.listeners import ProgressBar
+    from stn_course.training.listeners import ProgressBar, SayStart
 
     config, seed = _settings(arguments)
     name = arguments.experiment
@@ -163,8 +180,10 @@ def _train(arguments) -> int:
         print(f"nothing to resume in {arguments.out}: a new run", file=sys.stderr)
     elif arguments.resume and name is None:
         name = run_folder.experiment_of(arguments.out)
-    asked = _as_experiment(name, config)
-    bar = [] if arguments.quiet else [ProgressBar()]
+    start = {"start_from": arguments.start_from, "only": arguments.only}
+    start |= {"freeze": arguments.freeze}
+    asked = _as_experiment(name, config, any(start.values()))
+    bar = [SayStart()] if arguments.quiet else [SayStart(), ProgressBar()]
     record = run_folder.train(
         config,
         seed,
@@ -177,6 +196,7 @@ def _train(arguments) -> int:
         keep_every=arguments.keep_every,
         log_every=arguments.log_every,
         tensorboard=None if arguments.tensorboard else False,  # None: where it is installed
+        **start,
     )
     print(f"digits: {record.digits}")
     for which, result in record.results.items():

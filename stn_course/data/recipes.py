@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from stn_course.data.clutter.fresh import Rows, cluttered_rows, sequence_rows
+from stn_course.data.clutter.fresh import Rows, cluttered_rows, sequence_rows, shrunken_rows
 from stn_course.data.digits import mnist, source
 from stn_course.data.distortions import (
     HR,
@@ -52,6 +52,7 @@ DISTORTIONS: dict[str, Callable[[Tensor, Generator], Distorted]] = {
 TASKS: dict[str, Callable[[Tensor, Tensor, Generator], Sums | Rows]] = {
     "addition": addition,
     "cluttered": cluttered_rows,
+    "cluttered-28": shrunken_rows,
     "sequences": sequence_rows,
 }
 # Recipes whose course depends on what was drawn: a GPU must be waited for.

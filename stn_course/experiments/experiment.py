@@ -30,6 +30,9 @@ class Experiment:
     The plan stands here before the first test set is read, and its record repeats it: `seeds` of
     them from `first_seed` on, and how the recipe was `chosen`. Where it was chosen `among`
     experiments that read validation alone, their records decide (`runner.check_choice`).
+
+    It goes on from what the experiment `start_from` learned with the same seed: the runner makes
+    that one first, and `minutes` are those of both.
     """
 
     config: Config | dict
@@ -42,6 +45,7 @@ class Experiment:
     first_seed: int = 0
     chosen: str = NOT_ON_FILE
     among: tuple[str, ...] = ()
+    start_from: str = ""
 
     @property
     def planned(self) -> range:

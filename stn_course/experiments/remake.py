@@ -74,6 +74,8 @@ def compare(record: RunRecord) -> Verdict:
     device = record.parts[0]["device"] if record.parts else record.device  # where it began
     if device != "cpu":
         return verdict(None, f"made on {device}, which draws other numbers than a CPU")
+    if record.start:
+        return verdict(None, "it goes on from what another run learned: make it again as a whole")
     kept = record.first_steps
     now = begin_again(config, record.seed, FIRST_STEPS if kept else 1)
     same_batch = now.batch == record.hashes["first_batch"]

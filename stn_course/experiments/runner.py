@@ -53,6 +53,11 @@ def check_record(record: RunRecord) -> None:
             )
     if record.plan and record.plan != (plan := experiment.plan(record.seed)):
         raise ValueError(f"plan is {record.plan}; wanted {plan}, as {record.experiment} has it")
+    if (started := record.start.get("run", "")) != experiment.start_from:
+        raise ValueError(
+            f"start is {started or 'nothing'!r}; wanted {experiment.start_from or 'nothing'!r}, as "
+            f"{record.experiment} has it"
+        )
     wanted = [f"test/{name}" for name in asked.get("tests", ()) if experiment.run is None]
     if missing := [which for which in wanted if which not in record.results]:
         raise ValueError(f"results has {sorted(record.results)}; wanted {missing} as well")
@@ -167,7 +172,10 @@ def run_steps(
     listeners = experiment.listeners()
     if progress:
         listeners.append(ProgressBar())
-    model, record = yield from steps(experiment.config, seed, listeners, name=name)
+    start = yield from _start_of(experiment, seed)
+    model, record = yield from steps(
+        experiment.config, seed, listeners, name=name, start_from=start
+    )
     record.plan = experiment.plan(seed)
     if beside:
         record.device += f", beside {beside} other runs"
@@ -191,6 +199,22 @@ def has_weights(record: RunRecord, folder: Path) -> bool:
         return path.is_file() and weights_sum(path) == record.hashes["weights"]
     except ValueError:  # another file of that name
         return False
+
+
+def _start_of(
+    experiment: Experiment, seed: int
+) -> Generator[None, None, tuple[str, nn.Module] | None]:
+    """What `experiment` goes on from: a name, and its network, made anew; None without.
+
+    Made in the same process, the record is of one commit and one machine. No test set is read.
+    """
+    if not experiment.start_from:
+        return None
+    first = find(experiment.start_from)
+    before = yield from _start_of(first, seed)
+    config = dataclasses.replace(first.config, tests=())
+    model, _ = yield from steps(config, seed, name=experiment.start_from, start_from=before)
+    return experiment.start_from, model
 
 
 def trained(name: str, seed: int = 0) -> nn.Module:

@@ -1,6 +1,6 @@
 """The scoreboard: published numbers beside ours, which are computed from run records alone.
 
-What a row is, and all 172 of them, stand in `published`.
+What a row is, and all of them, stand in `published`.
 """
 
 from pathlib import Path

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from stn_course.extras import needs
 from stn_course.files import write_atomically
+from stn_course.models import parts
 
 FILE = "checkpoint.pt"
 # What torch.load says of files that are cut short or damaged.
@@ -95,12 +96,11 @@ def read_checkpoint(where) -> dict:
     return found
 
 
-def load_checkpoint(folder, config, seed: int, model: nn.Module, optimizer) -> dict:
-    """Put weights and optimiser back in place; return the run's state.
+def load_checkpoint(found, folder, config, seed: int, model: nn.Module, optimizer) -> dict:
+    """Put weights and optimiser back as `found` in `folder`; return the run's state.
 
     Raises ValueError if the checkpoint is of another configuration or seed.
     """
-    found = read_checkpoint(folder)
     ours = dataclasses.asdict(config) | {"seed": seed}
     refuse_another(Path(folder) / FILE, found["config"] | {"seed": found["seed"]}, ours)
     load_weights(model, found, folder)
@@ -183,6 +183,88 @@ def weights_sum(path) -> str:
 def _told_sum(data: bytes) -> str:
     length = int.from_bytes(data[:8], "little")
     return json.loads(data[8 : 8 + length]).get("__metadata__", {}).get("sha256", "")
+
+
+# ---------------------------------------------------------------- what a run starts from
+def begin_from(model: nn.Module, start_from=None, only=(), freeze=()) -> dict:
+    """Put what `start_from` has learned into `model` and freeze parts; a record's `start`.
+
+    `start_from`: a run's folder (of a run with patience its best weights), one of its checkpoints,
+    a file of weights, a network, or a run's name and its network. `only` and `freeze` name parts of
+    `model` (`models.parts`). Raises FileNotFoundError, TypeError or ValueError for what is not
+    there or does not fit.
+    """
+    if start_from is None and len(only):
+        raise ValueError(f"only={[*only]}; wanted start_from as well: whose parts are they?")
+    frozen = parts.tensors_of(model, parts.paths_of(model, freeze, "freeze"))
+    run, weights = ("", {}) if start_from is None else _known(start_from, list(model.state_dict()))
+    loaded = [] if start_from is None else parts.take_over(model, weights, only)
+    if not (loaded or frozen):
+        return {}
+    parts.freeze(model, parts.paths_of(model, freeze, "freeze"))
+    left = [name for name in model.state_dict() if name not in loaded]
+    of = {"loaded": loaded, "left": left, "frozen": frozen}
+    return {
+        "run": run,
+        "weights": sha256(*weights.values()) if weights else "",
+        "only": [*only],
+        "freeze": [*freeze],
+        **{what: parts.covering(model, names) for what, names in of.items()},
+    }
+
+
+def _known(start_from, order: list[str]) -> tuple[str, dict[str, Tensor]]:
+    """The name of a run, or of a network's class, and the weights that it has learned.
+
+    `order`: how the weights stand in the network that begins: a file of weights keeps none.
+    """
+    if isinstance(start_from, tuple):  # a run's name and its network
+        run, start_from = start_from
+        return run, start_from.state_dict()
+    if isinstance(start_from, nn.Module):
+        return type(start_from).__name__, start_from.state_dict()
+    if not isinstance(start_from, str | Path):
+        raise TypeError(f"start_from is a {type(start_from).__name__}; wanted a run or a network")
+    path = Path(start_from)
+    kept = path.suffix == ".safetensors" and path.stem != "weights"  # under the run's own name
+    run = path.stem if kept else (path if path.is_dir() else path.parent).resolve().name
+    if path.suffix == ".safetensors":
+        return run, _weights_in(path, order)
+    found = read_checkpoint(path)
+    best = found["state"].get("best")
+    return run, best if best is not None and path.is_dir() else found["model"]
+
+
+def _weights_in(path: Path, order: list[str]) -> dict[str, Tensor]:
+    """The weights that `save_weights` wrote; ValueError for a damaged file and another network."""
+    with needs("course"):
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: no weights were kept there")
+    data = path.read_bytes()
+    try:
+        weights = load(data)
+        wanted = _told_sum(data)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a whole file of weights: {error}") from None
+    if set(weights) != set(order):
+        raise ValueError(
+            f"{path} is of another network; wanted its run's folder: there, parts can be taken"
+        )
+    weights = {name: weights[name] for name in order}
+    if wanted and sha256(*weights.values()) != wanted:
+        raise ValueError(f"{path} is damaged: its weights are not those that were written")
+    return weights
+
+
+def refuse_another_start(where, theirs: dict, ours: dict) -> None:
+    """ValueError where a run that is resumed is asked to start from something else than it did."""
+    if ours and ours != theirs:
+        told = {k: (theirs.get(k, "nothing"), v) for k, v in ours.items() if v != theirs.get(k)}
+        what = ", ".join(f"{k}={a!r} there and {b!r} here" for k, (a, b) in told.items())
+        raise ValueError(f"cannot resume from {where}: {what}; its start is the checkpoint's own")
 
 
 def sha256(*tensors: Tensor) -> str:

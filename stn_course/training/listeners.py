@@ -53,6 +53,10 @@ class Checkpoints(Listener):
     def __init__(self, folder, every: int = 0, keep_every: int = 0):
         self.folder, self.every, self.keep_every = Path(folder), every, keep_every
 
+    def start(self, run) -> None:
+        if run.state.start and not run.state.step:  # else a resumed run would not know of it
+            self._save(run)
+
     def step(self, run) -> None:
         if self.every and run.state.step % self.every == 0 and not run.epoch_ends:
             self._save(run)
@@ -82,6 +86,18 @@ class ProgressBar(Listener):
     def close(self) -> None:
         if hasattr(self, "bar"):
             self.bar.close()
+
+
+class SayStart(Listener):
+    """Prints what a run took over from another, what it did not, and what it froze, if anything."""
+
+    def start(self, run) -> None:
+        start = run.state.start
+        if start.get("run"):
+            print(f"start: {start['run']}, weights {start['weights']}")
+        for what in ("loaded", "left", "frozen"):
+            if start.get(what):
+                print(f"{what}: {', '.join(start[what])}", flush=True)
 
 
 class Patience(Listener):

@@ -40,17 +40,23 @@ def steps(
     device: torch.device | None = None,
     resume=None,
     name: str = "unnamed",
+    start_from=None,
+    only: Sequence[str] = (),
+    freeze: Sequence[str] = (),
 ) -> Generator[None, None, tuple[nn.Module, RunRecord]]:
     """A training run that pauses after every step, so that several can take turns.
 
     `device`: by default `cuda` if there is one. `resume`: a run's folder, whose checkpoint it goes
-    on from if there is one. `name`: the record's experiment.
+    on from if there is one. `name`: the record's experiment. `start_from`: a run's folder, a
+    checkpoint, a file of weights or a network that has learned something; `only` these parts of it
+    are taken over, and the parts to `freeze` stay as they are: "localiser", "classifier", or a
+    module's name. What is resumed has its start and what it froze in its checkpoint.
     """
     listeners = [Patience(config.patience), *listeners] if config.patience else [*listeners]
     run = Run(config, seed, device, name)
     try:
         with run.own_randomness():
-            run.begin(resume, listeners)
+            run.begin(resume, listeners, start_from=start_from, only=only, freeze=freeze)
             for each in listeners:
                 each.start(run)
             while run.epoch < config.epochs and not run.stopped:

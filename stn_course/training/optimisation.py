@@ -34,14 +34,16 @@ def make_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
     """The optimiser of `config`; with `lr_localiser` in two groups, each with its `scale`.
 
     `weight_decay` makes two groups of each, for what has one axis (biases, norms) does not
-    decay. Raises ValueError for an `lr_localiser` where there is no spatial transformer.
+    decay. What is frozen is in none. Raises ValueError for an `lr_localiser` where there is no
+    spatial transformer that learns.
     """
-    p, decay = list(model.parameters()), config.weight_decay
+    p, decay = [each for each in model.parameters() if each.requires_grad], config.weight_decay
     if config.lr_localiser is not None:
-        theirs = localiser_parameters(model)
+        theirs = [each for each in localiser_parameters(model) if each.requires_grad]
         if not theirs:
             raise ValueError(
-                f"lr_localiser={config.lr_localiser} and model={config.model!r} has no transformer"
+                f"lr_localiser={config.lr_localiser} and model={config.model!r} has no transformer "
+                "that learns"
             )
         known = {id(each) for each in theirs}
         ours = [each for each in p if id(each) not in known]

@@ -21,6 +21,11 @@ NAME = r"[\w.+-]+"  # of an experiment, and so of a folder
 MACHINE_FIELDS = ("commit", "versions", "device", "threads", "parts", "seconds")
 # What each of a run's `parts` says beside the step that it begins with.
 OF_A_PART = {"commit": str, "versions": dict, "device": str, "threads": int, "bf16": bool}
+# What `start` says: the run whose weights were taken over, their SHA-256, which parts were asked
+# for, and which were loaded, left as they begin, and frozen.
+OF_A_START = {"run": str, "weights": str} | dict.fromkeys(
+    ("only", "freeze", "loaded", "left", "frozen"), list
+)
 
 
 @dataclass
@@ -35,7 +40,8 @@ class RunRecord:
     is what stood in the catalogue at `commit`, before a test set was read: the seeds, how the
     recipe was chosen, and whether this seed was added. `commit` and what follows it are of the
     process that ended the run. Where others began it, by other code or on another machine, `parts`
-    says the same of each in turn, and its first `step`. Older records have none of these three.
+    says the same of each in turn, and its first `step`. `start` says which run's weights it went on
+    from, which parts it took over and which it froze. Older records have none of these four.
     """
 
     experiment: str
@@ -49,6 +55,7 @@ class RunRecord:
     probes: dict[str, dict] = field(default_factory=dict)
     first_steps: dict = field(default_factory=dict)
     plan: dict = field(default_factory=dict)
+    start: dict = field(default_factory=dict)
     commit: str = "unknown"
     versions: dict[str, str] = field(default_factory=dict)
     device: str = "unknown"
@@ -78,7 +85,12 @@ KINDS = {
 }
 
 
-YOUNG = {"first_steps": {}, "plan": {}, "parts": []}  # a record from before them has none
+YOUNG = {
+    "first_steps": {},
+    "plan": {},
+    "parts": [],
+    "start": {},
+}  # a record from before them has none
 
 
 def dumps(record: RunRecord) -> str:
@@ -151,6 +163,9 @@ def loads(text: str, source: str = "text") -> RunRecord:
     plan = data["plan"]
     if plan and not (isinstance(plan.get("seeds"), list) and isinstance(plan.get("chosen"), str)):
         raise ValueError(f"{source}: plan is {plan!r}; wanted seeds (a list) and chosen (words)")
+    start = data["start"]
+    if start and {name: type(value) for name, value in start.items()} != OF_A_START:
+        raise ValueError(f"{source}: start is {start!r}; wanted {', '.join(OF_A_START)}")
     wanted_of_a_part = {"step": int} | OF_A_PART
     for part in data["parts"]:
         if not isinstance(part, dict) or {k: type(v) for k, v in part.items()} != wanted_of_a_part:

@@ -15,9 +15,13 @@ from stn_course import models
 from stn_course.analysis.accuracy import evaluate
 from stn_course.data import Digits
 from stn_course.data.seeding import INIT, ORDER, stream
+from stn_course.models.parts import paths_of, train_but
 from stn_course.training.checkpoints import (
+    begin_from,
     has_checkpoint,
     load_checkpoint,
+    read_checkpoint,
+    refuse_another_start,
     sha256,
     weights_sha256,
 )
@@ -44,6 +48,7 @@ class State:
     best: dict[str, Tensor] | None = None  # weights of the best epoch, where there is patience
     digits: str = ""  # the source of what it learns from; of an old checkpoint unknown
     parts: list[dict] = field(default_factory=list)  # who made it, from which step on
+    start: dict = field(default_factory=dict)  # as in the record
 
 
 class Run:
@@ -76,17 +81,24 @@ class Run:
             torch.manual_seed(stream(INIT, self.seed))
             yield
 
-    def begin(self, resume=None, listeners=()) -> None:
+    def begin(self, resume=None, listeners=(), **start) -> None:
         """Make network and optimiser, and go on from the checkpoint in `resume` if there is one.
 
-        ValueError where that run was another one, or if its curves are not those of `listeners`.
+        `start`: start_from, only and freeze of `checkpoints.begin_from`. ValueError where that run
+        was another one or started otherwise, or if its curves are not those of `listeners`.
         """
         config = self.config
         self.model = build(config).to(self.device)
+        found = read_checkpoint(resume) if resume and has_checkpoint(resume) else None
+        self.state.start = begin_from(self.model, **start)
+        if found:
+            began = found["state"].get("start", {})
+            refuse_another_start(resume, began, self.state.start)
+            begin_from(self.model, freeze=began.get("freeze", ()))
         self.optimizer = make_optimizer(config, self.model)
-        if resume and has_checkpoint(resume):
-            found = load_checkpoint(resume, config, self.seed, self.model, self.optimizer)
-            self.state = State(**found)
+        if found:
+            parts = config, self.seed, self.model, self.optimizer
+            self.state = State(**load_checkpoint(found, resume, *parts))
             self._check_state(resume, any(each.makes_curves for each in listeners))
         else:
             self.state.first_steps = {"weights": weights_sha256(self.model), "losses": []}
@@ -147,7 +159,7 @@ class Run:
     def batches(self) -> list[Tensor]:
         """What is left of this epoch: indices, shuffled by seed and epoch; the last may be few."""
         epoch, done = divmod(self.state.step, self.steps_an_epoch)
-        self.model.train()
+        train_but(self.model, paths_of(self.model, self.state.start.get("freeze", ()), "freeze"))
         generator = torch.Generator().manual_seed(stream(ORDER, self.seed, epoch))
         order = torch.randperm(len(self.images), generator=generator).to(self.device)
         return list(order.split(self.config.batch_size))[done:]
@@ -210,6 +222,7 @@ class Run:
             results=self._results(),
             probes=self.probes,
             first_steps=self.state.first_steps,
+            start=self.state.start,
             hashes={
                 "first_batch": self.state.first_batch,
                 "weights": weights_sha256(self.model),

@@ -13,6 +13,7 @@ from stn_course import models
 from stn_course.extras import needs
 from stn_course.files import only_writer, write_atomically
 from stn_course.training.checkpoints import (
+    begin_from,
     checkpoint_path,
     has_checkpoint,
     kept_checkpoints,
@@ -43,13 +44,17 @@ def train(
     keep_every: int = 0,
     log_every: int = 0,
     tensorboard: bool | None = False,
+    start_from=None,
+    only: Sequence[str] = (),
+    freeze: Sequence[str] = (),
 ) -> RunRecord:
     """Train into `folder`: config.json, checkpoints, weights, record.json, history.csv and .png.
 
     `save_every` steps and after each epoch a checkpoint is written; that of every `keep_every`-th
     epoch is kept. `log_every` steps a line goes to `steps.csv`; with `tensorboard` scalars and
     images go to `tensorboard/` (None: where that package is installed; else a line on stderr says
-    that there are none). `name` is the record's experiment (default: the folder's name). Raises
+    that there are none). `name` is the record's experiment (default: the folder's name).
+    `start_from`, `only` and `freeze` as in `loop.steps`. Raises
     FileExistsError where there is a run already and `resume` is not asked for, BusyError where
     another process trains into it, ValueError for a device that is not here, and at the end
     RuntimeError where the folder was removed meanwhile: all but kept epochs and logs is there.
@@ -63,7 +68,8 @@ def train(
         given = f"name={name!r}" if name else f"folder {folder} names the run {called!r}"
         raise ValueError(f"{given}; wanted letters, digits, dots and dashes, as records have them")
     options = {"device": chosen_device(device), "resume": folder if resume else None}
-    build(config)  # what it refuses is refused before anything is written
+    start = {"start_from": start_from, "only": only, "freeze": freeze}
+    begin_from(build(config), **start)  # what is refused is refused before anything is written
     told = [*listeners, ConfigJson(folder, name)]
     if log_every:
         told.append(StepsCsv(folder, log_every))
@@ -75,7 +81,7 @@ def train(
             raise FileExistsError(
                 f"{folder} holds a run; add --resume to go on, or name another --out"
             )
-        model, record = fit(config, seed, told, name=called, **options)
+        model, record = fit(config, seed, told, name=called, **options, **start)
         _write_results(folder, model, record)
     return record
 

@@ -126,3 +126,18 @@ def test_narrow_labels_are_the_same_labels(digits, draw, n):
     for dtype in (torch.uint8, torch.int8, torch.int16, torch.int32):
         found = draw(images, labels.to(dtype), seeded()).labels
         assert found.dtype == torch.int64 and torch.equal(found, wanted)
+
+
+def test_shrunk_clutter_is_the_published_set_as_tf_image_resizes_it(digits):
+    whole, small = (data.published_rows(n, "test") for n in ("cluttered", "cluttered-28"))
+    assert (
+        small.images.shape == (len(whole.images), 1, 28, 28) and small.images.dtype == torch.uint8
+    )
+    assert torch.equal(small.labels, whole.labels)
+    # Pixel (i, j) is read at ((i + .5) 40 / 28 - .5): for i = 3 that is 4.5, between two.
+    x = whole.images[:, 0].float()
+    mean = (x[:, 4, 4] + x[:, 4, 5] + x[:, 5, 4] + x[:, 5, 5]) / 4
+    assert (small.images[:, 0, 3, 3] - mean).abs().max() <= 0.5
+    made, _ = recipes.make("cluttered-28", *digits, seeded())
+    sides = made.boxes[:, 0, 2:] - made.boxes[:, 0, :2]
+    assert made.images.shape == (300, 1, 28, 28) and (sides - 28 * 0.7).abs().max() < 1

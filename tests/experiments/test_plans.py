@@ -6,7 +6,7 @@ import re
 import pytest
 
 from stn_course.data import Digits, mnist
-from stn_course.experiments import catalogue, records, runner, scoreboard
+from stn_course.experiments import catalogue, records, remake, runner, scoreboard
 from stn_course.experiments.experiment import NOT_ON_FILE, Experiment
 from stn_course.experiments.published import ROWS
 from stn_course.experiments.published.changes import CHANGED
@@ -124,3 +124,30 @@ def test_comparisons_of_notebook_06_have_planned_equal_seeds():
     }
     assert len(names) == 14
     assert {catalogue.find(name).seeds for name in names} == {5}
+
+
+def test_an_experiment_goes_on_from_another_of_the_same_seed(planned, monkeypatch):
+    planned(start_from="first")
+    first = Experiment(dataclasses.replace(SMALL, tests=("clean",)), "")
+    monkeypatch.setitem(catalogue.EXPERIMENTS, "first", first)
+    made = loads(dumps(runner.run_one("small", 4)))
+    learned = loads(dumps(runner.run_one("first", 4)))
+    assert made.start["run"] == "first" and made.start["weights"] == learned.hashes["weights"]
+    assert made.first_steps["weights"] == learned.hashes["weights"] != made.hashes["weights"]
+    runner.check_record(made)
+    with pytest.raises(ValueError, match="start is 'nothing'; wanted 'first', as small has it"):
+        runner.check_record(dataclasses.replace(made, start={}))
+    with pytest.raises(ValueError, match="start is 'first'; wanted 'nothing', as first has it"):
+        runner.check_record(dataclasses.replace(learned, start=made.start))
+    assert remake.compare(made).again is None
+
+
+def test_what_goes_on_from_another_is_the_same_network():
+    for name, experiment in catalogue.EXPERIMENTS.items():
+        if experiment.start_from:
+            first = catalogue.find(experiment.start_from)
+            assert (first.config.model, first.config.options) == (
+                experiment.config.model,
+                experiment.config.options,
+            ), name
+            assert first.minutes < experiment.minutes

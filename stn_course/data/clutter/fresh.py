@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import torch
 from torch import Generator, Tensor
+from torch.nn import functional as F
 
 from stn_course.data.clutter.dataset import ClutterSet
 from stn_course.data.clutter.published import (
@@ -23,7 +24,8 @@ from stn_course.data.download import Settings, read_settings
 from stn_course.data.scenes import check_floating, one_label_each, paste
 from stn_course.geometry import one_of
 
-ROWS = {"cluttered": PUBLISHED_40, "sequences": PUBLISHED_100}
+ROWS = {"cluttered": PUBLISHED_40, "cluttered-28": PUBLISHED_40, "sequences": PUBLISHED_100}
+SHRUNK = {"cluttered-28": 28}  # sides of what is shrunk, as XQ does before its networks read it
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,18 @@ def cluttered_rows(images: Tensor, labels: Tensor, generator: Generator) -> Rows
     return draw_rows(PUBLISHED_40, images, labels, generator)
 
 
+def shrunken_rows(images: Tensor, labels: Tensor, generator: Generator) -> Rows:
+    """As `cluttered_rows`, shrunk to 28x28; boxes are rounded to whole pixels."""
+    made, side = cluttered_rows(images, labels, generator), SHRUNK["cluttered-28"]
+    boxes = (made.boxes * side / made.images.shape[-1]).round().long()
+    return Rows(shrink(made.images, side), made.labels, boxes)
+
+
+def shrink(images: Tensor, side: int) -> Tensor:
+    """Float `images` [B, C, H, W] as [B, C, side, side], bilinear and unsmoothed, as `tf.image`."""
+    return F.interpolate(images, (side, side), mode="bilinear", align_corners=False)
+
+
 def sequence_rows(images: Tensor, labels: Tensor, generator: Generator) -> Rows:
     """Three digits on 100x100 among eight 9x9 patches, drawn afresh (`data.sequences`)."""
     return draw_rows(PUBLISHED_100, images, labels, generator)
@@ -102,8 +116,8 @@ def as_bytes(made: ClutterSet, part: slice) -> Tensor:
 def published_rows(name: str, split: str, allow_sample: bool = True) -> Digits:
     """The published set `name` ("cluttered" or "sequences") as uint8 [N, 1, H, W].
 
-    The 60 000 sequences take 600 MB; what was made is kept. Raises ValueError for another name
-    or split.
+    "cluttered-28" is the first of them, shrunk to 28x28. The 60 000 sequences take 600 MB; what
+    was made is kept. Raises ValueError for another name or split.
     """
     one_of("name", name, ROWS)
     check_split(split)
@@ -113,8 +127,12 @@ def published_rows(name: str, split: str, allow_sample: bool = True) -> Digits:
 @lru_cache(maxsize=6)
 def _published_rows(name: str, split: str, allow_sample: bool, settings: Settings) -> Digits:
     made = generate(ROWS[name], allow_sample)[split]
-    pixels = torch.empty(len(made), 1, made.canvas, made.canvas, dtype=torch.uint8)
+    side = SHRUNK.get(name, made.canvas)
+    pixels = torch.empty(len(made), 1, side, side, dtype=torch.uint8)
     for start in range(0, len(made), 500):
         part = slice(start, start + 500)
-        pixels[part] = as_bytes(made, part)
+        whole = as_bytes(made, part)
+        if side != made.canvas:
+            whole = shrink(whole.float(), side).round().to(torch.uint8)
+        pixels[part] = whole
     return Digits(pixels, _labels(made.labels), made.source)

@@ -38,6 +38,11 @@ def without(terms: Terms) -> Terms:
     return replace(terms, transformer=NONE, start="")
 
 
+def learned_on(recipe: str) -> str:
+    """The start of XQ's networks that went on from one of its mixtures."""
+    return f"from what it had learned on the {recipe} mixture"
+
+
 def unlike(theirs: Terms, ours: Terms) -> list[str]:
     """In which terms the two differ, and how: `split: validation, here test`."""
     return [
@@ -56,14 +61,16 @@ def of_runs(runs: list[RunRecord], which: str) -> Terms:
     split = which.partition("/")[0]
     if all("correct_before_centring" in run.probes for run in runs):
         return Terms(split, "shift alone", RANDOM, _centred(runs))
-    terms = {_of_config(run.config, split) for run in runs}
+    terms = {_of_config(run.config, split, run.start.get("run", "")) for run in runs}
     if len(terms) != 1:
         raise ValueError(f"runs of {runs[0].experiment} have terms {sorted(map(str, terms))}")
     return terms.pop()
 
 
-def _of_config(config: dict, split: str) -> Terms:
+def _of_config(config: dict, split: str, went_on_from: str) -> Terms:
     kind = _transformer(config)
+    if went_on_from:  # an experiment, whose name ends in its recipe
+        return Terms(split, kind, learned_on(went_on_from.rpartition("-")[2]), _after(config))
     return Terms(split, kind, "" if kind == NONE else _start(config), _after(config))
 
 
