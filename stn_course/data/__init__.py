@@ -24,7 +24,7 @@ from stn_course.data.download import DownloadError
 from stn_course.data.files import CorruptFileError, DataFolderError
 from stn_course.data.not_so_clevr import Squares, squares
 from stn_course.data.pictures import from_picture, whole_picture
-from stn_course.data.recipes import DISTORTIONS, TASKS, freeze, kinds, write_npz
+from stn_course.data.recipes import DISTORTIONS, TASKS, freeze, kinds, read_npz, write_npz
 from stn_course.data.scenes import Placed, Sums, addition, colocalisation
 
 __all__ = [
@@ -58,6 +58,7 @@ __all__ = [
     "kinds",
     "mnist",
     "published_rows",
+    "read_npz",
     "sequences",
     "source",
     "squares",

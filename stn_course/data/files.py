@@ -37,7 +37,7 @@ ANOTHER_COPY = (
     "Delete the file (or replace it with a good copy) and run again: "
     "a missing file is fetched anew, a corrupt one is never used"
 )
-_CANNOT_UNPACK = (
+CANNOT_UNPACK = (
     *(OSError, EOFError, ValueError, KeyError),
     *(zlib.error, zipfile.BadZipFile, lzma.LZMAError, tarfile.TarError),
     RuntimeError,  # an archive with a password, or of a kind that cannot be read here
@@ -177,7 +177,7 @@ def _fault(path: Path, file: DataFile) -> str | None:
         return None
     try:
         inside = sha256(file.unpack(path))
-    except _CANNOT_UNPACK as error:
+    except CANNOT_UNPACK as error:
         content = f"it cannot be unpacked ({type(error).__name__}: {error})"
     else:
         if inside == file.inside:

@@ -365,6 +365,9 @@ def test_a_set_is_written_as_it_is_frozen(tmp_path, monkeypatch):
     assert np.array_equal(kept["images"], wanted.images.numpy())
     assert np.array_equal(kept["theta"], wanted.theta.numpy())
     assert kept["labels"].tolist() == labels.tolist() and "digits" in str(kept["digits"])
+    read = data.read_npz(tmp_path / "hard.npz")
+    assert read.keys() == {"images", "labels", "theta", "digits"}
+    assert all(np.array_equal(read[name], kept[name]) for name in read)
     assert shapes["images"] == (7, 1, 28, 28) and len(list(tmp_path.iterdir())) == 1
     with pytest.raises(ValueError, match="wanted a name that ends in .npz"):
         data.write_npz("hard", tmp_path / "hard")
