@@ -13,7 +13,7 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 TESTS := .venv/.ready-for-tests
 
-.PHONY: help setup setup-tests course test torture lab book notebooks bench full lock
+.PHONY: help setup setup-tests course test torture matrix lab book notebooks bench full lock
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -50,6 +50,9 @@ test: setup-tests ## every check; one exit code
 
 torture: setup-tests ## kills, full disks, turned bits, nonsense: half an hour, not part of test
 	@$(BIN)/python -m tools.torture
+
+matrix: setup-tests ## oldest and newest Python and packages, each in a venv of its own
+	@$(BIN)/python -m tools.matrix
 
 lab: setup ## JupyterLab, at notebook 01
 	$(BIN)/jupyter lab notebooks/01_invariance.ipynb

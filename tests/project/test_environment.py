@@ -120,7 +120,7 @@ def test_the_citation_has_the_package_version():
 def test_make_alone_lists_what_there_is():
     done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
     listed = re.findall(r"(?m)^make (\w+)", done.stdout)
-    wanted = "help setup course test torture lab book notebooks bench full lock".split()
+    wanted = "help setup course test torture matrix lab book notebooks bench full lock".split()
     assert listed == wanted
 
 

@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
 from pathlib import Path
 
+from tools import matrix
+
 # number: title, and a line on what its reader will be able to do.
 COURSE = {
     1: (
@@ -226,6 +228,10 @@ def status(course: dict, measured: dict[str, dict], commit: str, built: str) -> 
             else "There is no notebook yet.\n",
             "## Versions\n",
             table(["package", "version"], packages, "versions"),
+            "## Oldest and newest\n",
+            table(["what", "version", "result", "on"], found, "matrix")
+            if (found := matrix.table(matrix.results()))
+            else "`make matrix` has not run yet.\n",
         ]
     )
 
