@@ -162,7 +162,7 @@ MUTATIONS = (
     Mutation(
         "the loss of a row is the mean over its digits",
         "models/losses.py",
-        'reduction="sum") / len(labels)',
+        'reduction="sum") / labels.shape[0]',
         'reduction="sum") / labels.numel()',
         "tests/models/test_losses.py",
     ),
