@@ -1,6 +1,7 @@
 """What several tests share. `pythonpath` in pyproject.toml makes the tools importable."""
 
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,18 @@ def few_rows(name: str, split: str):
     digits = data.mnist(split)
     made, labels = data.freeze(name, digits.images[:40], digits.labels[:40], seed=0)
     return data.Digits(made.images, labels, digits.source)
+
+
+def events(folder):
+    """The events in `folder`, read by the format's own description."""
+    from tensorboard.compat.proto.event_pb2 import Event
+
+    for path in sorted(folder.glob("events.out.tfevents.*")):
+        data = path.read_bytes()
+        while data:
+            (length,) = struct.unpack_from("<Q", data)
+            yield Event.FromString(data[12 : 12 + length])
+            data = data[16 + length :]
 
 
 def texts(ax) -> list[str]:

@@ -8,6 +8,12 @@ from matplotlib.figure import Figure
 from stn_course.analysis.plots import AS_IT_STANDS, CROSS, GREY, RED, TEAL, WRONG
 from stn_course.files import written_whole
 
+SPLITS = {
+    "train": {"color": GREY, "marker": "s"},
+    "valid": {"color": TEAL},
+    "test": {"color": RED, "marker": "^"},
+}
+
 
 def save(figure: Figure, path) -> None:
     """Write `figure` and forget it."""
@@ -16,15 +22,27 @@ def save(figure: Figure, path) -> None:
     plt.close(figure)
 
 
-def history(curves: dict[str, list[float]], title: str = "") -> Figure:
-    """One panel a curve, against the epoch; each holds one number an epoch, at least one."""
-    fig, axes = plt.subplots(1, len(curves), figsize=(4.2 * len(curves), 3), squeeze=False)
-    for ax, (name, values) in zip(axes[0], curves.items(), strict=True):
-        ax.plot(range(1, len(values) + 1), values, color=TEAL, marker="o", markersize=3)
+def history(epochs: list[float], columns: dict[str, list[float]], title: str = "") -> Figure:
+    """Loss and accuracy against the epoch, training beside validation, and a panel for each other.
+
+    `columns` are as in history.csv, one number an epoch; those that are NaN are not drawn.
+    """
+    panels: dict[str, dict[str, list[float]]] = {}
+    for name, values in columns.items():
+        split, _, what = name.partition("_")
+        pair = split in SPLITS and what in ("loss", "accuracy")
+        panels.setdefault(what if pair else name, {})[split if pair else ""] = values
+    fig, axes = plt.subplots(1, len(panels), figsize=(4.2 * len(panels), 3), squeeze=False)
+    for ax, (name, lines) in zip(axes[0], panels.items(), strict=True):
+        for split, values in lines.items():
+            style = {"color": TEAL, "marker": "o", "markersize": 3} | SPLITS.get(split, {})
+            ax.plot(epochs, values, **style, **({"label": split} if split else {}))
         unit = " (%)" if "accuracy" in name else ""
         ax.set_xlabel("epoch")
         ax.set_ylabel(name.replace("_", " ") + unit, **AS_IT_STANDS)
         ax.xaxis.get_major_locator().set_params(integer=True)
+        if any(lines):
+            ax.legend(fontsize=8)
     fig.suptitle(title, fontsize=10, **AS_IT_STANDS)
     fig.tight_layout(w_pad=2)
     return fig
@@ -33,9 +51,7 @@ def history(curves: dict[str, list[float]], title: str = "") -> Figure:
 def learning_chart(rows: list[dict]) -> Figure:
     """Accuracy and loss of each checkpoint: `rows` hold epoch, split, correct, total, loss."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3))
-    styles = {"train": {"color": GREY, "marker": "s"}, "valid": {"color": TEAL}}
-    styles["test"] = {"color": RED, "marker": "^"}
-    for split, style in styles.items():
+    for split, style in SPLITS.items():
         mine = [r for r in rows if r["split"] == split]
         if not mine:
             continue

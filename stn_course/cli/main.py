@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 from collections import Counter
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 
 from stn_course.cli.train import add_test, add_train, from_zero, positive
@@ -203,7 +203,7 @@ def _data(arguments) -> int:
 
 
 def _run(arguments) -> int:
-    from stn_course.experiments import catalogue, records
+    from stn_course.experiments import catalogue, records, runner
 
     if arguments.list:
         for name in _named(arguments.names) or catalogue.EXPERIMENTS:
@@ -222,8 +222,10 @@ def _run(arguments) -> int:
     if arguments.allow_sample and not arguments.out:
         raise ValueError("--allow-sample needs --out: committed records are of the full MNIST")
     if arguments.plan:
-        for name, seed in _missing(arguments, names):
-            print(f"{name}/{seed}")
+        for name, seeds in groupby(_missing(arguments, names), key=lambda run: run[0]):
+            for run in (runs := list(seeds)):
+                print(f"{run[0]}/{run[1]}")
+            print(f"  {name}: {len(runs)} runs, {runner.expected_minutes(runs):.1f} minutes")
         return 0
     folders = [] if arguments.out else [records.records_dir() / name for name in names]
     with only_writer(*folders, file=arguments.out):
@@ -316,14 +318,14 @@ def _file_records(arguments) -> int:
 
 def _table(arguments) -> int:
     from stn_course.experiments import scoreboard, tables
+    from stn_course.geometry import choices
 
     table = scoreboard.rows()
     known = {r["row"] for r in table} | {r["command"].split()[-1] for r in table}
     for name in arguments.names:
         if name not in known:
-            raise ValueError(
-                f"row {name!r} is unknown; wanted S1 ... S16 or an experiment of theirs"
-            )
+            told = choices(name, sorted(known), "S1 ... S16 or an experiment of theirs")
+            raise ValueError(f"row {name!r} is unknown; wanted {told}")
     if arguments.names:
         wanted = set(arguments.names)
         table = [r for r in table if r["row"] in wanted or r["command"].split()[-1] in wanted]

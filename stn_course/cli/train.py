@@ -125,6 +125,10 @@ def _settings(arguments):
     given = {name: value for name, value in given.items() if value is not None}
     if given.get("distort") == CLEAN:
         given["distort"] = None  # as Config has it
+    elif _is_own(given.get("distort")):
+        from stn_course.data import own
+
+        given |= {"distort": own.read(given["distort"], arguments.seed or 0), "frozen": True}
     named = {}
     if arguments.experiment:
         experiment = catalogue.find(arguments.experiment)
@@ -150,6 +154,11 @@ def _settings(arguments):
         )
     given = named | given
     return Config(**given), arguments.seed or 0
+
+
+def _is_own(data: str | None) -> bool:
+    """Whether `--data` names a file or a folder, no recipe."""
+    return data is not None and (data.endswith(".npz") or "/" in data or Path(data).is_dir())
 
 
 def _as_experiment(name: str | None, config, started: bool = False) -> dict:
@@ -183,7 +192,7 @@ def _train(arguments) -> int:
     start = {"start_from": arguments.start_from, "only": arguments.only}
     start |= {"freeze": arguments.freeze}
     asked = _as_experiment(name, config, any(start.values()))
-    bar = [SayStart()] if arguments.quiet else [SayStart(), ProgressBar()]
+    bar = [SayStart()] if arguments.quiet else [SayStart(), ProgressBar(arguments.log_every or 100)]
     record = run_folder.train(
         config,
         seed,

@@ -8,7 +8,6 @@ from stn_course.cli.train import DEVICE
 from stn_course.extras import needs
 from stn_course.files import only_writer, write_atomically, written_whole
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "keras": ".keras", "safetensors": ".safetensors"}
 
 
@@ -67,6 +66,8 @@ def _predict(arguments) -> int:
 
 def _pictures(given: list[Path]) -> list[Path]:
     """The files that are meant: of a folder those whose names end as pictures' do, by name."""
+    from stn_course.data.pictures import PICTURES
+
     found = []
     for path in given:
         if path.is_dir():

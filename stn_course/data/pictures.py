@@ -9,6 +9,8 @@ from torch import Tensor
 from stn_course.extras import needs
 from stn_course.geometry import check_size
 
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+
 
 def from_picture(path) -> Tensor:
     """A digit of one's own from an image file, laid out as MNIST's are.  # [1, 28, 28] in [0, 1]
@@ -54,6 +56,35 @@ def whole_picture(path, channels: int, size: tuple[int, int]) -> Tensor:
     return torch.from_numpy(np.array(made, np.float32) / 255).view(*size, channels).movedim(2, 0)
 
 
+def bytes_of(paths) -> Tensor:
+    """Pictures from files, all of one size.  # uint8 [N, C, H, W]
+
+    In colour (C = 3) if any of them has a colour. Where sizes differ, all are stretched to the
+    median height and width. Raises ValueError as `whole_picture`, and for more than 4 GB.
+    """
+    with needs("course"):
+        from PIL import Image
+
+    found = [_opened(path, "RGB") for path in paths]
+    colour = any(_has_colour(each) for each in found)
+    width, height = (int(n) for n in np.median([each.size for each in found], axis=0))
+    shape = (len(found), 3 if colour else 1, height, width)
+    if np.prod(shape) > MOST_BYTES:
+        raise ValueError(f"pictures are {shape}; wanted less than 4 GB: make them smaller first")
+    made = torch.empty(shape, dtype=torch.uint8)
+    for k, each in enumerate(found):
+        if each.size != (width, height):
+            each = each.resize((width, height), Image.Resampling.BOX)
+        pixels = np.array(each if colour else each.convert("L"))
+        made[k] = torch.from_numpy(pixels).view(height, width, -1).movedim(2, 0)
+    return made
+
+
+def _has_colour(picture) -> bool:
+    red, green, blue = np.asarray(picture).transpose(2, 0, 1)
+    return bool((red != green).any() or (green != blue).any())
+
+
 def _opened(path, mode: str):
     """The picture in the file as it is meant to be seen, in Pillow's `mode`: "L" or "RGB".
 
@@ -79,6 +110,7 @@ def _opened(path, mode: str):
     raise ValueError(f"{path} {why}")
 
 
+MOST_BYTES = 4_000_000_000
 MOST_PIXELS = 80_000_000  # more take gigabytes on the way to a few
 TOO_LARGE = f"has more than {MOST_PIXELS:,} pixels; wanted fewer: make it smaller first"
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from stn_course.data import own
 from stn_course.data.clutter.fresh import Rows, cluttered_rows, sequence_rows, shrunken_rows
 from stn_course.data.digits import mnist, source
 from stn_course.data.distortions import (
@@ -88,13 +89,19 @@ def _labels_of(images: Tensor, labels: Tensor) -> Tensor:
 
 @lru_cache
 def shape(name: str) -> tuple[int, int, int]:
-    """(C, H, W) of what the recipe `name` makes of a 28x28 digit; found by making one."""
+    """(C, H, W) of what the recipe `name` makes of a 28x28 digit, found by making one, or of a
+    set of one's own.
+    """
+    if name in own.SETS:
+        return own.SETS[name].shape
     return tuple(_one(name)[0].images.shape[1:])
 
 
 @lru_cache
 def answers(name: str) -> tuple[int, int]:
-    """How many labels an image of the recipe `name` has, and of how many classes each."""
+    """How many labels an image of the recipe or set `name` has, and of how many classes each."""
+    if name in own.SETS:
+        return own.SETS[name].answers
     return _one(name)[1].numel(), CLASSES.get(name, 10)
 
 

@@ -1,5 +1,6 @@
 """What a transform's numbers, a matrix and a size must be; a clear error where they are not."""
 
+import difflib
 import math
 import operator
 from contextlib import AbstractContextManager, nullcontext
@@ -10,11 +11,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
+SHORT = 200  # characters of names that can be read at a glance
+
 
 def one_of(argument: str, value, known) -> None:
-    """ValueError unless `value` is one of `known`; it names the argument and all of them."""
+    """ValueError unless `value` is one of `known`; it names the argument, and them as `choices`."""
     if value not in known:
-        raise ValueError(f"{argument}={value!r} is unknown; wanted one of {', '.join(known)}")
+        raise ValueError(f"{argument}={value!r} is unknown; wanted one of {choices(value, known)}")
+
+
+def choices(value, known, listed: str = "") -> str:
+    """What could have been meant by `value`, in words: all that is `known`, or of many the nearest.
+
+    `listed`: what names all of them; without it all are named where none is near.
+    """
+    names, near = list(map(str, known)), []
+    if len(every := ", ".join(names)) > SHORT:
+        near = difflib.get_close_matches(str(value), names, 5)
+    if not near:
+        return listed if listed and len(every) > SHORT else every
+    return f"{', '.join(near)} or {len(names) - len(near)} others" + (f" ({listed})") * bool(listed)
 
 
 def values_can_be_checked(values: Tensor) -> bool:

@@ -104,14 +104,18 @@ def _strip_means(x: Tensor, dim: int, count: int) -> Tensor:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """`model` in eval mode and without a graph; its mode comes back, whatever happens inside."""
-    was_training = model.training
+    """`model` in eval mode and without a graph; its mode comes back, whatever happens inside.
+
+    That of each module its own: a frozen part of a network that learns is in eval mode already.
+    """
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        model.train(was_training)
+        for module, mode in modes:
+            module.training = mode
 
 
 @torch.no_grad()

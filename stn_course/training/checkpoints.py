@@ -16,6 +16,7 @@ from stn_course.files import write_atomically
 from stn_course.models import parts
 
 FILE = "checkpoint.pt"
+RATES = ("lr", "lr_localiser")
 # What torch.load says of files that are cut short or damaged.
 BROKEN = (
     RuntimeError,
@@ -104,7 +105,11 @@ def load_checkpoint(found, folder, config, seed: int, model: nn.Module, optimize
     ours = dataclasses.asdict(config) | {"seed": seed}
     refuse_another(Path(folder) / FILE, found["config"] | {"seed": found["seed"]}, ours)
     load_weights(model, found, folder)
+    scales = [group.get("scale") for group in optimizer.param_groups]
     optimizer.load_state_dict(found["optimizer"])
+    for group, scale in zip(optimizer.param_groups, scales, strict=True):
+        if scale is not None:  # of the rates now: a new phase has others
+            group["scale"] = scale
     if not next(model.parameters()).is_cuda:  # a checkpoint from a GPU has what its graph needs
         for group in optimizer.param_groups:
             group["lr"] = float(group["lr"])
@@ -116,12 +121,20 @@ def load_checkpoint(found, folder, config, seed: int, model: nn.Module, optimize
 def refuse_another(where: Path, theirs: dict, ours: dict) -> None:
     """ValueError unless `ours`, settings and seed, are those of the run that wrote `where`."""
     differ = [k for k in ours if plain(ours[k]) != plain(theirs.get(k))]
-    # epochs may differ: a finished run can be made longer where the rate is constant
-    if differ == ["epochs"] and theirs["schedule"] == "constant":
-        return
-    if differ:
-        what = ", ".join(f"{k}={theirs.get(k)!r} there and {ours[k]!r} here" for k in differ)
-        raise ValueError(f"cannot resume from {where}: {what}")
+    wrong = [k for k in differ if k not in _may_differ(theirs, ours)]
+    if wrong:
+        what = ", ".join(f"{k}={theirs.get(k)!r} there and {ours[k]!r} here" for k in wrong)
+        phase = "; with more epochs it would be a new phase" if set(wrong) <= set(RATES) else ""
+        constant = theirs["schedule"] == "constant"
+        raise ValueError(f"cannot resume from {where}: {what}{phase if constant else ''}")
+
+
+def _may_differ(theirs: dict, ours: dict) -> tuple[str, ...]:
+    """A finished run can be made longer where the rate is constant, by another rate as well."""
+    if theirs["schedule"] != "constant":
+        return ()
+    longer = ours.get("epochs", theirs["epochs"]) > theirs["epochs"]
+    return ("epochs", *RATES) if longer else ("epochs",)
 
 
 def load_weights(model: nn.Module, found: dict, where) -> None:

@@ -18,7 +18,16 @@ PRECISIONS = ("float32", "bf16", "auto")
 CLEAN = "clean"
 NEEDED = ("lr", "momentum", "weight_decay", "pose_weight")
 LARGEST = 1e6  # of what multiplies or divides steps: more than that is a slip, and trains nothing
-NUMBERS = (*NEEDED, "lr_localiser", "epsilon", "clip", "patience", "limit")  # or None
+NUMBERS = (
+    *NEEDED,
+    "lr_localiser",
+    "epsilon",
+    "clip",
+    "patience",
+    "limit",
+    "limit_measured",
+)  # or None
+LIMITS = ("limit", "limit_measured")
 KEEP_SIZE = ("pose", "gentle")  # recipes for images of any size
 
 
@@ -51,14 +60,18 @@ class Config:
     best epoch are what is measured and saved.
     """
 
-    model: str = _setting("cnn", "fc, cnn, stn-small, ...; any other word lists them all")
+    model: str = _setting("cnn", "fc, cnn, stn-small, ...; `?` lists them all")
     options: dict = _setting(
         dict, "of the model, as JSON: '{\"down\": 2}'; any other key lists them", default_text=""
     )
     train_on: str = _setting("train", "train, or train+valid where nothing is selected")
     limit: int | None = _setting(None, "only the first so many training images")
+    limit_measured: int | None = _setting(None, "and of each set that is measured")
     distort: str | None = _setting(
-        None, "clean, hard, mild, sequences, ...: drawn afresh at every visit", default_text="clean"
+        None,
+        "clean, hard, mild, sequences, ...: drawn afresh at every visit; or an .npz file, or a "
+        "folder with a folder of pictures for each class",
+        default_text="clean",
     )
     frozen: bool = _setting(False, "distort once an image")
     with_clean: bool = _setting(False, "add clean images")
@@ -112,7 +125,7 @@ def _plain(value):
 
 def check_config(config: Config) -> None:
     """ValueError for settings that no run can have, or not together; the first that is wrong."""
-    from stn_course.data import DISTORTIONS, TASKS
+    from stn_course.data import DISTORTIONS, TASKS, own
     from stn_course.geometry import one_of
     from stn_course.models import MODELS
 
@@ -125,10 +138,12 @@ def check_config(config: Config) -> None:
     one_of("schedule", c.schedule, SCHEDULES)
     one_of("precision", c.precision, PRECISIONS)
     for name in c.tests + ((c.distort,) if c.distort else ()):
-        one_of("data (distort) or tests", name, (CLEAN, *DISTORTIONS, *TASKS))
+        one_of("data (distort) or tests", name, (CLEAN, *DISTORTIONS, *TASKS, *own.SETS))
     if c.augment is not None:
         one_of("augment", c.augment, KEEP_SIZE)
-    for wrong, told in chain(_wrong_tests(c), _wrong_numbers(c), _wrong_together(c, TASKS)):
+    for wrong, told in chain(
+        _wrong_tests(c), _wrong_numbers(c), _wrong_together(c, (*TASKS, *own.SETS))
+    ):
         if wrong:
             raise ValueError(told)
 
@@ -156,7 +171,7 @@ def _wrong_numbers(c: Config) -> Iterator[tuple[bool, str]]:
     from stn_course.geometry import as_whole, is_number
 
     for name in NUMBERS:
-        value, whole = getattr(c, name), name in ("patience", "limit")
+        value, whole = getattr(c, name), name in ("patience", *LIMITS)
         good = as_whole(value) is not None if whole else is_number(value)
         good = good or (value is None and name not in NEEDED)
         yield not good, f"{name}={value!r}; wanted a {'whole ' if whole else ''}number"
@@ -177,10 +192,9 @@ def _wrong_numbers(c: Config) -> Iterator[tuple[bool, str]]:
         c.clip is not None and not 0 < c.clip <= LARGEST,
         f"clip={c.clip}; wanted a positive length, or None for no limit; {most}",
     )
-    yield (
-        c.limit is not None and c.limit < 1,
-        f"limit={c.limit}; wanted at least 1 image, or None",
-    )
+    for name in LIMITS:
+        few = getattr(c, name)
+        yield few is not None and few < 1, f"{name}={few}; wanted at least 1 image, or None"
 
 
 def _wrong_together(c: Config, tasks) -> Iterator[tuple[bool, str]]:
@@ -199,6 +213,13 @@ def _wrong_together(c: Config, tasks) -> Iterator[tuple[bool, str]]:
         c.patience is not None and (c.patience < 1 or "valid" in c.train_on),
         f"patience={c.patience}, train_on={c.train_on!r}; wanted None, or at least 1 epoch and "
         "train_on='train', so that validation images are left to judge by",
+    )
+    from stn_course.data import own
+
+    yield (
+        c.distort in own.SETS and not c.frozen,
+        f"frozen={c.frozen}; distort={c.distort!r} is a set of its own, which is as it is: "
+        "wanted frozen=True",
     )
     fresh = c.distort and not c.frozen
     yield (
@@ -242,7 +263,6 @@ def build(config: Config) -> "nn.Module":
     image one label where the images have rows of them, or the other way round.
     """
     from stn_course import models
-    from stn_course.data import recipes
 
     rows = answers(config.distort or CLEAN)[0] > 1
     if rows != (config.model in models.SEQUENCE_MODELS):
@@ -255,8 +275,8 @@ def build(config: Config) -> "nn.Module":
     made_for = {"size": tuple(size)}
     if channels != 1:
         made_for["channels"] = channels
-    if config.distort in recipes.CLASSES:
-        made_for["classes"] = recipes.CLASSES[config.distort]
+    if (classes := answers(config.distort or CLEAN)[1]) != 10:
+        made_for["classes"] = classes
     try:
         return models.build(config.model, **made_for | config.options)
     except TypeError as error:  # an option that it does not have, or of a wrong kind

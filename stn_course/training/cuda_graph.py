@@ -33,6 +33,7 @@ class RecordedStep:
     def __init__(self, step: Step, record: bool = True):
         self.step, self.calls, self.graph = step, 0, None
         self.batch: Tensor | None = None
+        self.right: Tensor | None = None
         config = step.config
         self.record = record and config.optimizer != "rmsprop"
         # Whether the images are drawn inside the graph too; some recipes wait for the device.
@@ -56,7 +57,7 @@ class RecordedStep:
 
     def _plainly(self, drawn: tuple) -> Tensor:
         loss = self.step.learn(*drawn)
-        self.batch = self.step.batch
+        self.batch, self.right = self.step.batch, self.step.right
         return loss
 
     def _replay(self, index: Tensor) -> Tensor:
@@ -73,7 +74,7 @@ class RecordedStep:
             if kept is not None:
                 kept.copy_(now)
         self.graph.replay()
-        self.batch = self.static
+        self.batch, self.right = self.static
         return self.loss
 
     def capture(self, index: Tensor, drawn: tuple) -> None:
@@ -89,7 +90,7 @@ class RecordedStep:
             stream = torch.cuda.Stream(device)
         with torch.cuda.device(device), torch.cuda.graph(graph, stream=stream):
             self.loss = step.learn(*(self.drawn or step.draw(self.index)))
-        self.static, self.graph = step.batch, graph
+        self.static, self.graph = (step.batch, step.right), graph
 
 
 class Dropout(nn.Module):

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stn_course.data import Digits, freeze, mnist, published_rows
+from stn_course.data import Digits, freeze, mnist, own, published_rows
 from stn_course.data.clutter.fresh import ROWS
 from stn_course.data.seeding import FREEZE, TEST, stream
 from stn_course.training.config import CLEAN, Config
@@ -16,14 +16,14 @@ def training_set(config: Config, seed: int, device: torch.device) -> tuple[Tenso
     Frozen rows of digits are those of the published set.
     """
     splits = config.train_on.split("+")
-    published = config.frozen and config.distort in ROWS
-    parts = [published_rows(config.distort, s) if published else mnist(s) for s in splits]
+    given = config.frozen and (config.distort in ROWS or config.distort in own.SETS)
+    parts = [_given(config.distort, s) if given else mnist(s) for s in splits]
     if len(parts) == 1:  # as it is: a copy of the sequences would take another 600 MB
         images, labels = parts[0].images, parts[0].labels
     else:
         images, labels = (torch.cat([getattr(p, f) for p in parts]) for f in ("images", "labels"))
     images, labels = images[: config.limit].to(device), labels[: config.limit].to(device)
-    if config.frozen and not published:
+    if config.frozen and not given:
         made, its_labels = freeze(config.distort, images, labels, stream(FREEZE, seed))
         if config.with_clean:
             images = torch.cat([made.images, pad_to(images, config.shape)])
@@ -31,6 +31,11 @@ def training_set(config: Config, seed: int, device: torch.device) -> tuple[Tenso
         else:
             images, labels = made.images, its_labels
     return images, labels, parts[0].source
+
+
+def _given(name: str, split: str) -> Digits:
+    """A split of a published set, or of one's own, as it is."""
+    return own.part(name, split) if name in own.SETS else published_rows(name, split)
 
 
 def pad_to(images: Tensor, shape: tuple[int, int, int]) -> Tensor:
@@ -47,10 +52,16 @@ def test_set(
     Of `cluttered` and `sequences` the published split.
     With the `shape` of a configuration's images, smaller ones get a black frame.
     """
-    digits = published_rows(name, split) if name in ROWS else mnist(split)
+    given = name in ROWS or name in own.SETS
+    digits = _given(name, split) if given else mnist(split)
     images, labels = digits.images.to(device), digits.labels.to(device)
-    if name != CLEAN and name not in ROWS:
+    if name != CLEAN and not given:
         seed = stream(TEST, ("train", "valid", "test").index(split))
         made, labels = freeze(name, images, labels, seed)
         images = made.images
     return Digits(pad_to(images, shape) if shape else images, labels, digits.source)
+
+
+def first_of(held: Digits, limit: int | None) -> Digits:
+    """The first `limit` of a set; None: all."""
+    return Digits(held.images[:limit], held.labels[:limit], held.source)

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from stn_course.files import write_atomically
 from stn_course.training.checkpoints import save_checkpoint
+from stn_course.training.record import history_csv
 
 Measure = Callable[[nn.Module, torch.device], dict]
 
@@ -71,17 +72,26 @@ class Checkpoints(Listener):
 
 
 class ProgressBar(Listener):
-    """A bar of steps, with the validation accuracy of the last epoch."""
+    """A bar of steps: loss and accuracy of every `every`-th batch, and the last validation."""
+
+    def __init__(self, every: int = 100):
+        self.every, self.told = every, {}
 
     def start(self, run) -> None:
         self.bar = tqdm(total=run.total, initial=run.state.step, desc=run.name)
 
     def step(self, run) -> None:
         self.bar.update()
+        if run.state.step % self.every == 0:
+            self._say(loss=f"{run.loss.item():.4f}", accuracy=f"{run.accuracy:.1f} %")
 
     def epoch(self, run) -> None:
         if run.valid is not None:
-            self.bar.set_postfix(valid=f"{run.curves['valid_accuracy'][-1]:.2f} %")
+            self._say(valid=f"{run.curves['valid_accuracy'][-1]:.2f} %")
+
+    def _say(self, **told) -> None:
+        self.told |= told
+        self.bar.set_postfix(self.told)
 
     def close(self) -> None:
         if hasattr(self, "bar"):
@@ -142,6 +152,25 @@ class AtTheEnd(Listener):
 
     def end(self, run) -> None:
         run.probes = self.measure(run.model, run.device)
+
+
+class HistoryCsv(Listener):
+    """Loss and accuracy of each epoch in `folder/history.csv`, and of epoch 0: before it learned.
+
+    Written anew after each epoch, so that a run that is stopped has its history too.
+    """
+
+    def __init__(self, folder):
+        self.path = Path(folder) / "history.csv"
+
+    def start(self, run) -> None:
+        if not run.state.step:
+            run.look_before()
+        self.epoch(run)
+
+    def epoch(self, run) -> None:
+        first = 0 if run.state.before else 1
+        write_atomically(self.path, history_csv(run.history(), first).encode())
 
 
 class StepsCsv(Listener):

@@ -41,7 +41,8 @@ class RunRecord:
     recipe was chosen, and whether this seed was added. `commit` and what follows it are of the
     process that ended the run. Where others began it, by other code or on another machine, `parts`
     says the same of each in turn, and its first `step`. `start` says which run's weights it went on
-    from, which parts it took over and which it froze. Older records have none of these four.
+    from, which parts it took over and which it froze. `phases`, where a run was resumed at another
+    rate: from which complete epoch on each rate was. Older records have none of these five.
     """
 
     experiment: str
@@ -56,6 +57,7 @@ class RunRecord:
     first_steps: dict = field(default_factory=dict)
     plan: dict = field(default_factory=dict)
     start: dict = field(default_factory=dict)
+    phases: list[dict] = field(default_factory=list)
     commit: str = "unknown"
     versions: dict[str, str] = field(default_factory=dict)
     device: str = "unknown"
@@ -90,6 +92,7 @@ YOUNG = {
     "plan": {},
     "parts": [],
     "start": {},
+    "phases": [],
 }  # a record from before them has none
 
 
@@ -166,6 +169,9 @@ def loads(text: str, source: str = "text") -> RunRecord:
     start = data["start"]
     if start and {name: type(value) for name, value in start.items()} != OF_A_START:
         raise ValueError(f"{source}: start is {start!r}; wanted {', '.join(OF_A_START)}")
+    for phase in data["phases"]:
+        if not isinstance(phase, dict) or set(phase) != {"epoch", "lr", "lr_localiser"}:
+            raise ValueError(f"{source}: phases has {phase!r}; wanted epoch, lr, lr_localiser")
     wanted_of_a_part = {"step": int} | OF_A_PART
     for part in data["parts"]:
         if not isinstance(part, dict) or {k: type(v) for k, v in part.items()} != wanted_of_a_part:
@@ -182,12 +188,11 @@ def numbers_of(curves: dict[str, list]) -> dict[str, list[float]]:
     return {k: v for k, v in curves.items() if v and not isinstance(v[0], list)}
 
 
-def history_csv(record: RunRecord) -> str:
-    """The curves of numbers as CSV, one line an epoch."""
-    curves = numbers_of(record.curves)
-    lines = [",".join(["epoch", *curves])]
-    for epoch, values in enumerate(zip(*curves.values(), strict=True), 1):
-        lines.append(",".join([str(epoch), *(f"{v:.6g}" for v in values)]))
+def history_csv(columns: dict[str, list[float]], first: int = 1) -> str:
+    """Curves of numbers as CSV, one line an epoch from `first` on; of NaN, nothing."""
+    lines = [",".join(["epoch", *columns])]
+    for epoch, values in enumerate(zip(*columns.values(), strict=True), first):
+        lines.append(",".join([str(epoch), *("" if v != v else f"{v:.6g}" for v in values)]))
     return "\n".join(lines) + "\n"
 
 

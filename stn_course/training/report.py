@@ -16,6 +16,7 @@ from stn_course.training.checkpoints import (
 from stn_course.training.config import CLEAN
 from stn_course.training.datasets import test_set, training_set
 from stn_course.training.run_folder import chosen_device, counts, network_of, read_config
+from stn_course.training.tensorboard import show_learning
 
 
 def measure_run(
@@ -40,6 +41,7 @@ def measure_run(
         from stn_course.analysis import run_plots  # noqa: F401
 
     config, _ = read_config(folder)
+    limit = limit or config.limit_measured
     where = chosen_device(device)
     model, epoch = network_of(config, checkpoint or folder, where)
     if config.patience and checkpoint is None:
@@ -67,6 +69,7 @@ def _measured(seen: Predictions, out: Path, title: str, images: bool) -> tuple[d
     run_plots.save(run_plots.confusion(matrix, title), out / "confusion.png")
     truth, read = seen.labels, seen.read
     result = {"correct": int(matrix.trace()), "total": int(matrix.sum())}
+    result["loss"] = float(seen.losses.mean(dtype=float))
     if truth.ndim == 2:  # rows of digits: by their first, and read as none if any is wrong
         whole = (truth == read).all(1)
         result |= {"words": int(whole.sum()), "rows": len(whole)}
@@ -88,7 +91,8 @@ def all_checkpoints(
 ) -> Iterator[str]:
     """Measure every kept checkpoint on train and valid; draw learning.png beside learning.csv.
 
-    With `also_test` on test as well: nothing may be chosen by what it says.
+    With `also_test` on test as well: nothing may be chosen by what it says. The same curves go to
+    tensorboard/checkpoints, against the epoch, where that package is installed.
 
     Training images are those trained on where they are frozen, else a drawing of their own.
     Validation is left out where it was trained on. Raises LookupError where none was kept.
@@ -124,6 +128,7 @@ def all_checkpoints(
         lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
         write_atomically(out / "learning.csv", ("\n".join(lines) + "\n").encode())
         run_plots.save(run_plots.learning_chart(rows), out / "learning.png")
+        show_learning(rows, out / "tensorboard" / "checkpoints")
     yield str(out / "learning.png")
 
 

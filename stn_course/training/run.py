@@ -14,9 +14,10 @@ from torch import Tensor
 from stn_course import models
 from stn_course.analysis.accuracy import evaluate
 from stn_course.data import Digits
-from stn_course.data.seeding import INIT, ORDER, stream
+from stn_course.data.seeding import INIT, ORDER, STEP, stream
 from stn_course.models.parts import paths_of, train_but
 from stn_course.training.checkpoints import (
+    RATES,
     begin_from,
     has_checkpoint,
     load_checkpoint,
@@ -25,14 +26,15 @@ from stn_course.training.checkpoints import (
     sha256,
     weights_sha256,
 )
-from stn_course.training.config import CLEAN, Config, build
+from stn_course.training.config import CLEAN, Config, answers, build
 from stn_course.training.cuda_graph import make_step
-from stn_course.training.datasets import test_set, training_set
+from stn_course.training.datasets import first_of, test_set, training_set
 from stn_course.training.optimisation import make_optimizer, rate
-from stn_course.training.record import RunRecord, current_commit
+from stn_course.training.record import RunRecord, current_commit, numbers_of
 
 FIRST_STEPS = 10  # whose losses a record keeps, to tell whether today's code would begin alike
 OWN_CURVES = ("train_loss", "valid_accuracy", "valid_loss")
+WATCHED = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")
 
 
 @dataclass
@@ -49,6 +51,11 @@ class State:
     digits: str = ""  # the source of what it learns from; of an old checkpoint unknown
     parts: list[dict] = field(default_factory=list)  # who made it, from which step on
     start: dict = field(default_factory=dict)  # as in the record
+    phases: list[dict] = field(default_factory=list)  # as in the record
+    # What one watches; the record has none of it. Of an old checkpoint unknown.
+    right_sum: float = math.nan  # of this epoch so far
+    train_accuracy: list[float] = field(default_factory=list)  # in training mode, as it went
+    before: dict[str, float] = field(default_factory=dict)  # the first step
 
 
 class Run:
@@ -63,6 +70,7 @@ class Run:
         self.device = device or models.device()
         self.images, self.labels, self.digits = training_set(config, seed, self.device)
         self.valid = self.validation_set()
+        self.answers = len(self.images) * answers(config.distort or CLEAN)[0]
         self.steps_an_epoch = -(-len(self.images) // config.batch_size)
         self.total = config.epochs * self.steps_an_epoch
         self.state, self.stopped, self.probes = State(), False, {}
@@ -71,7 +79,8 @@ class Run:
         """What each epoch is measured on; None where all digits are trained on."""
         if "valid" in self.config.train_on:
             return None
-        return test_set("valid", self.config.distort or CLEAN, self.device)
+        held = test_set("valid", self.config.distort or CLEAN, self.device)
+        return first_of(held, self.config.limit_measured)
 
     @contextmanager
     def own_randomness(self) -> Iterator[None]:
@@ -99,16 +108,33 @@ class Run:
         if found:
             parts = config, self.seed, self.model, self.optimizer
             self.state = State(**load_checkpoint(found, resume, *parts))
+            self._go_on_from(found["config"], resume)
             self._check_state(resume, any(each.makes_curves for each in listeners))
         else:
+            self.state.right_sum = 0.0
             self.state.first_steps = {"weights": weights_sha256(self.model), "losses": []}
         self.state.digits = self.digits
         self.step = make_step(
             config, self.seed, self.model, self.optimizer, self.images, self.labels
         )
         self._say_who()
-        self.loss_sum = torch.full((), self.state.loss_sum, dtype=torch.float64, device=self.device)
+        sums = self.state.loss_sum, self.state.right_sum
+        self.loss_sum, self.right_sum = torch.tensor(sums, dtype=torch.float64, device=self.device)
         self.started = time.perf_counter() - self.state.seconds
+
+    def _go_on_from(self, before: dict, where) -> None:
+        """Where the rate is another than `before`, in the checkpoint at `where`, a phase begins."""
+        was = {name: before.get(name) for name in RATES}
+        now = {name: getattr(self.config, name) for name in RATES}
+        if now == was:
+            return
+        if self.state.step != before["epochs"] * self.steps_an_epoch:
+            raise ValueError(
+                f"cannot resume from {where}: lr={was['lr']} there and {now['lr']} here; that is a "
+                f"new phase, and {self.epoch} of {before['epochs']} epochs of the last are complete"
+            )
+        phases = self.state.phases or [{"epoch": 0, **was}]
+        self.state.phases = [*phases, {"epoch": self.epoch, **now}]
 
     def _say_who(self) -> None:
         """Add this process to the state's parts, unless the last one was just like it."""
@@ -156,6 +182,12 @@ class Run:
     def curves(self) -> dict[str, list]:
         return self.state.curves
 
+    @property
+    def accuracy(self) -> float:
+        """In percent, of the last batch as the step read it; asking waits for the device."""
+        each = self.answers // len(self.images)
+        return 100 * self.step.right.item() / (each * len(self.step.batch))
+
     def batches(self) -> list[Tensor]:
         """What is left of this epoch: indices, shuffled by seed and epoch; the last may be few."""
         epoch, done = divmod(self.state.step, self.steps_an_epoch)
@@ -173,6 +205,7 @@ class Run:
         self.state.first_batch = self.state.first_batch or sha256(self.step.batch)
         self.state.step += 1
         self.loss_sum += self.loss.double() * len(index)
+        self.right_sum += self.step.right
 
     def validate(self) -> None:
         """Close an epoch: its mean training loss, and what the validation images say.
@@ -183,12 +216,48 @@ class Run:
         self._check_loss("training", mean)
         self.curves["train_loss"].append(mean)
         self.loss_sum.zero_()
+        self.state.train_accuracy.append(100 * self.right_sum.item() / self.answers)
+        self.right_sum.zero_()
         if self.valid is not None:
             measured = evaluate(self.model, self.valid.images, self.valid.labels)
             self._check_loss("validation", measured["loss"])
             self.curves["valid_accuracy"].append(100 * measured["correct"] / measured["total"])
             if "valid_loss" in self.curves:  # a checkpoint from before has none
                 self.curves["valid_loss"].append(measured["loss"])
+
+    def look_before(self) -> None:
+        """Measure the network before its first step, on validation and on images as it gets them.
+
+        Those are the first thousand, drawn as the first step draws.
+        """
+        step, few = getattr(self.step, "step", self.step), min(len(self.images), 1000)
+        step.generator.manual_seed(stream(STEP, self.seed, 0))  # as every step does anew
+        index = torch.arange(few, device=self.device).split(self.config.batch_size)
+        drawn = [step.draw(part)[:2] for part in index]
+        sets = {"train": tuple(torch.cat(part) for part in zip(*drawn, strict=True))}
+        if self.valid is not None:
+            sets["valid"] = self.valid.images, self.valid.labels
+        for split, (images, labels) in sets.items():
+            found = evaluate(self.model, images, labels)
+            self.state.before[f"{split}_loss"] = found["loss"]
+            self.state.before[f"{split}_accuracy"] = 100 * found["correct"] / found["total"]
+
+    def history(self) -> dict[str, list[float]]:
+        """What one watches: loss and accuracy of training and validation, and the other curves.
+
+        One number an epoch, after that of epoch 0 if `look_before` was asked; NaN: not known.
+        """
+        curves, before, right = (
+            numbers_of(self.curves),
+            self.state.before,
+            self.state.train_accuracy,
+        )
+        epochs = len(self.curves["train_loss"])
+        curves["train_accuracy"] = [math.nan] * (epochs - len(right)) + right
+        names = [name for name in WATCHED if name in before or curves.get(name)]
+        names += [name for name in curves if name not in WATCHED]
+        first = {name: [before.get(name, math.nan)] if before else [] for name in names}
+        return {name: first[name] + curves.get(name, []) for name in names}
 
     def _check_loss(self, of: str, loss: float) -> None:
         if not math.isfinite(loss):
@@ -200,7 +269,7 @@ class Run:
     def snapshot(self) -> dict:
         """The state as it is now, for a checkpoint."""
         self.state.seconds = time.perf_counter() - self.started
-        self.state.loss_sum = self.loss_sum.item()
+        self.state.loss_sum, self.state.right_sum = self.loss_sum.item(), self.right_sum.item()
         if first := self.state.first_steps:
             first["losses"] = [float(loss) for loss in first["losses"]]
         return vars(self.state)
@@ -223,6 +292,7 @@ class Run:
             probes=self.probes,
             first_steps=self.state.first_steps,
             start=self.state.start,
+            phases=self.state.phases,
             hashes={
                 "first_batch": self.state.first_batch,
                 "weights": weights_sha256(self.model),
@@ -237,5 +307,6 @@ class Run:
         for split in ("valid", "test") if self.valid is not None else ("test",):
             for name in self.config.tests:
                 held = test_set(split, name, self.device, self.config.shape)
+                held = first_of(held, self.config.limit_measured)
                 results[f"{split}/{name}"] = evaluate(self.model, held.images, held.labels)
         return results

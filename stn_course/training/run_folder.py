@@ -1,5 +1,6 @@
 """A run's folder: what training leaves in it, and how it is read again."""
 
+import csv
 import dataclasses
 import json
 import re
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from stn_course import models
+from stn_course.data import own
 from stn_course.extras import needs
 from stn_course.files import only_writer, write_atomically
 from stn_course.training.checkpoints import (
@@ -23,9 +25,9 @@ from stn_course.training.checkpoints import (
     save_weights,
 )
 from stn_course.training.config import Config, build
-from stn_course.training.listeners import Checkpoints, Listener, StepsCsv
+from stn_course.training.listeners import Checkpoints, HistoryCsv, Listener, StepsCsv
 from stn_course.training.loop import fit
-from stn_course.training.record import NAME, RunRecord, dumps, history_csv, numbers_of
+from stn_course.training.record import NAME, RunRecord, dumps
 from stn_course.training.tensorboard import TensorBoard
 
 CONFIG = "config.json"
@@ -70,7 +72,7 @@ def train(
     options = {"device": chosen_device(device), "resume": folder if resume else None}
     start = {"start_from": start_from, "only": only, "freeze": freeze}
     begin_from(build(config), **start)  # what is refused is refused before anything is written
-    told = [*listeners, ConfigJson(folder, name)]
+    told = [*listeners, ConfigJson(folder, name), HistoryCsv(folder)]
     if log_every:
         told.append(StepsCsv(folder, log_every))
     if tensorboard is not False:
@@ -92,8 +94,10 @@ def _write_results(folder: Path, model: nn.Module, record: RunRecord) -> None:
 
     save_weights(folder / "weights.safetensors", model)
     write_atomically(folder / "record.json", dumps(record).encode())
-    write_atomically(folder / "history.csv", history_csv(record).encode())
-    drawn = run_plots.history(numbers_of(record.curves), folder.name)
+    with open(folder / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    columns = {name: [float(row[name] or "nan") for row in rows] for name in rows[0]}
+    drawn = run_plots.history(columns.pop("epoch"), columns, folder.name)
     run_plots.save(drawn, folder / "history.png")
 
 
@@ -105,6 +109,9 @@ class ConfigJson(Listener):
 
     def start(self, run) -> None:
         asked = dataclasses.asdict(run.config) | {"seed": run.seed, "experiment": self.name}
+        if found := own.SETS.get(run.config.distort):
+            told = {k: v for k, v in vars(found).items() if k != "splits"}
+            asked["own"] = told | {"path": str(found.path.resolve())}
         write_atomically(self.folder / CONFIG, json.dumps(asked, indent=1).encode())
 
     def epoch(self, run) -> None:
@@ -132,8 +139,8 @@ def chosen_device(name: str | None = None) -> torch.device:
 def resumed(folder: Path, given: dict, seed: int | None) -> tuple[Config, int]:
     """Configuration and seed with which the run in `folder` goes on.
 
-    They are the folder's. `given` fields and `seed` must be too, apart from `epochs`
-    where the rate is constant: ValueError.
+    They are the folder's. `given` fields and `seed` must be too, apart from more `epochs` where
+    the rate is constant, and then another rate, which begins a new phase: ValueError.
     """
     config, its_seed = read_config(folder)
     theirs = dataclasses.asdict(config) | {"seed": its_seed}
@@ -142,13 +149,14 @@ def resumed(folder: Path, given: dict, seed: int | None) -> tuple[Config, int]:
 
 
 def counts(result: dict) -> str:
-    """What `accuracy.evaluate` counted, for a line: of rows, digits and whole rows."""
+    """What `accuracy.evaluate` found, for a line: counts (of rows two of them) and the loss."""
+    loss = f", loss {result['loss']:.4f}" if "loss" in result else ""
     if "words" not in result:
-        return f"{result['correct']} / {result['total']}"
+        return f"{result['correct']} / {result['total']}{loss}"
     words = 100 * result["words"] / result["rows"]
     return (
         f"{result['correct']} / {result['total']} digits, "
-        f"{result['words']} / {result['rows']} words ({words:.2f} %)"
+        f"{result['words']} / {result['rows']} words ({words:.2f} %){loss}"
     )
 
 
@@ -207,6 +215,8 @@ def _read(folder: Path) -> tuple[Config, int, str | None]:
     try:
         settings = json.loads(path.read_text())
         seed, experiment = settings.pop("seed"), settings.pop("experiment", None)
+        if found := settings.pop("own", None):
+            own.tell(settings["distort"], **found)
         return Config(**settings), seed, experiment
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path} is not the configuration of a run: {error}") from None

@@ -19,7 +19,8 @@ class Step:
     """Called with the indices of a batch, the number of the step and its rate; gives the loss.
 
     Step `number` depends on the configuration, the seed and `number` alone. The loss is a tensor
-    [] on the device. `batch` holds the images of the last call. Raises TypeError or ValueError for
+    [] on the device. `batch` holds the images of the last call and `right` how many of its labels
+    were read right on the way, a tensor [] too. Raises TypeError or ValueError for
     labels that are not those of the images, once: no step looks at them.
     """
 
@@ -31,6 +32,7 @@ class Step:
         self.fresh = config.distort is not None and not config.frozen
         self.generator = torch.Generator(images.device)
         self.batch: Tensor | None = None
+        self.right: Tensor | None = None
 
     def __call__(self, index: Tensor, number: int, rate: float) -> Tensor:
         self.prepare(number, rate)
@@ -60,6 +62,7 @@ class Step:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
             logits = self.model(x.to(memory_format=torch.channels_last))  # [B, classes]
             loss = mean_loss(logits, y, look=False)  # no step waits
+        self.right = (logits.detach().argmax(-1) == y).sum()
         if self.front is not None:
             loss = loss + self.config.pose_weight * pose_error(motion, self.front.live)
         self.optimizer.zero_grad(set_to_none=True)

@@ -16,7 +16,6 @@ from stn_course.extras import needs
 from stn_course.training.config import CLEAN
 from stn_course.training.datasets import test_set
 from stn_course.training.listeners import Listener
-from stn_course.training.record import numbers_of
 
 SHOWN = 8  # images of the validation set that are shown
 
@@ -40,6 +39,8 @@ class TensorBoard(Listener):
                 raise
             print(f"no event files for TensorBoard: {error}", file=sys.stderr)
             return
+        for name, value in run.state.before.items() if not run.state.step else ():
+            self.events.scalar(f"epoch/{name}", value, 0)
         split = "test" if run.valid is None else "valid"
         held = test_set(split, run.config.distort or CLEAN, run.device)
         self.shown = held.images[:SHOWN].clone(), held.labels[:SHOWN]  # let go of the rest
@@ -47,6 +48,7 @@ class TensorBoard(Listener):
     def step(self, run) -> None:
         if self.events and self.log_every and run.state.step % self.log_every == 0:
             self.events.scalar("step/loss", run.loss.item(), run.state.step)
+            self.events.scalar("step/accuracy", run.accuracy, run.state.step)
             self.events.scalar("step/rate", run.rate, run.state.step)
             self.events.flush()  # before a checkpoint that a kill may follow
 
@@ -54,7 +56,7 @@ class TensorBoard(Listener):
         if not self.events:
             return
         step = run.state.step
-        for name, values in numbers_of(run.curves).items():
+        for name, values in run.history().items():
             self.events.scalar(f"epoch/{name}", values[-1], step)
         seen = predict(run.model, *self.shown)
         self.events.image("input", np.hstack(seen.inputs), step)
@@ -66,6 +68,25 @@ class TensorBoard(Listener):
     def close(self) -> None:
         if self.events:
             self.events.close()
+
+
+def show_learning(rows: list[dict], folder: Path) -> None:
+    """What was measured of each checkpoint, as scalars against the epoch in `folder`, anew.
+
+    Without the package: a line on stderr.
+    """
+    try:
+        events = EventLog(folder)
+    except ModuleNotFoundError as error:
+        print(f"no event files for TensorBoard: {error}", file=sys.stderr)
+        return
+    for old in set(folder.glob("events.*")) - {events.path}:
+        old.unlink()
+    for row in rows:
+        accuracy = 100 * row["correct"] / row["total"]
+        events.scalar(f"accuracy/{row['split']}", accuracy, row["epoch"])
+        events.scalar(f"loss/{row['split']}", row["loss"], row["epoch"])
+    events.close()
 
 
 OUTLINES = ("#ef4444", "#0d9488", "#d97706", "#7c3aed", "#64748b")  # first, second, third, ...

@@ -23,7 +23,7 @@ def test_the_cross_is_in_the_type_that_figures_are_set_in(recwarn):
 
 @pytest.mark.parametrize("name", ["x$_$y", "${$", "a^{b"])
 def test_a_name_that_somebody_gave_is_no_formula(name, tmp_path):
-    history = run_plots.history({name: [0.5]}, name)
+    history = run_plots.history([1], {name: [0.5]}, name)
     confusion = run_plots.confusion(np.eye(2, dtype=int), name)
     digits = plots.images_row(np.zeros((1, 1, 2, 2)), [name])
     told = [*history.texts, confusion.axes[0].title, digits.axes[0].title]

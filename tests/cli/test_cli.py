@@ -99,7 +99,11 @@ CASES = {  # a flag: the flags beside it, with which the same run is made withou
     "--clip 0.001": SGD,
     "--seed 1": "",
 }
-ELSEWHERE = {"tests", "patience"}  # tested below: they do not decide the weights of every run
+ELSEWHERE = {
+    "tests",
+    "patience",
+    "limit_measured",
+}  # tested elsewhere: they do not decide the weights of every run
 
 
 @pytest.mark.parametrize("flag, beside", CASES.items())
@@ -391,7 +395,7 @@ def test_resuming_takes_the_settings_of_the_folder(tmp_path, capsys):
         (["--lr", "0.5"], "lr=0.01 there and 0.5 here"),
         (["--seed", "0"], "seed=7 there and 0 here"),
         (["--data", "clean"], "distort='hard' there and None here"),
-        (["--model", "cnn", "--epochs", "2"], "model='fc' there and 'cnn' here, epochs=1 there"),
+        (["--model", "cnn", "--epochs", "2"], "config.json: model='fc' there and 'cnn' here\n"),
     ]:
         code, _, err = run(*resume, *more, capsys=capsys)
         assert code == 2 and message in err and "cannot resume from" in err
@@ -442,7 +446,13 @@ def test_every_field_of_config_has_its_flag():
         (["run", "invariance-fc", "--cluster", "nonsense"], "cluster='nonsense'; wanted"),
         (["test", "{}/nowhere"], "nothing was trained there"),
         (["run", "--all", "hy-cnn"], "--all and hy-cnn; wanted one or the other"),
-        (["run", "nothing"], "experiment 'nothing' is unknown; wanted one of xq-fc-clean"),
+        (
+            ["run", "nothing"],
+            "experiment 'nothing' is unknown; wanted those of `stn-course run --li",
+        ),
+        (["run", "hard-fc-snt"], "'hard-fc-snt' is unknown; wanted hard-fc-stn, "),
+        (["table", "hard-fc-snt"], "row 'hard-fc-snt' is unknown; wanted hard-fc-stn"),
+        (["figures", "SS1"], "row 'SS1' is unknown; wanted some of S1"),
         (["run"], "no experiment named"),
         (["run", "invariance-fc", "--allow-sample"], "--allow-sample needs --out"),
         (["table", "S99"], "row 'S99' is unknown"),
@@ -490,7 +500,8 @@ def test_run_makes_what_is_missing_and_nothing_twice(tmp_path, monkeypatch, caps
     assert [(r.experiment, r.seed) for r in lines] == [("tiny", 0), ("tiny", 1), ("tiny", 2)]
     capsys.readouterr()
     code, said, _ = run(*words, "--seeds", 4, "--plan", capsys=capsys)
-    assert code == 0 and said.startswith("1 runs to make") and said.endswith("\ntiny/3\n")
+    assert code == 0 and said.startswith("1 runs to make") and "\ntiny/3\n" in said
+    assert said.endswith("\n  tiny: 1 runs, 1.0 minutes\n")
     assert len(out.read_text().splitlines()) == 3
     code, said, _ = run(*words, "--seeds", 2, "--plan", "--again", capsys=capsys)
     assert code == 0 and said.startswith("2 runs to make")
@@ -531,7 +542,9 @@ def test_a_row_of_the_scoreboard_stands_for_its_experiments(capsys):
     assert code == 2
     code, said, _ = run("run", "S9", "--plan", "--again", "--seeds", 1, capsys=capsys)
     assert code == 0
-    planned = {line.partition("/")[0] for line in said.splitlines()[1:]}
+    planned = {line.partition("/")[0] for line in said.splitlines()[1:] if "/" in line}
+    minutes = [float(line.split()[-2]) for line in said.splitlines() if line[0] == " "]
+    assert sum(minutes) == pytest.approx(float(said.split(" about ")[1].split()[0]), abs=1)
     assert planned == {row.experiment for row in published.ROWS if row.row == "S9"}
 
 

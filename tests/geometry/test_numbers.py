@@ -12,6 +12,7 @@ from stn_course.analysis import perspective, pose, robustness
 from stn_course.analysis.accuracy import evaluate
 from stn_course.analysis.glimpses import glimpse_iou
 from stn_course.data import clutter, distortions, not_so_clevr, recipes, scenes
+from stn_course.geometry import choices
 from stn_course.lessons.place_and_tilt import registration
 from stn_course.sampling import fused, reference
 from stn_course.training.config import Config
@@ -380,3 +381,14 @@ def test_a_side_that_is_too_long_for_the_fast_way_is_seen_in_any_type():
     for size in ((1, 2**25), (1, np.int64(2**25)), np.array([1, 2**25]), torch.tensor([1, 2**25])):
         why = fused._unfit(IMAGES, THETA, geometry.plain_size(size), "zeros", None, "bilinear")
         assert why == "these shapes or this padding"
+
+
+def test_of_many_names_the_nearest_are_told():
+    many = [f"xq-net-{k}" for k in range(300)] + ["hard-fc-stn"]
+    assert (
+        choices("hard-fc-snt", many, "see the list") == "hard-fc-stn or 300 others (see the list)"
+    )
+    assert len(choices("xq-net-1x", many)) < 100
+    assert choices("?", many, "see the list") == "see the list"
+    assert choices("?", many).count(",") == 300  # where there is no other list
+    assert choices("hrd", ["hard", "mild"]) == "hard, mild"

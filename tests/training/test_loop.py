@@ -318,6 +318,48 @@ def test_a_patient_run_resumes_with_the_same_bits(stop_after, tmp_path, monkeypa
     assert again.hashes == whole.hashes and again.curves == whole.curves
 
 
+def test_two_phases_by_hand_are_the_scheduled_ones_bit_for_bit(tmp_path):
+    """LJ's user trains for 60 epochs, then to 80 at a tenth of the rate; here for 3 and to 4."""
+    base = dataclasses.replace(TINY, model="stn-small", limit=100, lr_localiser=2e-4)
+    _, scheduled = fit(dataclasses.replace(base, epochs=4, schedule="two-phase"), 1)
+    first = dataclasses.replace(base, epochs=3)
+    fit(first, 1, [Checkpoints(tmp_path, 1)])
+    then = dataclasses.replace(base, epochs=4, lr=base.lr * 0.1, lr_localiser=2e-4 * 0.1)
+
+    class Stop(Listener):
+        def step(self, run):
+            if run.state.step == 7:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):  # within the second phase
+        fit(then, 1, [Checkpoints(tmp_path, 1), Stop()], resume=tmp_path)
+    _, by_hand = fit(then, 1, [Checkpoints(tmp_path)], resume=tmp_path)
+    assert by_hand.hashes == scheduled.hashes
+    assert (by_hand.curves, by_hand.results) == (scheduled.curves, scheduled.results)
+    assert by_hand.phases == [
+        {"epoch": 0, "lr": 1e-3, "lr_localiser": 2e-4},
+        {"epoch": 3, "lr": then.lr, "lr_localiser": then.lr_localiser},
+    ]
+    assert loads(dumps(by_hand)).phases == by_hand.phases
+    assert '"phases"' not in dumps(scheduled)
+
+
+def test_a_new_phase_needs_a_finished_one_and_the_refusal_names_what_may_not_differ(tmp_path):
+    class Stop(Listener):
+        def epoch(self, run):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(TINY, 0, [Checkpoints(tmp_path), Stop()])
+    longer = dataclasses.replace(TINY, epochs=3, lr=1e-4)
+    with pytest.raises(ValueError, match="lr=0.001 there and 0.0001 here; .* 1 of 2 epochs"):
+        fit(longer, 0, resume=tmp_path)
+    with pytest.raises(ValueError, match="and 0.5 here; with more epochs it would be a new phase"):
+        fit(dataclasses.replace(TINY, lr=0.5), 0, resume=tmp_path)
+    with pytest.raises(ValueError, match="resume from [^:]*: batch_size=50 there and 60 here$"):
+        fit(dataclasses.replace(longer, batch_size=60), 0, resume=tmp_path)
+
+
 def test_what_each_epoch_measures_joins_the_curves_and_resumes(tmp_path):
     def seen(model, device):
         return {"bias": sum(p.sum().item() for p in model.parameters()), "mode": model.training}

@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import json
 import shutil
-import struct
 import subprocess
 import sys
 
@@ -22,6 +21,7 @@ from stn_course.training.config import Config
 from stn_course.training.listeners import Listener
 from stn_course.training.loop import fit
 from stn_course.training.record import loads
+from tests.support import events
 
 STN = Config(model="stn-small", limit=100, epochs=2, batch_size=50, precision="float32")
 FC = dataclasses.replace(STN, model="fc")
@@ -47,18 +47,6 @@ def table(path):
     return list(csv.DictReader(path.read_text().splitlines()))
 
 
-def events(folder):
-    """The events in `folder`, read by the format's own description."""
-    from tensorboard.compat.proto.event_pb2 import Event
-
-    for path in sorted(folder.glob("events.out.tfevents.*")):
-        data = path.read_bytes()
-        while data:
-            (length,) = struct.unpack_from("<Q", data)
-            yield Event.FromString(data[12 : 12 + length])
-            data = data[16 + length :]
-
-
 def test_logging_and_keeping_change_nothing_else(tmp_path):
     plain = run_folder.train(STN, 0, tmp_path / "plain")
     options = {"log_every": 1, "tensorboard": True, "keep_every": 1}
@@ -80,7 +68,8 @@ def test_steps_are_logged_as_often_as_asked_and_once_after_resuming(tmp_path):
     rows = table(tmp_path / "steps.csv")
     assert [int(r["step"]) for r in rows] == [2, 4, 6, 8]
     assert {float(r["rate"]) for r in rows} == {1e-3} and "9.9" not in {r["loss"] for r in rows}
-    assert len(table(tmp_path / "history.csv")) == len(record.curves["train_loss"]) == 4
+    assert [int(r["epoch"]) for r in table(tmp_path / "history.csv")] == [0, 1, 2, 3, 4]
+    assert len(record.curves["train_loss"]) == 4
 
 
 def test_checkpoints_are_kept_as_often_as_asked(tmp_path):
@@ -142,7 +131,7 @@ def test_a_kill_between_any_two_writes_loses_no_kept_epoch(tmp_path, monkeypatch
         assert {p.name for p in folder.iterdir()} == wanted, f"killed after {n - 1} writes"
         assert record.hashes == whole.hashes
         assert [int(row["step"]) for row in table(folder / "steps.csv")] == [1, 2, 3, 4]
-    assert n == 11, "config, steps, 2 epochs twice each, weights, record and history twice"
+    assert n == 13, "config, steps, history thrice, 2 epochs twice each, weights, record, chart"
 
 
 def test_what_tensorboard_is_told_is_on_disk_before_a_checkpoint_is(tmp_path):
@@ -165,8 +154,9 @@ def test_tensorboard_gets_scalars_and_images(tmp_path, config, tags):
             kind = images if value.HasField("image") else scalars
             kind.setdefault(value.tag, []).append((event.step, value))
     got = [v.simple_value for _, v in scalars["epoch/train_loss"]]
-    assert got == pytest.approx(record.curves["train_loss"])
-    assert [s for s, _ in scalars["epoch/valid_accuracy"]] == [2, 4]
+    assert [step for step, _ in scalars["epoch/train_accuracy"]] == [0, 2, 4]
+    assert got[1:] == pytest.approx(record.curves["train_loss"])
+    assert [s for s, _ in scalars["epoch/valid_accuracy"]] == [0, 2, 4]
     assert [s for s, _ in scalars["step/loss"]] == [1, 2, 3, 4]
     assert set(images) == set(["input", "warped", "sampled box"][:tags])
     assert images["input"][0][1].image.width == 8 * 28
@@ -247,7 +237,7 @@ def test_a_run_goes_on_with_what_its_configuration_says(tmp_path):
     assert (longer.epochs, longer.options, seed) == (3, {"normalise": [0.1, 0.3]}, 5)
     for given, wanted_seed, message in [
         ({"options": {}}, None, r"config.json: options=.*0.3\]} there and {} here"),
-        ({"epochs": 3, "lr": 0.5}, None, "epochs=2 there and 3 here, lr=0.001 there"),
+        ({"epochs": 3, "lr": 0.5, "batch_size": 7}, None, "json: batch_size=50 there and 7 here$"),
         ({}, 6, "seed=5 there and 6 here"),
     ]:
         with pytest.raises(ValueError, match=message):

@@ -14,6 +14,7 @@ from stn_course.experiments.catalogue import (
     outside,
 )
 from stn_course.experiments.experiment import Experiment
+from stn_course.geometry import choices
 
 EXPERIMENTS: dict[str, Experiment] = (
     invariance.EXPERIMENTS
@@ -31,7 +32,8 @@ EXPERIMENTS: dict[str, Experiment] = (
 
 
 def find(name: str) -> Experiment:
-    """The experiment called `name`; ValueError with the known names otherwise."""
+    """The experiment called `name`; ValueError with the nearest names otherwise."""
     if name not in EXPERIMENTS:
-        raise ValueError(f"experiment {name!r} is unknown; wanted one of {', '.join(EXPERIMENTS)}")
+        told = choices(name, EXPERIMENTS, "those of `stn-course run --list`")
+        raise ValueError(f"experiment {name!r} is unknown; wanted {told}")
     return EXPERIMENTS[name]

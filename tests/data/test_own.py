@@ -1,0 +1,157 @@
+"""Sets of one's own: read whole, split by seed, refused by name."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from stn_course.cli import main
+from stn_course.data import Digits, mnist, own, recipes
+from stn_course.training import datasets, run_folder
+from stn_course.training.config import Config
+from stn_course.training.loop import fit
+from stn_course.training.record import loads
+
+COLOURS = {"blue": (0, 0, 200), "green": (0, 200, 0), "red": (200, 0, 0)}
+
+
+def folder_of(root, n=12, size=(10, 8), colours=COLOURS):
+    for name, colour in colours.items():
+        (root / name).mkdir(parents=True)
+        for k in range(n):
+            shade = tuple(min(255, c + k) for c in colour)
+            Image.new("RGB", size, shade).save(root / name / f"{k}.png")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_known_before(monkeypatch):
+    monkeypatch.setattr(own, "SETS", {})
+    recipes.shape.cache_clear()
+    recipes.answers.cache_clear()
+
+
+def npz(path, **arrays):
+    made = {"images": np.arange(20 * 36, dtype=np.uint8).reshape(20, 1, 6, 6)}
+    made["labels"] = np.arange(20) % 4
+    np.savez(path, **(made | arrays))
+    return path
+
+
+def test_a_folder_by_class_is_split_by_seed_and_no_picture_is_lost(tmp_path):
+    folder = folder_of(tmp_path / "mine")
+    name = own.read(folder, 3)
+    assert recipes.shape(name) == (3, 8, 10) and recipes.answers(name) == (1, 3)
+    assert own.SETS[name].classes == ("blue", "green", "red")
+    parts = {split: own.part(name, split) for split in ("train", "valid", "test")}
+    assert {split: len(part) for split, part in parts.items()} == {
+        "train": 30,
+        "valid": 3,
+        "test": 3,
+    }
+    for part in parts.values():  # the colour's channel is the class: blue is the third
+        assert torch.equal(part.images.flatten(2).amax(2).argmax(1), 2 - part.labels)
+    seen = torch.cat([part.images[:, :, 0, 0] for part in parts.values()])
+    assert len(seen.unique(dim=0)) == 36
+    again, other = own.read(folder, 3), own.read(folder, 4)
+    assert again == name and other != name and other[:-1] == name[:-1]
+    assert not torch.equal(own.part(other, "valid").images, parts["valid"].images)
+    Image.new("RGB", (10, 8), "white").save(folder / "red" / "0.png")
+    assert own.read(folder, 3)[:-1] != name[:-1]
+
+
+def test_splits_that_are_given_stay_and_grey_pictures_of_any_size_are_of_one(tmp_path):
+    grey = {"a": (9, 9, 9), "b": (200, 200, 200)}
+    folder_of(tmp_path / "train", 10, (8, 8), grey)
+    folder_of(tmp_path / "val", 4, (12, 6), grey)
+    name = own.read(tmp_path)
+    assert recipes.shape(name) == (1, 8, 8)
+    sizes = [len(own.part(name, split)) for split in ("train", "valid", "test")]
+    assert sizes == [18, 8, 2]
+    assert own.part(name, "valid").labels.tolist() == [0] * 4 + [1] * 4
+
+
+def test_what_data_draw_writes_is_learned_from_and_found_again(tmp_path, monkeypatch, capsys):
+    few = mnist("test")
+    few = Digits(few.images[:60], few.labels[:60], few.source)
+    monkeypatch.setattr(recipes, "mnist", lambda split: few)
+    out = tmp_path / "turned.npz"
+    recipes.write_npz("hr", out)
+    words = f"train --data {out} --model fc --epochs 1 --batch-size 16 --quiet --no-tensorboard"
+    assert main.main([*words.split(), "--out", str(tmp_path / "run")]) == 0
+    record = loads((tmp_path / "run" / "record.json").read_text())
+    (name,) = own.SETS
+    assert record.config["distort"] == name and record.config["tests"] == [name]
+    assert record.results[f"test/{name}"]["total"] == 6 and name.startswith("turned-")
+    assert str(tmp_path) not in (tmp_path / "run" / "record.json").read_text()
+    own.SETS.clear()  # as another process
+    net = run_folder.load(tmp_path / "run", device="cpu")
+    assert net(torch.zeros(1, 1, 40, 40)).shape == (1, 10)
+    assert main.main(["test", str(tmp_path / "run")]) == 0
+    assert f"test/{name}" in capsys.readouterr().out
+    own.SETS.clear()
+    npz(out)
+    assert main.main(["test", str(tmp_path / "run")]) == 2
+    assert "is another set by now" in capsys.readouterr().err
+
+
+def test_colour_of_any_classes_is_learned(tmp_path):
+    name = own.read(folder_of(tmp_path / "mine"))
+    config = Config(
+        model="stn-small", distort=name, frozen=True, tests=(name,), epochs=1, batch_size=10
+    )
+    model, record = fit(config)
+    assert model(torch.zeros(2, 3, 8, 10)).shape == (2, 3)
+    assert record.digits == f"own set {name}"
+    with pytest.raises(ValueError, match="frozen=False; .*wanted frozen=True"):
+        Config(distort=name, tests=(name,))
+    with pytest.raises(ValueError, match="with_clean=True"):
+        Config(distort=name, frozen=True, with_clean=True, tests=(name,))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "error", "told"),
+    [
+        ({"images": np.zeros((20, 1, 6, 6))}, TypeError, "images are float64; wanted uint8"),
+        ({"images": np.zeros((20, 36), np.uint8)}, ValueError, r"\[20, 36\]; wanted \[N, C, H"),
+        ({"labels": np.zeros(20)}, TypeError, "labels are float64; wanted whole"),
+        ({"labels": np.zeros(19, int)}, ValueError, r"labels are \[19\]; wanted \[20\] or"),
+        ({"labels": np.arange(20) - 1}, ValueError, "labels are -1 to 18; wanted 0"),
+        ({"labels": np.zeros(20, int)}, ValueError, "labels are 0 to 0; wanted 0 up to 1"),
+        ({"labels": np.array([{}] * 20)}, ValueError, "wanted images and labels in an .npz"),
+    ],
+)
+def test_files_that_are_no_set_are_refused(arrays, error, told, tmp_path):
+    with pytest.raises(error, match=told):
+        own.read(npz(tmp_path / "x.npz", **arrays))
+
+
+def test_paths_that_are_no_set_are_refused(tmp_path, capsys):
+    np.savez(tmp_path / "other.npz", pictures=np.zeros(3))
+    (tmp_path / "torn.npz").write_bytes(b"PK")
+    (tmp_path / "flat").mkdir()
+    folder_of(tmp_path / "few", 1)
+    folder_of(tmp_path / "strange" / "train")
+    folder_of(tmp_path / "strange" / "test", 1, colours={"pink": (255, 100, 100)})
+    folder_of(tmp_path / "torn")
+    (tmp_path / "torn" / "red" / "0.png").write_bytes(b"x")
+    for path, told in (
+        ("nowhere.npz", "does not exist"),
+        ("nowhere/else", "does not exist; wanted an .npz file or a folder"),
+        ("other.npz", "it has no ['images', 'labels'], but ['pictures']"),
+        ("torn.npz", "wanted images and labels in an .npz"),
+        ("flat", "has 0 folders of pictures"),
+        ("few", "has 3 pictures; wanted at least 10"),
+        ("strange", "has ['pink']; wanted the classes of train"),
+        ("torn", "red/0.png is no picture that can be read"),
+    ):
+        words = ["train", "--data", str(tmp_path / path), "--out", str(tmp_path / "run")]
+        assert main.main(words) == 2
+        assert told in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_sets_own_name_is_no_recipe_before_it_is_read():
+    with pytest.raises(ValueError, match="is unknown"):
+        Config(distort="mine-01234567-0", frozen=True)
+    assert datasets.test_set("valid", "clean", torch.device("cpu")).source
