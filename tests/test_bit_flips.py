@@ -60,7 +60,7 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(make, tmp_path, monkeypatch
             assert str(path) in str(error)
         else:
             assert same(found, wanted), f"bit {bit} of byte {place}"
-    assert refused > 0.9 * FLIPS
+    assert refused > 0.7 * FLIPS
 
 
 @pytest.mark.parametrize("kept", ["labels", "digits", "theta"])
