@@ -76,6 +76,7 @@ class SpatialTransformer(keras.layers.Layer):
     def build(self, input_shape):
         if not self.localiser.built:
             self.localiser.build(input_shape)
+            check_layout(self.localiser)  # of what is made there, too
         features = tuple(self.localiser.compute_output_shape(input_shape))
         if len(features) != 2:
             raise ValueError(f"localiser gives {features}; wanted features (batch, F)")

@@ -16,13 +16,12 @@ LAST = "channels_last"
 
 def check_layout(layer) -> None:
     """ValueError where a layer, or one inside it, counts its channels first."""
-    if getattr(layer, "data_format", LAST) != LAST:
-        raise ValueError(
-            f"layer {layer.name!r} has data_format={layer.data_format!r}; wanted {LAST!r}, as all "
-            "of the twin has (keras.json may say otherwise: name it where the layer is made)"
-        )
-    for each in getattr(layer, "layers", ()):
-        check_layout(each)
+    for each in layer._flatten_layers():  # those too that a layer of one's own keeps as attributes
+        if getattr(each, "data_format", LAST) != LAST:
+            raise ValueError(
+                f"layer {each.name!r} has data_format={each.data_format!r}; wanted {LAST!r}, as "
+                "all of the twin has (keras.json may say otherwise: name it where it is made)"
+            )
 
 
 def policy_for(model: nn.Module):

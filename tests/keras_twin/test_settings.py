@@ -178,6 +178,33 @@ def test_channels_first_is_refused_where_it_would_be_read_otherwise():
         keras_twin.layer_differences(theirs, net, torch.rand(1, 1, 12, 12))
 
 
+class Pooled(keras.layers.Layer):
+    """A localiser of one's own, whose pooling is made at once or when it is built."""
+
+    def __init__(self, at_once):
+        super().__init__()
+        self.pool = keras.layers.GlobalAveragePooling2D() if at_once else None
+
+    def build(self, shape):
+        self.pool = self.pool or keras.layers.GlobalAveragePooling2D()
+        self.pool.build(shape)
+
+    def call(self, x):
+        return self.pool(x)
+
+    def compute_output_shape(self, shape):
+        return self.pool.compute_output_shape(shape)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_layer_that_a_layer_of_ones_own_keeps_is_looked_at_too(otherwise, at_once):
+    images = np.zeros((2, 6, 7, 1), "float32")
+    with pytest.raises(ValueError, match="data_format='channels_first'; wanted 'channels_last'"):
+        keras_twin.SpatialTransformer(Pooled(at_once)).build(images.shape)
+    keras.config.set_image_data_format("channels_last")
+    assert keras_twin.SpatialTransformer(Pooled(at_once))(images).shape == images.shape
+
+
 # ---------------------------------------------------------------- data and training
 def test_the_pipeline_makes_the_same_images(otherwise):
     images = np.random.default_rng(1).random((4, 28, 28, 1), "float32")
