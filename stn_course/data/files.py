@@ -4,11 +4,9 @@ MNIST has been unpacked, packed anew and renamed by many hands. The same bytes a
 so a file counts as right when it is the published one, or when what is inside it is.
 """
 
-import bz2
 import gzip
 import hashlib
 import io
-import lzma
 import struct
 import tarfile
 import zipfile
@@ -31,7 +29,6 @@ KERAS_FILE = "mnist.npz"
 ENDS = (".gz", "", ".zip", ".xz", ".bz2", ".tar", ".tar.gz", ".tgz")  # of a packed file's name
 ARCHIVES = tuple("mnist" + end for end in (".zip", ".tar", ".tar.gz", ".tgz"))
 ZIP = b"PK"
-PACKED = {b"\x1f\x8b": gzip.decompress, b"BZh": bz2.decompress, b"\xfd7zXZ\0": lzma.decompress}
 DEEPEST = 3  # wrappings, one in the other: a zip of gz files, gz packed twice
 ANOTHER_COPY = (
     "Delete the file (or replace it with a good copy) and run again: "
@@ -39,7 +36,7 @@ ANOTHER_COPY = (
 )
 CANNOT_UNPACK = (
     *(OSError, EOFError, ValueError, KeyError),
-    *(zlib.error, zipfile.BadZipFile, lzma.LZMAError, tarfile.TarError),
+    *(zlib.error, zipfile.BadZipFile, tarfile.TarError, ImportError),
     RuntimeError,  # an archive with a password, or of a kind that cannot be read here
 )
 
@@ -200,6 +197,25 @@ def verified(path: Path, wanted: str, cure: str) -> Path:
 
 
 # ---------------------------------------------------------------- what is inside
+def _of_bz2(raw: bytes) -> bytes:
+    import bz2  # a Python may be built without it
+
+    return bz2.decompress(raw)
+
+
+def _of_xz(raw: bytes) -> bytes:
+    import lzma  # a Python may be built without it
+
+    try:
+        return lzma.decompress(raw)
+    except lzma.LZMAError as error:
+        raise ValueError(str(error)) from error
+
+
+# By the first bytes.
+PACKED = {b"\x1f\x8b": gzip.decompress, b"BZh": _of_bz2, b"\xfd7zXZ\0": _of_xz}
+
+
 def idx_file(name: str, published: str, inside: str) -> DataFile:
     """One of MNIST's four; `name` as published, such as train-images-idx3-ubyte.gz."""
     others = (*_names_of(name)[1:], KERAS_FILE, *ARCHIVES)

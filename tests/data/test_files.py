@@ -10,6 +10,7 @@ import hashlib
 import io
 import lzma
 import struct
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -200,6 +201,17 @@ def test_a_tar_of_all_is_the_same_data(called, how, pack, named):
 def test_a_tar_without_the_file_is_named(named):
     (named / "mnist.tar").write_bytes(tarred({"train-images.png": b"?"}, ""))
     with pytest.raises(data.CorruptFileError, match=r"tar is corrupt.*nothing in it is called t"):
+        data.mnist("test")
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_cut_xz_and_one_that_this_python_cannot_read_are_named(missing, named, monkeypatch):
+    lay_out(named, "in xz")
+    for path in named.iterdir():
+        path.write_bytes(path.read_bytes()[: None if missing else -20])
+    if missing:  # as in a Python built without it
+        monkeypatch.setitem(sys.modules, "lzma", None)
+    with pytest.raises(data.CorruptFileError, match=r"xz is corrupt.*cannot be unpacked"):
         data.mnist("test")
 
 
