@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stn_course.training.config import CLEAN, Config
 
+NOT_IN_KERAS = tuple("resume device start_from only freeze save_every keep_every log_every".split())
 DEVICE = "cpu, cuda, or cuda:1 of several (default: cuda if there is one)"
 
 
@@ -19,6 +20,12 @@ def add_train(add) -> None:
         help="begin with its settings (`stn-course run --list`); with no other the record is its",
     )
     _add_settings(train)
+    train.add_argument(
+        "--framework",
+        choices=("torch", "keras"),
+        default="torch",
+        help="keras: the same network, data and folder in TensorFlow, in float32 (default: torch)",
+    )
     train.add_argument("--seed", type=from_zero, help="(default: 0)")
     train.add_argument("--device", help=DEVICE)
     train.add_argument("--out", type=Path, required=True, help="folder for everything of this run")
@@ -183,6 +190,8 @@ def _train(arguments) -> int:
     from stn_course.training import run_folder
     from stn_course.training.listeners import ProgressBar, SayStart
 
+    if arguments.framework == "keras":
+        return _train_in_keras(arguments)
     config, seed = _settings(arguments)
     name = arguments.experiment
     if arguments.resume and not (arguments.out / run_folder.CONFIG).exists():
@@ -207,10 +216,34 @@ def _train(arguments) -> int:
         tensorboard=None if arguments.tensorboard else False,  # None: where it is installed
         **start,
     )
+    _say_results(record)
+    return 0
+
+
+def _say_results(record) -> None:
+    from stn_course.training.run_folder import counts
+
     print(f"digits: {record.digits}")
     for which, result in record.results.items():
-        print(f"{which:<14} {run_folder.counts(result)}")
+        print(f"{which:<14} {counts(result)}")
     print(f"weights {record.hashes['weights']}")
+
+
+def _train_in_keras(arguments) -> int:
+    asked = {name: getattr(arguments, name) for name in NOT_IN_KERAS}
+    if given := [name.replace("_", "-") for name, value in asked.items() if value]:
+        raise ValueError(f"--{', --'.join(given)}: runs in Keras have none; wanted torch, or none")
+    if arguments.precision is None:
+        arguments.precision = "float32"
+    config, seed = _settings(arguments)
+    from stn_course.keras_twin import run_folder
+
+    def say(epoch: int, row: dict) -> None:
+        told = ", ".join(f"{name} {value:.4g}" for name, value in row.items() if value == value)
+        print(f"epoch {epoch}/{config.epochs}: {told}", file=sys.stderr, flush=True)
+
+    shown = {"tensorboard": arguments.tensorboard, "say": None if arguments.quiet else say}
+    _say_results(run_folder.train(config, seed, arguments.out, **shown))
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import math
 import os
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from stn_course.data import own
 from stn_course.data.clutter.fresh import ROWS
 from stn_course.data.seeding import FREEZE, INIT, ORDER, stream
 from stn_course.keras_twin import pipeline
@@ -21,7 +23,7 @@ from stn_course.keras_twin.sampling import keras
 from stn_course.keras_twin.settings import settled
 from stn_course.keras_twin.weights import weighted_layers
 from stn_course.training.config import CLEAN, Config, build
-from stn_course.training.datasets import pad_to, test_set, training_set
+from stn_course.training.datasets import first_of, pad_to, test_set, training_set
 from stn_course.training.optimisation import rate
 from stn_course.training.record import RunRecord, current_commit
 
@@ -70,7 +72,7 @@ def training_data(config: Config, seed: int) -> tuple[Callable, int, str]:
 
     The published rows of digits are as they are. Every call of the first begins anew.
     """
-    published = config.frozen and config.distort in ROWS
+    published = config.frozen and (config.distort in ROWS or config.distort in own.SETS)
     plain = (
         config
         if published
@@ -117,13 +119,18 @@ def compile_twin(twin: keras.Model, config: Config, steps: int) -> None:
 
 @settled("float32", floatx="float32")
 def fit(
-    config: Config, seed: int = 0, name: str = "unnamed", log_dir: Path | None = None
+    config: Config,
+    seed: int = 0,
+    name: str = "unnamed",
+    log_dir: Path | None = None,
+    watch: Callable[[int, dict], None] | None = None,
 ) -> tuple[keras.Model, RunRecord]:
     """Train `config` in Keras with `seed`: the twin and its record.
 
     The first weights and the test images are those of torch's run; order, dropout and
-    distortions are TensorFlow's own. `log_dir`: where TensorBoard's files go. Raises
-    ValueError for settings that runs in Keras do not have.
+    distortions are TensorFlow's own. `log_dir`: where TensorBoard's files go. `watch` is told, of
+    epoch 0 and after each, loss and accuracy of training and validation. Raises ValueError for
+    settings that runs in Keras do not have.
     """
     check(config)
     start = time.perf_counter()
@@ -135,13 +142,7 @@ def fit(
     valid = _valid(config)
     curves = {"train_loss": [], "valid_accuracy": []}
 
-    def epoch_ends(epoch, logs):
-        curves["train_loss"].append(float(logs["loss"]))
-        if valid is not None:
-            got = evaluate(twin, valid.images, valid.labels)
-            curves["valid_accuracy"].append(100 * got["correct"] / got["total"])
-
-    callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=epoch_ends)]
+    callbacks = [_each_epoch(twin, valid, curves, watch)]
     callbacks += [keras.callbacks.TensorBoard(str(log_dir))] if log_dir else []
     twin.fit(data(), epochs=config.epochs, callbacks=callbacks, shuffle=False, verbose=0)
     return twin, RunRecord(
@@ -167,6 +168,29 @@ def fit(
     )
 
 
+def _each_epoch(twin: keras.Model, valid, curves: dict, watch) -> keras.callbacks.Callback:
+    """What validates after each epoch: `curves` grow, and `watch` is told, of epoch 0 now."""
+
+    def validated() -> dict:
+        if valid is None:
+            return {}
+        got = evaluate(twin, valid.images, valid.labels)
+        return {"valid_loss": got["loss"], "valid_accuracy": 100 * got["correct"] / got["total"]}
+
+    def epoch_ends(epoch, logs):
+        row = {"train_loss": float(logs["loss"])}
+        row["train_accuracy"] = 100 * float(logs["sparse_categorical_accuracy"])
+        row |= validated()
+        for curve in curves.keys() & row.keys():
+            curves[curve].append(row[curve])
+        if watch:
+            watch(epoch + 1, row)
+
+    if watch:
+        watch(0, {"train_loss": math.nan, "train_accuracy": math.nan} | validated())
+    return keras.callbacks.LambdaCallback(on_epoch_end=epoch_ends)
+
+
 def threads() -> int:
     """How many threads TensorFlow gives to one operation, decided in the order in which it does."""
     if told := tf.config.threading.get_intra_op_parallelism_threads():
@@ -183,7 +207,7 @@ def record(name: str, seed: int, config: Config) -> RunRecord:
 def _valid(config: Config):
     if "valid" in config.train_on:
         return None
-    return test_set("valid", config.distort or CLEAN, CPU)
+    return first_of(test_set("valid", config.distort or CLEAN, CPU), config.limit_measured)
 
 
 def _results(twin: keras.Model, config: Config) -> dict[str, dict]:
@@ -192,7 +216,7 @@ def _results(twin: keras.Model, config: Config) -> dict[str, dict]:
         f"{split}/{name}": evaluate(twin, held.images, held.labels)
         for split in splits
         for name in config.tests
-        for held in [test_set(split, name, CPU, config.shape)]
+        for held in [first_of(test_set(split, name, CPU, config.shape), config.limit_measured)]
     }
 
 

@@ -172,6 +172,10 @@ class HistoryCsv(Listener):
         first = 0 if run.state.before else 1
         write_atomically(self.path, history_csv(run.history(), first).encode())
 
+    def end(self, run) -> None:
+        if not self.path.exists():  # the folder was removed
+            self.epoch(run)
+
 
 class StepsCsv(Listener):
     """A line in `folder/steps.csv` every `every` steps: step, loss, rate."""

@@ -21,6 +21,7 @@ from stn_course.training.checkpoints import (
     kept_checkpoints,
     load_weights,
     read_checkpoint,
+    read_weights,
     refuse_another,
     save_weights,
 )
@@ -30,7 +31,7 @@ from stn_course.training.loop import fit
 from stn_course.training.record import NAME, RunRecord, dumps
 from stn_course.training.tensorboard import TensorBoard
 
-CONFIG = "config.json"
+CONFIG, WEIGHTS = "config.json", "weights.safetensors"
 
 
 def train(
@@ -65,10 +66,7 @@ def train(
         from stn_course.analysis import run_plots  # noqa: F401
 
     folder = Path(folder)
-    called = name or folder.resolve().name
-    if not re.fullmatch(NAME, called):
-        given = f"name={name!r}" if name else f"folder {folder} names the run {called!r}"
-        raise ValueError(f"{given}; wanted letters, digits, dots and dashes, as records have them")
+    called = name_of(folder, name)
     options = {"device": chosen_device(device), "resume": folder if resume else None}
     start = {"start_from": start_from, "only": only, "freeze": freeze}
     begin_from(build(config), **start)  # what is refused is refused before anything is written
@@ -79,26 +77,49 @@ def train(
         told.append(TensorBoard(folder, log_every, wanted=bool(tensorboard)))
     told.append(Checkpoints(folder, save_every, keep_every))
     with only_writer(folder):
-        if (has_checkpoint(folder) or kept_checkpoints(folder)) and not resume:
-            raise FileExistsError(
-                f"{folder} holds a run; add --resume to go on, or name another --out"
-            )
+        if not resume:
+            refuse_used(folder)
         model, record = fit(config, seed, told, name=called, **options, **start)
-        _write_results(folder, model, record)
+        write_results(folder, model, record)
     return record
 
 
-def _write_results(folder: Path, model: nn.Module, record: RunRecord) -> None:
+def name_of(folder: Path, name: str | None) -> str:
+    """What the run in `folder` is called; ValueError for a name that no record can have."""
+    called = name or folder.resolve().name
+    if not re.fullmatch(NAME, called):
+        given = f"name={name!r}" if name else f"folder {folder} names the run {called!r}"
+        raise ValueError(f"{given}; wanted letters, digits, dots and dashes, as records have them")
+    return called
+
+
+def refuse_used(folder: Path) -> None:
+    """FileExistsError where `folder` holds a run."""
+    if has_checkpoint(folder) or kept_checkpoints(folder) or (folder / WEIGHTS).exists():
+        raise FileExistsError(f"{folder} holds a run; add --resume to go on, or name another --out")
+
+
+def write_results(folder: Path, model: nn.Module, record: RunRecord) -> None:
+    """What stands in the folder at the end of a run, beside its logs: weights, record, chart."""
     with needs("course"):
         from stn_course.analysis import run_plots
 
-    save_weights(folder / "weights.safetensors", model)
+    save_weights(folder / WEIGHTS, model)
     write_atomically(folder / "record.json", dumps(record).encode())
     with open(folder / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     columns = {name: [float(row[name] or "nan") for row in rows] for name in rows[0]}
     drawn = run_plots.history(columns.pop("epoch"), columns, folder.name)
     run_plots.save(drawn, folder / "history.png")
+
+
+def write_config(folder: Path, config: Config, seed: int, name: str | None, **more) -> None:
+    """Write down what is trained; `more`: what a run of another kind says of itself."""
+    asked = dataclasses.asdict(config) | {"seed": seed, "experiment": name} | more
+    if found := own.SETS.get(config.distort):
+        told = {k: v for k, v in vars(found).items() if k != "splits"}
+        asked["own"] = told | {"path": str(found.path.resolve())}
+    write_atomically(folder / CONFIG, json.dumps(asked, indent=1).encode())
 
 
 class ConfigJson(Listener):
@@ -108,11 +129,7 @@ class ConfigJson(Listener):
         self.folder, self.name = folder, name
 
     def start(self, run) -> None:
-        asked = dataclasses.asdict(run.config) | {"seed": run.seed, "experiment": self.name}
-        if found := own.SETS.get(run.config.distort):
-            told = {k: v for k, v in vars(found).items() if k != "splits"}
-            asked["own"] = told | {"path": str(found.path.resolve())}
-        write_atomically(self.folder / CONFIG, json.dumps(asked, indent=1).encode())
+        write_config(self.folder, run.config, run.seed, self.name)
 
     def epoch(self, run) -> None:
         if not (self.folder / CONFIG).exists():  # the folder was removed: what follows needs it
@@ -143,6 +160,8 @@ def resumed(folder: Path, given: dict, seed: int | None) -> tuple[Config, int]:
     the rate is constant, and then another rate, which begins a new phase: ValueError.
     """
     config, its_seed = read_config(folder)
+    if not has_checkpoint(folder) and (Path(folder) / WEIGHTS).is_file():
+        raise ValueError(f"cannot resume from {folder}: it is a run in Keras, which keeps no state")
     theirs = dataclasses.asdict(config) | {"seed": its_seed}
     refuse_another(Path(folder) / CONFIG, theirs, given | ({} if seed is None else {"seed": seed}))
     return dataclasses.replace(config, **given), its_seed
@@ -177,6 +196,9 @@ def network_of(config: Config, where: Path, device: torch.device) -> tuple[nn.Mo
     Of a run's folder the weights that its record is about: of a run with patience its best.
     Raises ValueError where the checkpoint is broken or of another network.
     """
+    if Path(where).is_dir() and not has_checkpoint(where) and (Path(where) / WEIGHTS).is_file():
+        model = read_weights(Path(where) / WEIGHTS, build(config))  # a run in Keras
+        return model.to(device).eval(), config.epochs
     found = read_checkpoint(where)
     theirs = found["config"].get("model")
     if theirs != config.model:
@@ -215,6 +237,7 @@ def _read(folder: Path) -> tuple[Config, int, str | None]:
     try:
         settings = json.loads(path.read_text())
         seed, experiment = settings.pop("seed"), settings.pop("experiment", None)
+        settings.pop("framework", None)
         if found := settings.pop("own", None):
             own.tell(settings["distort"], **found)
         return Config(**settings), seed, experiment

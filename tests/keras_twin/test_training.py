@@ -285,3 +285,51 @@ def test_two_experiments_are_compared_and_a_missing_one_leaves_a_gap():
 def test_a_script_that_fails_on_a_backend_is_told():
     with pytest.raises(RuntimeError, match="on torch: .*ZeroDivisionError"):
         helpers.run_on("1 / 0", "torch")
+
+
+def test_the_command_line_leaves_the_folder_of_a_run_in_torch(tmp_path, monkeypatch, capsys):
+    from stn_course import keras_twin
+    from stn_course.cli import main
+    from stn_course.training import run_folder
+
+    def few(split, whole=mnist):
+        digits = whole(split)
+        return Digits(digits.images[:60], digits.labels[:60], digits.source)
+
+    monkeypatch.setattr(datasets, "mnist", few)
+    out = tmp_path / "run"
+    words = f"train --framework keras --model stn-fc --epochs 2 --batch-size 30 --out {out}".split()
+    assert main.main(words) == 0
+    said = capsys.readouterr()
+    assert "test/clean" in said.out and "epoch 2/2: train_loss" in said.err
+    names = {p.name for p in out.iterdir() if not p.name.startswith(".")}
+    assert names == {
+        *("config.json", "history.csv", "history.png", "record.json", "tensorboard"),
+        *("network.keras", "weights.safetensors"),
+    }
+    made = loads((out / "record.json").read_text())
+    assert made.config["framework"] == "keras" and made.experiment == "run"
+    first, *rows = (out / "history.csv").read_text().splitlines()
+    assert first == "epoch,train_loss,train_accuracy,valid_loss,valid_accuracy"
+    assert [float(row.split(",")[-1]) for row in rows[1:]] == pytest.approx(
+        made.curves["valid_accuracy"], rel=1e-4
+    )
+    assert rows[0].startswith("0,,,2.") and len(rows) == 3
+    net, images = run_folder.load(out, device="cpu"), few("test").images[:8].float() / 255
+    twin = keras_twin.sampling.keras.saving.load_model(out / "network.keras")
+    there = np.array(twin.predict_on_batch(images.permute(0, 2, 3, 1).numpy()))
+    assert np.abs(net(images).detach().numpy() - there).max() < 1e-4
+    assert main.main(["test", str(out)]) == 0
+    result = made.results["test/clean"]
+    told = capsys.readouterr().out
+    assert f"{result['correct']} / 60, loss {result['loss']:.3f}" in told
+    assert (out / "test-clean" / "index.html").is_file()
+    for more, why in (
+        ([], "holds a run"),
+        (["--resume"], "--resume: runs in Keras have none"),
+        (["--optimizer", "sgd"], "runs in Keras have only adam"),
+    ):
+        assert main.main([*words, *more]) == 2
+        assert why in capsys.readouterr().err
+    assert main.main(["train", "--resume", "--out", str(out)]) == 2
+    assert "it is a run in Keras" in capsys.readouterr().err
