@@ -184,12 +184,14 @@ def as_measure(value):
 
 
 def real_number(name: str, value, above: float = -math.inf) -> float:
-    """`value` (see `as_measure`) as an int or a float, above `above`.
+    """`value` (see `as_measure`) as an int or a float, above `above`; next to 0 where 0 may be.
 
     Raises TypeError for what is no number, ValueError for one that is not finite, too small, or
     that float32 could not be calculated with.
     """
     found = as_measure(value)
+    if found is None and above < 0 and abs(as_number(value) or math.inf) < 1 / LARGEST:
+        found = as_number(value)  # next to 0, which is no less a number
     if found is None or not found > above:
         wanted = f"a number above {above}" if above > -math.inf else "a finite number"
         if found is None and as_number(value) is not None:

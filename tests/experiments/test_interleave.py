@@ -1,5 +1,7 @@
 """Several runs in turns: each as if it were alone."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -74,7 +76,8 @@ def short(monkeypatch):
     found = {name: Experiment(c, "short", 2, 0.1) for name, c in made.items()}
 
     def own(name, seed):
-        return runner.run_one("short-fc", seed + 7)
+        record = runner.run_one("short-fc", seed + 7)
+        return dataclasses.replace(record, experiment=name, seed=seed)
 
     found["short-own"] = Experiment({}, "short", 1, 0.1, run=own)
     for name, experiment in found.items():

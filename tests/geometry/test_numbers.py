@@ -392,3 +392,13 @@ def test_of_many_names_the_nearest_are_told():
     assert choices("?", many, "see the list") == "see the list"
     assert choices("?", many).count(",") == 300  # where there is no other list
     assert choices("hrd", ["hard", "mild"]) == "hard, mild"
+
+
+def test_what_is_next_to_0_is_a_number_where_0_may_be():
+    for motion in ({"shear": 2e-311}, {"angle": -1e-40}, {"shift": (1e-300, 0.0)}):
+        assert torch.allclose(geometry.affine(**motion), geometry.identity(), atol=1e-30)
+    assert geometry.real_number("shear", 2e-311) == 2e-311
+    with pytest.raises(ValueError, match="width=2e-311; wanted a number above 0"):
+        geometry.real_number("width", 2e-311, above=0)
+    with pytest.raises(ValueError, match="singular"):
+        geometry.affine(scale=1e-300)
