@@ -192,6 +192,7 @@ KNOWN = {
     ("cli/use.py", "_write_program"): "to a name of `written_whole`",
     ("cli/use.py", "_write_keras"): "to a name of `written_whole`",
     ("analysis/run_plots.py", "save"): "to a name of `written_whole`",
+    ("keras_twin/run_folder.py", "train"): "to a name of `written_whole`",
     ("data/recipes.py", "write_npz"): "to a name of `written_whole`",
     ("training/listeners.py", "StepsCsv"): "lines; what a kill cut is left out on resuming",
     ("training/tensorboard.py", "EventLog"): "events with a checksum each; a new file each time",
