@@ -5,7 +5,7 @@ from pathlib import Path
 from stn_course.extras import needs
 from stn_course.files import only_writer, write_atomically, written_whole
 from stn_course.keras_twin import training
-from stn_course.keras_twin.convert import to_torch
+from stn_course.keras_twin.convert import from_torch, to_torch
 from stn_course.training import run_folder
 from stn_course.training.config import Config, build
 from stn_course.training.record import RunRecord, history_csv
@@ -48,7 +48,8 @@ def train(
         run_folder.write_config(folder, config, seed, name, framework="keras")
         logs = folder / "tensorboard" if tensorboard else None
         twin, record = training.fit(config, seed, called, logs, watch)
-        with written_whole(folder / NETWORK) as partial:
-            twin.save(partial)
-        run_folder.write_results(folder, to_torch(twin, build(config)), record)
+        model = to_torch(twin, build(config))
+        with written_whole(folder / NETWORK) as partial:  # without an optimiser that asks for us
+            from_torch(model, config.shape).save(partial)
+        run_folder.write_results(folder, model, record)
     return record
