@@ -8,6 +8,40 @@ from pathlib import Path
 BEHAVIOURS = ("good", "stall", "mute", "drip", "truncate", "wrong", "refuse", "endless")
 
 
+def _answer(handler: BaseHTTPRequestHandler, behaviour: str, path: Path, closing) -> None:
+    """What a mirror of that behaviour sends; `closing` is set when the server is to end."""
+    out = handler.wfile
+    if behaviour == "refuse":
+        return handler.send_error(403)
+    if behaviour == "mute":  # takes the request and never answers
+        closing.wait(60)
+        return None
+    handler.send_response(200)
+    if behaviour == "endless":
+        handler.end_headers()
+        while not closing.is_set():
+            out.write(bytes(1 << 20))
+        return None
+    body = path.read_bytes()
+    half = len(body) // 2
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    if behaviour == "good":
+        out.write(body)
+    elif behaviour == "wrong":
+        out.write(body[:half] + bytes([body[half] ^ 1]) + body[half + 1 :])
+    else:
+        out.write(body[:half])  # truncate closes here
+    out.flush()
+    if behaviour == "stall":
+        closing.wait(60)
+    for i in range(half, len(body)) if behaviour == "drip" else ():
+        if closing.wait(0.05):
+            break
+        out.write(body[i : i + 1])
+    return None
+
+
 @contextmanager
 def serve(folder: Path):
     """Yields `(base URL, list of requested paths)`; the files are those of `folder`."""
@@ -22,36 +56,7 @@ def serve(folder: Path):
             asked.append(self.path)
             behaviour, name = self.path.strip("/").split("/")
             assert behaviour in BEHAVIOURS
-            if behaviour == "refuse":
-                return self.send_error(403)
-            if behaviour == "mute":  # takes the request and never answers
-                closing.wait(60)
-                return None
-            if behaviour == "endless":
-                self.send_response(200)
-                self.end_headers()
-                while not closing.is_set():
-                    self.wfile.write(bytes(1 << 20))
-                return None
-            body = (folder / name).read_bytes()
-            half = len(body) // 2
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if behaviour == "good":
-                self.wfile.write(body)
-            elif behaviour == "wrong":
-                self.wfile.write(body[:half] + bytes([body[half] ^ 1]) + body[half + 1 :])
-            else:
-                self.wfile.write(body[:half])  # truncate closes here
-            self.wfile.flush()
-            if behaviour == "stall":
-                closing.wait(60)
-            for i in range(half, len(body)) if behaviour == "drip" else ():
-                if closing.wait(0.05):
-                    break
-                self.wfile.write(body[i : i + 1])
-            return None
+            _answer(self, behaviour, folder / name, closing)
 
         def log_message(self, *_):
             pass

@@ -1,5 +1,6 @@
 """Numbers that are not Python's: the same everywhere, or refused by name."""
 
+import dataclasses
 import math
 from fractions import Fraction
 
@@ -306,8 +307,20 @@ def test_a_number_beyond_float32_is_calculated_with_or_refused_by_name(
         names = (*SAID.get(argument, argument).split("|"), "motion", "size", "diverge")
         assert any(name in str(error) for name in names), error
     else:
-        values = found if isinstance(found, torch.Tensor) else [v for v in found if v == v]
-        assert not isinstance(found, torch.Tensor) or values.isfinite().all()
+        assert all(torch.as_tensor(v).isfinite().all() for v in numbers_in(found)), found
+
+
+def numbers_in(found):
+    """The numbers and tensors of what a call gave, however deep they lie."""
+    if dataclasses.is_dataclass(found):
+        found = vars(found)
+    if isinstance(found, dict):
+        found = list(found.values())
+    if isinstance(found, tuple | list):
+        return [each for part in found for each in numbers_in(part)]
+    if isinstance(found, torch.nn.Module):
+        return list(found.parameters())
+    return [found] if isinstance(found, int | float | torch.Tensor) else []
 
 
 def test_what_counts_as_a_number():

@@ -27,7 +27,8 @@ DECLARED = {"core": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
 FOLDERS = {
     "stn_course": ("course", "tf", "cluster", "gpu", "onnx"),
     "notebooks": ("course", "tf"),
-    "tools": ("course", "book", "test"),
+    "tools": ("course", "book"),
+    "tools/torture": ("course", "test"),
     "book": ("book",),
     "benchmarks": ("course", "bench"),
     "tests": tuple(PROJECT["optional-dependencies"]),
@@ -108,7 +109,10 @@ def guard(node: ast.AST) -> str:
 
 def sources(folder: str) -> Iterator[tuple[str, str]]:
     """(where, code) of every module, and of every notebook without its magics."""
+    own = [ROOT / each for each in FOLDERS if each.startswith(f"{folder}/")]  # told there
     for path in sorted((ROOT / folder).rglob("*.py")):
+        if any(path.is_relative_to(each) for each in own):
+            continue
         yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
     for path in sorted((ROOT / folder).glob("*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]

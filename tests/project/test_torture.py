@@ -1,8 +1,10 @@
 """The hunt counts what it tried, and what tried nothing has shown nothing."""
 
+import random
+
 import pytest
 
-from tools.torture import hunt
+from tools.torture import hunt, mirrors
 
 
 def test_what_fell_is_counted_and_told(monkeypatch, capsys):
@@ -21,9 +23,12 @@ def test_what_fell_is_counted_and_told(monkeypatch, capsys):
         hunt.main(["b"])
 
 
-def test_the_same_seed_draws_the_same_calls():
-    import random
+def test_mirrors_are_tried(tmp_path):
+    """A part that has fallen behind the package ends in a traceback: the shortest one is run."""
+    assert list(mirrors.mirrors(2, random.Random(4), tmp_path)) == [None] * 2
 
+
+def test_the_same_seed_draws_the_same_calls():
     from tools.torture import fuzz
 
     one, again, other = (

@@ -15,7 +15,7 @@ RULE = re.compile(r'((?:\.fa-[\w-]+,?)+)\{--fa:"[^"]*"\}')
 NAME = re.compile(r"\bfa-[\w-]+")
 
 
-# (what is found, what it becomes, what it was for): each is in some page of the course.
+# What is found, and what it becomes. Each is in some page of the course.
 MENDED = (
     # Its text says more than its label: the keys. A label must hold what is seen.
     (re.compile(r'(<button class="btn search-button-field[^>]*) aria-label="Search"'), r"\1"),
@@ -33,14 +33,21 @@ MENDED = (
 
 
 def mend(html: Path) -> None:
-    """Give controls their names and lists their items in every page of the folder `html`."""
+    """Give controls their names and lists their items in every page of the folder `html`.
+
+    Raises ValueError where the theme has no search button any more: it has changed.
+    """
+    counts = [0] * len(MENDED)
     for page in html.rglob("*.html"):
         text = was = page.read_text(encoding="utf-8")
-        for found, becomes in MENDED:
-            text = found.sub(becomes, text)
+        for k, (found, becomes) in enumerate(MENDED):
+            text, n = found.subn(becomes, text)
+            counts[k] += n
         text = re.sub(r'(<ul class="sig">\n)(.*?)(</ul>)', _items, text, flags=re.S)
         if text != was:
             page.write_text(text, encoding="utf-8")
+    if not counts[0]:  # the others are in pages that a small book may not have
+        raise ValueError("the theme has no search button with a label of its own: it has changed")
 
 
 def _items(found: re.Match) -> str:

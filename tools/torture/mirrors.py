@@ -26,7 +26,8 @@ def mirrors(times: int, chance: random.Random, folder: Path) -> Fallen:
             settings = Settings("", str(cache), (), False, TIMEOUT)
             sha, start = hashlib.sha256(body).hexdigest(), time.monotonic()
             try:
-                found = fetch(name, sha, [f"{url}/{each}/" for each in row], settings)
+                places = [f"{url}/{each}/" for each in row]
+                found = fetch(name, sha, len(body), places, settings)
             except DownloadError:
                 found = None
             seconds = time.monotonic() - start
