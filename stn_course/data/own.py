@@ -42,7 +42,8 @@ def read(path, seed: int = 0) -> str:
 
     `path`: an .npz file with `images` uint8 [N, C, H, W] (or [N, H, W]) and `labels` [N] or
     [N, D], or a folder with a folder of pictures for each class, alone or each in train, valid
-    and test. A tenth each is held back by `seed` as valid and test where they are not given.
+    and test. A tenth each is held back by `seed` as valid and test where they are not given, and
+    each split is shuffled by it.
     Raises FileNotFoundError, TypeError or ValueError for what is not there or no such set.
     """
     path = Path(path)
@@ -83,19 +84,26 @@ def part(name: str, split: str) -> Digits:
 
 
 def _hold_back(splits: dict[str, Part], seed: int, path: Path) -> None:
-    """Make valid and test of train where they are missing, a tenth of it each."""
-    images, labels = splits["train"]
+    """Shuffle every split by `seed`: the first few of a set sorted by class are of one class.
+
+    Valid and test are made of train where they are missing, a tenth of it each.
+    """
+    count = len(splits["train"][0])
     missing = [split for split in ("valid", "test") if split not in splits]
-    if len(images) < FEWEST:
-        raise ValueError(f"data {path} has {len(images)} pictures; wanted at least {FEWEST}")
+    if count < FEWEST:
+        raise ValueError(f"data {path} has {count} pictures; wanted at least {FEWEST}")
     generator = torch.Generator().manual_seed(stream(SPLIT, seed))
-    order, tenth = torch.randperm(len(images), generator=generator), len(images) // 10
+    for split in sorted(splits, reverse=True):  # train before the others
+        images, labels = splits[split]
+        order = torch.randperm(len(images), generator=generator)
+        splits[split] = images[order], labels[order]
+    images, labels = splits["train"]
+    tenth = count // 10
     for k, split in enumerate(missing):
-        held = order[k * tenth : (k + 1) * tenth]
+        held = slice(k * tenth, (k + 1) * tenth)
         splits[split] = images[held], labels[held]
-    if missing:
-        rest = order[len(missing) * tenth :].sort().values
-        splits["train"] = images[rest], labels[rest]
+    rest = slice(len(missing) * tenth, None)
+    splits["train"] = images[rest], labels[rest]
 
 
 # ---------------------------------------------------------------- an .npz file

@@ -68,7 +68,22 @@ def test_splits_that_are_given_stay_and_grey_pictures_of_any_size_are_of_one(tmp
     assert recipes.shape(name) == (1, 8, 8)
     sizes = [len(own.part(name, split)) for split in ("train", "valid", "test")]
     assert sizes == [18, 8, 2]
-    assert own.part(name, "valid").labels.tolist() == [0] * 4 + [1] * 4
+    valid = own.part(name, "valid").labels
+    assert valid.sort().values.tolist() == [0] * 4 + [1] * 4
+
+
+def test_the_first_few_of_every_split_are_of_many_classes(tmp_path):
+    folder_of(tmp_path / "given" / "train", 20, (2, 2))
+    for split in ("valid", "test"):
+        folder_of(tmp_path / "given" / split, 20, (2, 2))
+    folder_of(tmp_path / "alone", 60, (2, 2))
+    for which in ("given", "alone"):
+        name = own.read(tmp_path / which, 1)
+        for split in ("train", "valid", "test"):
+            part = own.part(name, split)
+            assert len(part.labels[:8].unique()) > 1, (which, split)
+            # a picture goes with its label: the colour's channel is the class
+            assert torch.equal(part.images.flatten(2).amax(2).argmax(1), 2 - part.labels)
 
 
 def test_what_data_draw_writes_is_learned_from_and_found_again(tmp_path, monkeypatch, capsys):
