@@ -135,7 +135,10 @@ def _settings(arguments):
     elif _is_own(given.get("distort")):
         from stn_course.data import own
 
-        given |= {"distort": own.read(given["distort"], arguments.seed or 0), "frozen": True}
+        seed = arguments.seed or 0
+        if arguments.resume and (arguments.out / run_folder.CONFIG).exists():
+            seed = run_folder.read_config(arguments.out)[1]  # by which its splits were made
+        given |= {"distort": own.read(given["distort"], seed), "frozen": True}
     named = {}
     if arguments.experiment:
         experiment = catalogue.find(arguments.experiment)
@@ -164,8 +167,12 @@ def _settings(arguments):
 
 
 def _is_own(data: str | None) -> bool:
-    """Whether `--data` names a file or a folder, no recipe."""
-    return data is not None and (data.endswith(".npz") or "/" in data or Path(data).is_dir())
+    """Whether `--data` names a file or a folder, no recipe: ./hard is a folder, hard is none."""
+    from stn_course.data import DISTORTIONS, TASKS
+
+    if data is None or data in (*DISTORTIONS, *TASKS):
+        return False
+    return data.endswith(".npz") or "/" in data or Path(data).is_dir()
 
 
 def _as_experiment(name: str | None, config, started: bool = False) -> dict:

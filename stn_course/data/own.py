@@ -124,6 +124,10 @@ def _of_npz(path: Path) -> tuple[dict[str, Part], tuple[str, ...]]:
         images = images[:, None]
     if images.ndim != 4 or 0 in images.shape:
         raise ValueError(f"data {path}: images are {list(images.shape)}; wanted [N, C, H, W]")
+    if images.shape[1] not in (1, 3) and images.shape[3] in (1, 3):
+        raise ValueError(
+            f"data {path}: images are {list(images.shape)}, channels last; wanted [N, C, H, W]"
+        )
     if labels.dtype.kind not in "iu":
         raise TypeError(f"data {path}: labels are {labels.dtype}; wanted whole numbers")
     labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels

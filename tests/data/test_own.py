@@ -1,11 +1,13 @@
 """Sets of one's own: read whole, split by seed, refused by name."""
 
+import argparse
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from stn_course.cli import main
+from stn_course.cli import main, train
 from stn_course.data import Digits, mnist, own, recipes
 from stn_course.training import datasets, run_folder
 from stn_course.training.config import Config
@@ -110,6 +112,35 @@ def test_what_data_draw_writes_is_learned_from_and_found_again(tmp_path, monkeyp
     assert "is another set by now" in capsys.readouterr().err
 
 
+def _asked(words: str, folder):
+    """Configuration and seed of the command `train` with these words."""
+    parser = argparse.ArgumentParser()
+    train.add_train(lambda *_: parser)
+    return train._settings(parser.parse_args([*words.split(), "--out", str(folder)]))
+
+
+def test_a_recipe_is_not_shadowed_by_a_folder_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("hard", "addition", "clean", "mine"):
+        folder_of(tmp_path / name, 4, (2, 2))
+    for name in ("hard", "addition"):
+        assert _asked(f"--data {name}", "run")[0].distort == name
+    assert _asked("--data clean", "run")[0].distort is None
+    for name in ("./hard", "./clean", "mine"):
+        assert _asked(f"--data {name}", "run")[0].distort in own.SETS
+
+
+def test_a_run_is_resumed_with_the_splits_of_its_own_seed(tmp_path):
+    data, run = npz(tmp_path / "mine.npz"), tmp_path / "run"
+    config, seed = _asked(f"--data {data} --seed 1", run)
+    run.mkdir()
+    run_folder.write_config(run, config, seed, None)
+    for words in ("--resume", "--resume --seed 1"):
+        assert _asked(f"{words} --data {data}", run) == (config, 1)
+    with pytest.raises(ValueError, match="seed"):
+        _asked(f"--resume --seed 2 --data {data}", run)
+
+
 def test_colour_of_any_classes_is_learned(tmp_path):
     name = own.read(folder_of(tmp_path / "mine"))
     config = Config(
@@ -129,6 +160,8 @@ def test_colour_of_any_classes_is_learned(tmp_path):
     [
         ({"images": np.zeros((20, 1, 6, 6))}, TypeError, "images are float64; wanted uint8"),
         ({"images": np.zeros((20, 36), np.uint8)}, ValueError, r"\[20, 36\]; wanted \[N, C, H"),
+        ({"images": np.zeros((20, 6, 6, 3), np.uint8)}, ValueError, r"3\], channels last; wanted"),
+        ({"images": np.zeros((20, 6, 6, 1), np.uint8)}, ValueError, r"1\], channels last; wanted"),
         ({"labels": np.zeros(20)}, TypeError, "labels are float64; wanted whole"),
         ({"labels": np.zeros(19, int)}, ValueError, r"labels are \[19\]; wanted \[20\] or"),
         ({"labels": np.arange(20) - 1}, ValueError, "labels are -1 to 18; wanted 0"),
