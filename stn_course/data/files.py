@@ -307,3 +307,19 @@ def npz_file(name: str, published: str, inside: str, keys: tuple[str, ...]) -> D
 def arrays_of(path: Path, name: str):
     """The arrays of the .npz file `name`, however it was packed: as `np.load`."""
     return np.load(io.BytesIO(_unwrapped(path.read_bytes(), name)), allow_pickle=False)
+
+
+# ---------------------------------------------------------------- an .npz with its own SHA-256
+def sum_of(arrays: dict[str, np.ndarray]) -> str:
+    """SHA-256 of names, types, shapes and values."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode() + array.tobytes())
+    return digest.hexdigest()
+
+
+def is_whole(arrays: dict[str, np.ndarray]) -> bool:
+    """Whether `sha256` among the arrays is that of all others. Raises KeyError without it."""
+    others = {name: array for name, array in arrays.items() if name != "sha256"}
+    return str(arrays["sha256"]) == sum_of(others)

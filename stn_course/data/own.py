@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from stn_course.data.digits import Digits, check_split
+from stn_course.data.files import is_whole
 from stn_course.data.pictures import PICTURES, bytes_of
 from stn_course.data.seeding import SPLIT, stream
 
@@ -111,11 +112,13 @@ def _of_npz(path: Path) -> tuple[dict[str, Part], tuple[str, ...]]:
     if not path.is_file():
         raise FileNotFoundError(f"data {path} does not exist; wanted an .npz file or a folder")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if missing := {"images", "labels"} - set(arrays):
-                raise ValueError(f"it has no {sorted(missing)}, but {sorted(arrays)}")
-            images, labels = arrays["images"], arrays["labels"]
-            of_digits = "digits" in arrays  # as `data --draw` writes it
+        with np.load(path, allow_pickle=False) as stored:
+            if missing := {"images", "labels"} - set(stored):
+                raise ValueError(f"it has no {sorted(missing)}, but {sorted(stored)}")
+            images, labels = stored["images"], stored["labels"]
+            of_digits = "digits" in stored  # as `data --draw` writes it
+            if "sha256" in stored and not is_whole(dict(stored)):
+                raise ValueError("it is damaged, its arrays are not those of its SHA-256")
     except Exception as error:  # of a damaged file NumPy and zipfile say so in a dozen ways
         raise ValueError(f"data {path}: {error}; wanted images and labels in an .npz") from error
     if images.dtype != np.uint8:

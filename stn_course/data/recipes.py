@@ -1,7 +1,6 @@
 """The recipes by name; what each makes of a digit; frozen sets; each kind alone."""
 
 import dataclasses
-import hashlib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -30,7 +29,7 @@ from stn_course.data.distortions import (
     rotated,
     rts,
 )
-from stn_course.data.files import CANNOT_UNPACK, CorruptFileError
+from stn_course.data.files import CANNOT_UNPACK, CorruptFileError, is_whole, sum_of
 from stn_course.data.scenes import Sums, addition, colocalisation, tc
 from stn_course.files import written_whole
 from stn_course.geometry import as_int64, one_of, whole_number
@@ -168,7 +167,7 @@ def write_npz(name: str, path: Path, split: str = "train", seed: int = 0) -> dic
     """Draw the recipe `name` once over the digits of `split`; write them to `path`, an npz.
 
     It holds `images` uint8 [N, C, H, W], `labels`, what the recipe knows of the motion
-    (`theta`, ...), `digits`, what they were made from, and `sha256`, which `read_npz` compares.
+    (`theta`, ...), `digits`, what they were made from, and `sha256`, which every reader compares.
     Returns the shapes. Raises ValueError for an unknown recipe or split and for a path that does
     not end in .npz.
     """
@@ -179,7 +178,7 @@ def write_npz(name: str, path: Path, split: str = "train", seed: int = 0) -> dic
     arrays = {key: value.numpy() for key, value in vars(made).items()} | {"labels": labels.numpy()}
     told = arrays | {"digits": np.array(source())}
     with written_whole(path) as partial:
-        np.savez_compressed(partial, **told, sha256=_sum_of(told))
+        np.savez_compressed(partial, **told, sha256=sum_of(told))
     return {key: value.shape for key, value in arrays.items()}
 
 
@@ -191,7 +190,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-        whole = str(arrays.pop("sha256")) == _sum_of(arrays)
+        whole = is_whole(arrays)
     except FileNotFoundError:
         raise
     except (*CANNOT_UNPACK, TypeError, AttributeError, MemoryError) as error:
@@ -199,13 +198,5 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         raise CorruptFileError(told) from None
     if not whole:
         raise CorruptFileError(f"{path} is damaged: its arrays are not those of its SHA-256")
+    del arrays["sha256"]
     return arrays
-
-
-def _sum_of(arrays: dict[str, np.ndarray]) -> str:
-    """SHA-256 of names, types, shapes and values."""
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode() + array.tobytes())
-    return digest.hexdigest()

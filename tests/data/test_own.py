@@ -9,6 +9,7 @@ from PIL import Image
 
 from stn_course.cli import main, train
 from stn_course.data import Digits, mnist, own, recipes
+from stn_course.data.files import sum_of
 from stn_course.training import datasets, run_folder
 from stn_course.training.config import Config
 from stn_course.training.loop import fit
@@ -172,6 +173,15 @@ def test_colour_of_any_classes_is_learned(tmp_path):
 def test_files_that_are_no_set_are_refused(arrays, error, told, tmp_path):
     with pytest.raises(error, match=told):
         own.read(npz(tmp_path / "x.npz", **arrays))
+
+
+def test_a_set_that_tells_its_sha256_is_held_to_it(tmp_path):
+    images, labels = np.arange(20 * 36, dtype=np.uint8).reshape(20, 1, 6, 6), np.arange(20) % 4
+    told = sum_of({"images": images, "labels": labels})
+    assert own.read(npz(tmp_path / "x.npz", sha256=told)) in own.SETS
+    for other in ({"images": images + 1}, {"labels": labels[::-1]}, {"theta": labels}):
+        with pytest.raises(ValueError, match="x.npz: it is damaged, .* not those of its SHA-256"):
+            own.read(npz(tmp_path / "x.npz", sha256=told, **other))
 
 
 def test_paths_that_are_no_set_are_refused(tmp_path, capsys):
