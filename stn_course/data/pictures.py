@@ -60,24 +60,33 @@ def bytes_of(paths) -> Tensor:
     """Pictures from files, all of one size.  # uint8 [N, C, H, W]
 
     In colour (C = 3) if any of them has a colour. Where sizes differ, all are stretched to the
-    median height and width. Raises ValueError as `whole_picture`, and for more than 4 GB.
+    median height and width. Raises ValueError as `whole_picture`, and, before a picture is read,
+    for what may take more than 4 GB.
     """
     with needs("course"):
         from PIL import Image
 
-    found = [_opened(path, "RGB") for path in paths]
-    colour = any(_has_colour(each) for each in found)
-    width, height = (int(n) for n in np.median([each.size for each in found], axis=0))
-    shape = (len(found), 3 if colour else 1, height, width)
+    paths = list(paths)
+    sizes, modes = zip(*(_looked_at(path, _size_and_mode) for path in paths), strict=True)
+    width, height = (int(n) for n in np.median(sizes, axis=0))
+    mode = "L" if GREY.issuperset(modes) else "RGB"
+    shape = (len(paths), len(mode), height, width)  # a letter a channel
     if np.prod(shape) > MOST_BYTES:
         raise ValueError(f"pictures are {shape}; wanted less than 4 GB: make them smaller first")
-    made = torch.empty(shape, dtype=torch.uint8)
-    for k, each in enumerate(found):
+    made, colour = torch.empty(shape, dtype=torch.uint8), False
+    for k, path in enumerate(paths):  # one by one: as they are they may be far larger
+        each = _opened(path, mode)
+        colour = colour or mode == "RGB" and _has_colour(each)
         if each.size != (width, height):
             each = each.resize((width, height), Image.Resampling.BOX)
-        pixels = np.array(each if colour else each.convert("L"))
-        made[k] = torch.from_numpy(pixels).view(height, width, -1).movedim(2, 0)
-    return made
+        made[k] = torch.from_numpy(np.array(each)).view(height, width, -1).movedim(2, 0)
+    return made if colour else made[:, :1].contiguous()
+
+
+def _size_and_mode(found) -> tuple[tuple[int, int], str]:
+    """Width and height of a picture as it is meant to be seen, and its mode, before it is read."""
+    sideways = found.width != found.height and found.getexif().get(ORIENTATION) in SIDEWAYS
+    return found.size[::-1] if sideways else found.size, found.mode
 
 
 def _has_colour(picture) -> bool:
@@ -89,6 +98,14 @@ def _opened(path, mode: str):
     """The picture in the file as it is meant to be seen, in Pillow's `mode`: "L" or "RGB".
 
     Upright where a camera noted how it was held; on white where it is transparent; 16 bits as 8.
+    Raises as `_looked_at`.
+    """
+    return _looked_at(path, lambda found: _as_seen(found).convert(mode))
+
+
+def _looked_at(path, look):
+    """What `look` makes of the picture in the file, as Pillow opens it: read only when asked.
+
     ValueError where the file is no picture, or one that has no single right reading.
     """
     with needs("course"):
@@ -100,7 +117,7 @@ def _opened(path, mode: str):
             with Image.open(file) as found:
                 why = _unfit(found)
                 if not why:
-                    return _as_seen(found).convert(mode)
+                    return look(found)
         except UnidentifiedImageError:
             why = "is no picture that can be read"
         except Image.DecompressionBombError:
@@ -110,6 +127,8 @@ def _opened(path, mode: str):
     raise ValueError(f"{path} {why}")
 
 
+ORIENTATION, SIDEWAYS = 0x0112, (5, 6, 7, 8)  # of Exif
+GREY = {"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"}  # modes without a colour
 MOST_BYTES = 4_000_000_000
 MOST_PIXELS = 80_000_000  # more take gigabytes on the way to a few
 TOO_LARGE = f"has more than {MOST_PIXELS:,} pixels; wanted fewer: make it smaller first"

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from stn_course.cli import main, train
-from stn_course.data import Digits, mnist, own, recipes
+from stn_course.data import Digits, mnist, own, pictures, recipes
 from stn_course.data.files import sum_of
 from stn_course.training import datasets, run_folder
 from stn_course.training.config import Config
@@ -111,6 +111,29 @@ def test_what_data_draw_writes_is_learned_from_and_found_again(tmp_path, monkeyp
     npz(out)
     assert main.main(["test", str(tmp_path / "run")]) == 2
     assert "is another set by now" in capsys.readouterr().err
+
+
+def test_too_many_pictures_are_refused_before_one_is_read(tmp_path, monkeypatch):
+    folder = folder_of(tmp_path / "mine")  # 36 of 3 x 8 x 10 bytes
+    monkeypatch.setattr(pictures, "MOST_BYTES", 36 * 240)
+    own.read(folder)
+    monkeypatch.setattr(pictures, "MOST_BYTES", 36 * 240 - 1)
+    monkeypatch.setattr(pictures, "_opened", None)
+    with pytest.raises(ValueError, match=r"pictures are \(36, 3, 8, 10\); wanted less than 4 GB"):
+        own.read(folder)
+
+
+def test_pictures_on_their_side_are_measured_as_they_are_seen(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    ramp = np.arange(24, dtype=np.uint8).reshape(4, 6) * 10
+    grey = [Image.fromarray(ramp), Image.fromarray(np.stack([ramp] * 3, 2))]
+    for k, picture in enumerate(grey):
+        picture.save(tmp_path / f"{k}.png", exif=exif)
+    made = pictures.bytes_of(tmp_path / f"{k}.png" for k in range(2))
+    assert made.shape == (2, 1, 6, 4)
+    wanted = torch.from_numpy(np.rot90(ramp, -1).copy())
+    assert torch.equal(made, wanted.expand(2, 1, 6, 4))
 
 
 def _asked(words: str, folder):
