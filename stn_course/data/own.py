@@ -151,7 +151,9 @@ def _of_npz(path: Path) -> tuple[dict[str, Part], tuple[str, ...]]:
 def _of_folder(path: Path) -> tuple[dict[str, Part], tuple[str, ...]]:
     roots = {}
     for split, names in FOLDERS.items():
-        if there := [path / name for name in names if (path / name).is_dir()]:
+        # A split has a folder for each class: with pictures alone it is a class of that name.
+        there = [path / name for name in names if (path / name).is_dir()]
+        if there := [root for root in there if _classes(root)]:
             roots[split] = there[0]
     if "train" not in roots:
         roots = {"train": path}
@@ -179,10 +181,18 @@ def _of_folder(path: Path) -> tuple[dict[str, Part], tuple[str, ...]]:
 
 
 def _classes(root: Path) -> dict[str, list[Path]]:
-    """The pictures in each folder of `root` that has some, at any depth, by name."""
+    """The pictures in each folder of `root` that has some, at any depth, by name.
+
+    Names that begin with a dot are no pictures and no classes: macOS writes `._x.png` beside x.png.
+    """
     found = {}
     for folder in sorted(p for p in root.iterdir() if p.is_dir() and p.name[0] != "."):
-        inside = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES)
+        inside = sorted(
+            p
+            for p in folder.rglob("*")
+            if p.suffix.lower() in PICTURES
+            and not any(name[0] == "." for name in p.relative_to(root).parts)
+        )
         if inside:
             found[folder.name] = inside
     return found

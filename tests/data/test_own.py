@@ -75,6 +75,20 @@ def test_splits_that_are_given_stay_and_grey_pictures_of_any_size_are_of_one(tmp
     assert valid.sort().values.tolist() == [0] * 4 + [1] * 4
 
 
+def test_a_class_may_be_called_as_a_split_and_names_with_a_dot_are_passed_over(tmp_path):
+    for split in ("train", "val", "test"):
+        folder_of(tmp_path / split, 6, (2, 2), {"of-class": COLOURS["red"]})
+        for picture in (tmp_path / split / "of-class").iterdir():
+            picture.rename(tmp_path / split / picture.name)
+        (tmp_path / split / "of-class").rmdir()
+    (tmp_path / "train" / "._0.png").write_bytes(b"of macOS")
+    (tmp_path / "val" / ".cache").mkdir()
+    (tmp_path / "val" / ".cache" / "0.png").write_bytes(b"x")
+    name = own.read(tmp_path)
+    assert own.SETS[name].classes == ("test", "train", "val")
+    assert sum(len(own.part(name, split)) for split in ("train", "valid", "test")) == 18
+
+
 def test_the_first_few_of_every_split_are_of_many_classes(tmp_path):
     folder_of(tmp_path / "given" / "train", 20, (2, 2))
     for split in ("valid", "test"):
