@@ -58,10 +58,28 @@ def check_record(record: RunRecord) -> None:
             f"start is {started or 'nothing'!r}; wanted {experiment.start_from or 'nothing'!r}, as "
             f"{record.experiment} has it"
         )
+    _check_whole(record)
     wanted = [f"test/{name}" for name in asked.get("tests", ()) if experiment.run is None]
     if missing := [which for which in wanted if which not in record.results]:
         raise ValueError(f"results has {sorted(record.results)}; wanted {missing} as well")
     _check_totals(record)
+
+
+def _check_whole(record: RunRecord) -> None:
+    """ValueError where the run took a way that no experiment has: a part left or frozen, a phase.
+
+    The settings do not say so: a run that is resumed keeps its start, and has its last rate.
+    """
+    for what in ("only", "freeze", "left", "frozen"):
+        if parts := record.start.get(what):
+            raise ValueError(
+                f"start[{what!r}] is {parts}; wanted none: {record.experiment} starts and learns "
+                "with all its parts"
+            )
+    if record.phases:
+        raise ValueError(
+            f"phases is {record.phases}; wanted none: {record.experiment} has one rate throughout"
+        )
 
 
 def _check_totals(record: RunRecord) -> None:

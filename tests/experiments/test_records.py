@@ -331,6 +331,10 @@ def test_too_few_pictures_of_any_set_are_told(name):
         runner.check_record(dataclasses.replace(good, results=counted(good, 1, total - 1)))
 
 
+NO_START = {"run": "", "weights": "", "only": [], "freeze": []}
+NO_START |= {"loaded": [], "left": [], "frozen": []}
+
+
 def test_a_record_is_of_its_experiment(tmp_path):
     (good, *_) = records.load("hy-stn")
     runner.check_record(good)
@@ -338,6 +342,11 @@ def test_a_record_is_of_its_experiment(tmp_path):
         ({"experiment": "no-such"}, "experiment 'no-such' is unknown"),
         ({"config": good.config | {"lr": 7.0}}, r"config\['lr'\] is 7.0; wanted 0.001"),
         ({"results": {}}, r"wanted \['test/clean'\]"),
+        *(
+            ({"start": NO_START | {part: ["localiser"]}}, rf"start\['{part}'\] is .*; wanted none")
+            for part in ("only", "freeze", "left", "frozen")
+        ),
+        ({"phases": [{"epoch": 2, "lr": 0.001, "lr_localiser": None}]}, "phases is .*wanted none"),
         ({"results": counted(good, 1, 1)}, "is of 1 pictures; wanted 10000"),
         ({"results": counted(good, 9_999, 10_001)}, "is of 10001 pictures; wanted 10000"),
     ]:
