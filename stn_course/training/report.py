@@ -101,6 +101,7 @@ def all_checkpoints(
         from stn_course.analysis import run_plots
 
     config, seed = read_config(folder)
+    limit = limit or config.limit_measured
     paths, where = kept_checkpoints(folder), chosen_device(device)
     if not paths:
         raise LookupError(f"{folder} holds no epoch_*.pt; train with --keep-every N to keep some")

@@ -184,6 +184,7 @@ def test_losses_stand_beside_counts_and_a_limit_goes_for_what_is_measured(tmp_pa
     list(report.all_checkpoints(tmp_path))  # once more does not draw them twice
     assert len(list((tmp_path / "tensorboard" / "checkpoints").iterdir())) == 1
     rows = list(csv.DictReader((tmp_path / "learning.csv").read_text().splitlines()))
+    assert [(row["split"], row["total"]) for row in rows] == [("train", "30"), ("valid", "30")]
     assert shown == {
         f"{name}/{row['split']}": (1, pytest.approx(value, rel=1e-5))
         for row in rows
