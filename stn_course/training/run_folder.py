@@ -77,7 +77,9 @@ def train(
         told.append(TensorBoard(folder, log_every, wanted=bool(tensorboard)))
     told.append(Checkpoints(folder, save_every, keep_every))
     with only_writer(folder):
-        if not resume:
+        if resume:
+            _refuse_keras(folder)
+        else:
             refuse_used(folder)
         model, record = fit(config, seed, told, name=called, **options, **start)
         write_results(folder, model, record)
@@ -95,8 +97,25 @@ def name_of(folder: Path, name: str | None) -> str:
 
 def refuse_used(folder: Path) -> None:
     """FileExistsError where `folder` holds a run."""
-    if has_checkpoint(folder) or kept_checkpoints(folder) or (folder / WEIGHTS).exists():
-        raise FileExistsError(f"{folder} holds a run; add --resume to go on, or name another --out")
+    goes_on = has_checkpoint(folder) or bool(kept_checkpoints(folder))
+    if not goes_on and not (folder / WEIGHTS).exists():
+        return
+    if in_keras(folder):
+        raise FileExistsError(f"{folder} holds a run in Keras; name another --out")
+    raise FileExistsError(f"{folder} holds a run; add --resume to go on, or name another --out")
+
+
+def in_keras(folder: Path) -> bool:
+    """Whether `folder` holds a run in Keras, finished or not; ValueError for a damaged file."""
+    if (Path(folder) / CONFIG).is_file() and _settings_in(folder).get("framework") == "keras":
+        return True
+    # A folder from before config.json said so: runs in torch write a checkpoint first.
+    return not has_checkpoint(folder) and (Path(folder) / WEIGHTS).is_file()
+
+
+def _refuse_keras(folder: Path) -> None:
+    if in_keras(folder):
+        raise ValueError(f"cannot resume from {folder}: it is a run in Keras, which keeps no state")
 
 
 def write_results(folder: Path, model: nn.Module, record: RunRecord) -> None:
@@ -160,8 +179,7 @@ def resumed(folder: Path, given: dict, seed: int | None) -> tuple[Config, int]:
     the rate is constant, and then another rate, which begins a new phase: ValueError.
     """
     config, its_seed = read_config(folder)
-    if not has_checkpoint(folder) and (Path(folder) / WEIGHTS).is_file():
-        raise ValueError(f"cannot resume from {folder}: it is a run in Keras, which keeps no state")
+    _refuse_keras(folder)
     theirs = dataclasses.asdict(config) | {"seed": its_seed}
     refuse_another(Path(folder) / CONFIG, theirs, given | ({} if seed is None else {"seed": seed}))
     return dataclasses.replace(config, **given), its_seed
@@ -231,15 +249,29 @@ def read_config(folder: Path) -> tuple[Config, int]:
 
 def _read(folder: Path) -> tuple[Config, int, str | None]:
     """Configuration, seed and experiment, as `ConfigJson` wrote them."""
-    path = Path(folder) / CONFIG
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist: nothing was trained there")
+    settings = _settings_in(folder)
     try:
-        settings = json.loads(path.read_text())
         seed, experiment = settings.pop("seed"), settings.pop("experiment", None)
         settings.pop("framework", None)
         if found := settings.pop("own", None):
             own.tell(settings["distort"], **found)
         return Config(**settings), seed, experiment
-    except (json.JSONDecodeError, UnicodeDecodeError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{path} is not the configuration of a run: {error}") from None
+    except (TypeError, KeyError, AttributeError) as error:
+        raise _no_configuration(folder, error) from None
+
+
+def _settings_in(folder: Path) -> dict:
+    path = Path(folder) / CONFIG
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: nothing was trained there")
+    try:
+        settings = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise _no_configuration(folder, error) from None
+    if not isinstance(settings, dict):
+        raise _no_configuration(folder, f"a {type(settings).__name__}; wanted a dict")
+    return settings
+
+
+def _no_configuration(folder: Path, why) -> ValueError:
+    return ValueError(f"{Path(folder) / CONFIG} is not the configuration of a run: {why}")

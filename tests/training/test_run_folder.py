@@ -17,7 +17,7 @@ from stn_course.analysis import run_plots
 from stn_course.cli import main
 from stn_course.data import Digits, mnist
 from stn_course.training import checkpoints, datasets, report, run_folder, tensorboard
-from stn_course.training.config import Config
+from stn_course.training.config import Config, build
 from stn_course.training.listeners import Listener
 from stn_course.training.loop import fit
 from stn_course.training.record import loads
@@ -244,6 +244,20 @@ def test_a_run_goes_on_with_what_its_configuration_says(tmp_path):
             run_folder.resumed(tmp_path, given, wanted_seed)
     with pytest.raises(FileNotFoundError, match="nothing was trained there"):
         run_folder.resumed(tmp_path / "nowhere", {}, None)
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_run_in_keras_does_not_go_on_in_torch(tmp_path, finished, capsys):
+    run_folder.write_config(tmp_path, FC, 0, None, framework="keras")
+    if finished:
+        checkpoints.save_weights(tmp_path / run_folder.WEIGHTS, build(FC))
+        with pytest.raises(FileExistsError, match="holds a run in Keras; name another --out$"):
+            run_folder.train(FC, 0, tmp_path)
+    code, _, err = command("train", "--resume", "--out", tmp_path, capsys=capsys)
+    assert code == 2 and f"cannot resume from {tmp_path}: it is a run in Keras" in err
+    with pytest.raises(ValueError, match="it is a run in Keras, which keeps no state"):
+        run_folder.train(FC, 0, tmp_path, resume=True)
+    assert not run_folder.has_checkpoint(tmp_path)
 
 
 @pytest.mark.parametrize("config", [STN, FC], ids=["stn", "fc"])
