@@ -124,17 +124,25 @@ def refuse_another(where: Path, theirs: dict, ours: dict) -> None:
     wrong = [k for k in differ if k not in _may_differ(theirs, ours)]
     if wrong:
         what = ", ".join(f"{k}={theirs.get(k)!r} there and {ours[k]!r} here" for k in wrong)
-        phase = "; with more epochs it would be a new phase" if set(wrong) <= set(RATES) else ""
-        constant = theirs["schedule"] == "constant"
-        raise ValueError(f"cannot resume from {where}: {what}{phase if constant else ''}")
+        more = theirs | ours | {"epochs": theirs["epochs"] + 1}
+        can = set(wrong) <= set(RATES) & set(_may_differ(theirs, more))
+        phase = "; with more epochs it would be a new phase" if can else ""
+        raise ValueError(f"cannot resume from {where}: {what}{phase}")
 
 
 def _may_differ(theirs: dict, ours: dict) -> tuple[str, ...]:
-    """A finished run can be made longer where the rate is constant, by another rate as well."""
+    """A finished run can be made longer where the rate is constant, by another rate as well.
+
+    Not by a rate of the localiser's own where it had none, or none where it had: the optimiser
+    keeps its state in other groups then.
+    """
     if theirs["schedule"] != "constant":
         return ()
-    longer = ours.get("epochs", theirs["epochs"]) > theirs["epochs"]
-    return ("epochs", *RATES) if longer else ("epochs",)
+    if ours.get("epochs", theirs["epochs"]) <= theirs["epochs"]:
+        return ("epochs",)
+    was = theirs.get("lr_localiser")
+    alike = (was is None) == (ours.get("lr_localiser", was) is None)
+    return ("epochs", *RATES) if alike else ("epochs", "lr")
 
 
 def load_weights(model: nn.Module, found: dict, where) -> None:

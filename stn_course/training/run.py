@@ -129,8 +129,10 @@ class Run:
         if now == was:
             return
         if self.state.step != before["epochs"] * self.steps_an_epoch:
+            differ = [name for name in RATES if was[name] != now[name]]
+            what = ", ".join(f"{name}={was[name]} there and {now[name]} here" for name in differ)
             raise ValueError(
-                f"cannot resume from {where}: lr={was['lr']} there and {now['lr']} here; that is a "
+                f"cannot resume from {where}: {what}; that is a "
                 f"new phase, and {self.epoch} of {before['epochs']} epochs of the last are complete"
             )
         phases = self.state.phases or [{"epoch": 0, **was}]

@@ -360,6 +360,23 @@ def test_a_new_phase_needs_a_finished_one_and_the_refusal_names_what_may_not_dif
         fit(dataclasses.replace(longer, batch_size=60), 0, resume=tmp_path)
 
 
+@pytest.mark.parametrize(("was", "now"), [(None, 1e-4), (1e-4, None), (1e-4, 2e-4)])
+def test_a_localiser_gets_or_loses_a_rate_of_its_own_in_no_phase(tmp_path, was, now):
+    class Stop(Listener):
+        def epoch(self, run):
+            raise KeyboardInterrupt
+
+    config = dataclasses.replace(TINY, model="stn-small", limit=50, lr_localiser=was)
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, 0, [Checkpoints(tmp_path), Stop()])
+    both = was is not None and now is not None
+    for epochs, why in [(2, "; with more epochs it would be"), (3, "; that is a new phase, and 1")]:
+        other = dataclasses.replace(config, epochs=epochs, lr_localiser=now)
+        told = f": lr_localiser={was} there and {now} here{why if both else '$'}"
+        with pytest.raises(ValueError, match=told):
+            fit(other, 0, resume=tmp_path)
+
+
 def test_what_each_epoch_measures_joins_the_curves_and_resumes(tmp_path):
     def seen(model, device):
         return {"bias": sum(p.sum().item() for p in model.parameters()), "mode": model.training}
