@@ -50,7 +50,14 @@ def words(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(records, "records_dir", lambda: tmp_path)
     monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", Experiment(TINY, "a test", seeds=1))
     one = loads((trained / "record.json").read_text())
-    one = dataclasses.replace(one, experiment="tiny", commit="0" * 40)
+    result = {"correct": 5000, "total": 10_000, "loss": 1.0}  # of the full MNIST, here as well
+    one = dataclasses.replace(
+        one,
+        experiment="tiny",
+        commit="0" * 40,
+        digits="full MNIST (70 000 digits)",
+        results=dict.fromkeys(one.results, result),
+    )
     (tmp_path / "made.json").write_text(dumps(one))
     (tmp_path / "one.pgm").write_bytes(b"P5 28 28 255\n" + bytes(300) + b"\xff" * 84 + bytes(400))
     for owner, name in (
