@@ -203,7 +203,8 @@ def run_steps(
             save_weights(path, model)
         except OSError as error:  # the record is worth more: whoever asks has `has_weights`
             kept = rescue(path.name, weights_bytes(model))
-            print(f"{name}/{seed}: {error}; what it learned is kept in {kept}", file=sys.stderr)
+            where = f"is kept in {kept}" if kept else "could not be kept anywhere"
+            print(f"{name}/{seed}: {error}; what it learned {where}", file=sys.stderr)
     return record
 
 

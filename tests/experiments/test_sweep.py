@@ -156,6 +156,11 @@ def test_weights_that_cannot_be_kept_are_told_and_cost_no_record(monkeypatch, tm
         patch.setattr(checkpoints, "write_atomically", full)
         assert sweep.run_all([("tiny", 0)], found.append, **options) == ["tiny/0"]
     err = capsys.readouterr().err
+    with monkeypatch.context() as patch:  # the temporary folder is full as well
+        patch.setattr(checkpoints, "write_atomically", full)
+        patch.setattr(runner, "rescue", lambda name, data: None)
+        runner.run_one("tiny", 0, weights=tmp_path / "learned")
+    assert capsys.readouterr().err.endswith("what it learned could not be kept anywhere\n")
     assert len(found) == 1 and f"its weights are not in {tmp_path / 'learned'}" in err
     (there,) = re.findall("what it learned is kept in (.*)", err)
     model = build(TINY)
