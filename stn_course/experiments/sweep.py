@@ -16,6 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache, partial
@@ -292,8 +293,9 @@ def _check_address(address: str) -> None:
         comm.abort()
 
     try:
-        asyncio.run(ask())
-    except Exception as error:  # each kind of connection has errors of its own
+        with ThreadPoolExecutor(1) as thread:  # a notebook has a loop running in this one
+            thread.submit(asyncio.run, ask()).result()
+    except (OSError, ValueError, TypeError) as error:  # lost or late; a host; a scheme's settings
         raise ValueError(
             f"cluster={address!r}: no Dask scheduler answers there "
             f"({type(error).__name__}: {error}); wanted the address that one prints, as "

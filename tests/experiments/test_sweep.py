@@ -1,8 +1,10 @@
 """Many runs at once, here and on a cluster: every record once, and the same as one by one."""
 
+import asyncio
 import contextlib
 import json
 import os
+import queue
 import re
 import shutil
 import signal
@@ -402,7 +404,10 @@ def test_a_run_that_brings_down_its_worker_each_time_is_told(tmp_path, monkeypat
 @pytest.mark.parametrize("what", ["nothing there", "another service", "http", "nonsense", "tls"])
 def test_a_cluster_that_is_not_there_is_one_line(what, monkeypatch, tmp_path, capsys):
     pytest.importorskip("distributed")
+    assert sweep.PATIENCE <= 30
     monkeypatch.setattr(sweep, "PATIENCE", 0.3)
+    waited, timeout = [], asyncio.timeout  # no clock: how long it takes depends on the machine
+    monkeypatch.setattr(asyncio, "timeout", lambda delay: waited.append(delay) or timeout(delay))
     with socket.create_server(("127.0.0.1", 0)) as mute:
         port = mute.getsockname()[1] if what == "another service" else free_port()
         address = f"{what if ' ' not in what else 'tcp'}://127.0.0.1:{port}"
@@ -410,6 +415,41 @@ def test_a_cluster_that_is_not_there_is_one_line(what, monkeypatch, tmp_path, ca
         assert main.main([*words, "--cluster", address]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert f"cluster='{address}': no Dask scheduler answers there" in line
+    assert 0.3 in waited
+
+
+def test_a_cluster_is_found_from_a_notebook_where_a_loop_is_running():
+    comm = pytest.importorskip("distributed.comm")
+    found, done = queue.SimpleQueue(), threading.Event()
+
+    async def answer(connection):
+        pass
+
+    async def serve():
+        async with comm.listen("tcp://127.0.0.1:0", answer) as listener:
+            found.put(listener.contact_address)
+            await asyncio.to_thread(done.wait)
+
+    async def notebook(address):
+        sweep._check_address(address)
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    try:
+        asyncio.run(notebook(found.get(timeout=60)))
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_what_is_no_matter_of_the_connection_is_not_called_one(monkeypatch):
+    def broken(self, role):
+        raise RuntimeError("not the network")
+
+    security = pytest.importorskip("distributed").Security
+    monkeypatch.setattr(security, "get_connection_args", broken)
+    with pytest.raises(RuntimeError, match="not the network"):
+        sweep._check_address("tcp://127.0.0.1:9")
 
 
 class Ended:
