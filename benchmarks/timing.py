@@ -10,6 +10,7 @@ before anything is timed.
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -90,6 +91,35 @@ def difference(ours, peer, share: float = 1.0) -> float:
     return max(found)
 
 
+def _measured(function: Callable, times: int, clock: Callable[[], float], wait: bool) -> float:
+    """Seconds that one call takes, of so many; `wait`: for the GPU, before and after."""
+    if wait:
+        torch.cuda.synchronize()
+    start = clock()
+    for _ in range(times):
+        function()
+    if wait:
+        torch.cuda.synchronize()
+    return (clock() - start) / times
+
+
+def _in_turns(measure: Callable, functions: tuple, rounds: int, seconds: float):
+    """Times of the peer, ours and the peer again, round by round, and peer by peer.
+
+    Measured anew while the latter says that the machine is not quiet.
+    """
+    times = [max(1, round(seconds / max(measure(f, 1), 1e-7))) for f in functions]
+    for _ in range(ATTEMPTS):
+        taken = [[], [], []]
+        for turn in range(rounds):
+            for which in (0, 1, 2) if turn % 2 == 0 else (2, 1, 0):
+                taken[which].append(measure(functions[which], times[which]))
+        control = median_interval([a / b for a, b in zip(taken[0], taken[2], strict=True)])[0]
+        if abs(control - 1) <= CONTROL:
+            break
+    return taken, control
+
+
 def compare(
     target: int,
     name: str,
@@ -116,31 +146,10 @@ def compare(
     error = agreement() if agreement else difference(ours(), peer(), share)
     assert error <= tolerance, f"{name}: results differ by {error:.1e}, wanted {tolerance:.0e}"
 
-    def wait() -> None:
-        if device == "cuda":
-            torch.cuda.synchronize()
-
-    def measure(function: Callable, times: int) -> float:
-        wait()
-        start = clock()
-        for _ in range(times):
-            function()
-        wait()
-        return (clock() - start) / times
-
+    measure = partial(_measured, clock=clock, wait=device == "cuda")
     for function in (ours, peer):
         measure(function, warm)
-    times = [max(1, round(seconds / max(measure(f, 1), 1e-7))) for f in (peer, ours, peer)]
-    for _ in range(ATTEMPTS):
-        taken = [[], [], []]  # peer, ours, peer again
-        for turn in range(rounds):
-            order = (0, 1, 2) if turn % 2 == 0 else (2, 1, 0)
-            for which in order:
-                function = ours if which == 1 else peer
-                taken[which].append(measure(function, times[which]))
-        control = median_interval([a / b for a, b in zip(taken[0], taken[2], strict=True)])[0]
-        if abs(control - 1) <= CONTROL:
-            break
+    taken, control = _in_turns(measure, (peer, ours, peer), rounds, seconds)
     ratios = [(a + b) / 2 / o for a, o, b in zip(*taken, strict=True)]
     ratio, low, high = median_interval(ratios)
     ours_time, peer_time = (median_interval(taken[i])[0] for i in (1, 0))
