@@ -45,6 +45,19 @@ def offline(cache: Path) -> dict[str, str]:
     return {**kept, "STN_COURSE_OFFLINE": "1", "STN_COURSE_CACHE": str(cache)}
 
 
+def first_digits(n: int):
+    """`data.mnist` with `n` digits a split, for tests in which it does not matter how many."""
+    from stn_course import data
+
+    whole = data.mnist
+
+    def few(split):
+        digits = whole(split)
+        return data.Digits(digits.images[:n], digits.labels[:n], digits.source)
+
+    return few
+
+
 def few_rows(name: str, split: str):
     """40 rows in place of the published ones, which take seconds to make."""
     from stn_course import data

@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 
-from stn_course import data, geometry, models
+from stn_course import geometry, models
 from stn_course.analysis import perspective
 from stn_course.data import DISTORTIONS
 from stn_course.data.seeding import stream
@@ -16,6 +16,7 @@ from stn_course.training import datasets
 from stn_course.training.config import build
 from stn_course.training.loop import fit
 from stn_course.training.record import dumps, loads
+from tests.support import first_digits
 
 EXPERIMENTS = coordconv.EXPERIMENTS | homographies.EXPERIMENTS | not_so_clevr.EXPERIMENTS
 NETS = [name for name, e in EXPERIMENTS.items() if e.run is None]
@@ -137,12 +138,8 @@ def test_what_a_network_found_is_asked_in_eval_mode_and_left_in_its_own():
 def few_digits(monkeypatch):
     """200 digits a split, for training and for the probe."""
 
-    def few(split, whole=data.mnist):
-        digits = whole(split)
-        return dataclasses.replace(digits, images=digits.images[:200], labels=digits.labels[:200])
-
     for module in (perspective, datasets):
-        monkeypatch.setattr(module, "mnist", few)
+        monkeypatch.setattr(module, "mnist", first_digits(200))
 
 
 @pytest.mark.parametrize("name", ["homography", "corners", "none"])

@@ -5,14 +5,13 @@ import dataclasses
 import pytest
 import torch
 
-from stn_course import data
 from stn_course.cli import main
-from stn_course.data import Digits
 from stn_course.experiments import catalogue, records, runner, sweep
 from stn_course.experiments.experiment import Experiment
 from stn_course.experiments.interleave import interleave
 from stn_course.training import datasets
 from stn_course.training.config import Config
+from tests.support import first_digits
 
 CPU = torch.device("cpu")
 
@@ -64,11 +63,7 @@ def short(monkeypatch):
     200 digits a split: how well a network reads them is not the point.
     """
 
-    def few(split, whole=data.mnist):
-        digits = whole(split)
-        return Digits(digits.images[:200], digits.labels[:200], digits.source)
-
-    monkeypatch.setattr(datasets, "mnist", few)
+    monkeypatch.setattr(datasets, "mnist", first_digits(200))
     made = {
         "short-fc": Config(model="fc", limit=200, epochs=2, batch_size=50),
         "short-stn": Config(model="stn-small", limit=200, epochs=1, distort="hr", tests=("hr",)),

@@ -14,7 +14,7 @@ from tests.keras_twin.support import need_tensorflow
 
 need_tensorflow()
 
-from stn_course.data import DISTORTIONS, Digits, distortions, mnist  # noqa: E402
+from stn_course.data import DISTORTIONS, distortions  # noqa: E402
 from stn_course.experiments.catalogue import keras  # noqa: E402
 from stn_course.experiments.experiment import Experiment  # noqa: E402
 from stn_course.keras_twin import pipeline, training  # noqa: E402
@@ -22,7 +22,7 @@ from stn_course.lessons.keras import helpers  # noqa: E402
 from stn_course.sampling.reference import warp  # noqa: E402
 from stn_course.training import datasets  # noqa: E402
 from stn_course.training.record import dumps, loads  # noqa: E402
-from tests.support import few_rows  # noqa: E402
+from tests.support import few_rows, first_digits  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -126,11 +126,7 @@ def test_frozen_images_are_distorted_once_and_by_their_seed():
 def few_tests(monkeypatch):
     """100 digits and 40 rows a split: only those are distorted, read and counted."""
 
-    def first(split):
-        found = mnist(split)
-        return Digits(found.images[:100], found.labels[:100], found.source)
-
-    monkeypatch.setattr(datasets, "mnist", first)
+    monkeypatch.setattr(datasets, "mnist", first_digits(100))
     monkeypatch.setattr(datasets, "published_rows", few_rows)
 
 
@@ -292,11 +288,7 @@ def test_the_command_line_leaves_the_folder_of_a_run_in_torch(tmp_path, monkeypa
     from stn_course.cli import main
     from stn_course.training import run_folder
 
-    def few(split, whole=mnist):
-        digits = whole(split)
-        return Digits(digits.images[:60], digits.labels[:60], digits.source)
-
-    monkeypatch.setattr(datasets, "mnist", few)
+    monkeypatch.setattr(datasets, "mnist", first_digits(60))
     out = tmp_path / "run"
     words = f"train --framework keras --model stn-fc --epochs 2 --batch-size 30 --out {out}".split()
     assert main.main(words) == 0
@@ -315,7 +307,7 @@ def test_the_command_line_leaves_the_folder_of_a_run_in_torch(tmp_path, monkeypa
         made.curves["valid_accuracy"], rel=1e-4
     )
     assert rows[0].startswith("0,,,2.") and len(rows) == 3
-    net, images = run_folder.load(out, device="cpu"), few("test").images[:8].float() / 255
+    net, images = run_folder.load(out, device="cpu"), first_digits(8)("test").images.float() / 255
     twin = keras_twin.sampling.keras.saving.load_model(out / "network.keras")
     there = np.array(twin.predict_on_batch(images.permute(0, 2, 3, 1).numpy()))
     assert np.abs(net(images).detach().numpy() - there).max() < 1e-4

@@ -15,13 +15,13 @@ from matplotlib import image as mpimg
 from stn_course import files
 from stn_course.analysis import run_plots
 from stn_course.cli import main
-from stn_course.data import Digits, mnist
+from stn_course.data import mnist
 from stn_course.training import checkpoints, datasets, report, run_folder, tensorboard
 from stn_course.training.config import Config, build
 from stn_course.training.listeners import Listener
 from stn_course.training.loop import fit
 from stn_course.training.record import loads
-from tests.support import events
+from tests.support import events, first_digits
 
 STN = Config(model="stn-small", limit=100, epochs=2, batch_size=50, precision="float32")
 FC = dataclasses.replace(STN, model="fc")
@@ -31,11 +31,7 @@ FC = dataclasses.replace(STN, model="fc")
 def few_digits(monkeypatch):
     """300 digits a split: these tests are not about how well a network reads them."""
 
-    def few(split, whole=mnist):
-        digits = whole(split)
-        return Digits(digits.images[:300], digits.labels[:300], digits.source)
-
-    monkeypatch.setattr(datasets, "mnist", few)
+    monkeypatch.setattr(datasets, "mnist", first_digits(300))
 
 
 def command(*words, capsys):

@@ -8,12 +8,12 @@ from torch import nn
 
 import stn_course
 from stn_course.cli import main
-from stn_course.data import Digits, mnist
 from stn_course.models.parts import covering, paths_of
 from stn_course.training import checkpoints, datasets, run_folder
 from stn_course.training.config import Config, build
 from stn_course.training.listeners import Checkpoints, Listener
 from stn_course.training.record import dumps, loads
+from tests.support import first_digits
 
 # Weight decay and momentum move what has no gradient, batch norms what has no decay.
 STN = Config(
@@ -31,11 +31,7 @@ STN = Config(
 
 @pytest.fixture(autouse=True)
 def few_digits(monkeypatch):
-    def few(split, whole=mnist):
-        digits = whole(split)
-        return Digits(digits.images[:100], digits.labels[:100], digits.source)
-
-    monkeypatch.setattr(datasets, "mnist", few)
+    monkeypatch.setattr(datasets, "mnist", first_digits(100))
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +39,7 @@ def first(tmp_path_factory):
     """A run's folder, and its network."""
     folder = tmp_path_factory.mktemp("runs") / "first"
     with pytest.MonkeyPatch.context() as patch:
-        digits = mnist("train")
-        few = Digits(digits.images[:100], digits.labels[:100], digits.source)
-        patch.setattr(datasets, "mnist", lambda split: few)
+        patch.setattr(datasets, "mnist", first_digits(100))
         run_folder.train(STN, 0, folder)
     return folder, run_folder.load(folder, device="cpu")
 

@@ -8,24 +8,20 @@ import torch
 
 from stn_course.analysis import run_plots
 from stn_course.analysis.accuracy import evaluate
-from stn_course.data import Digits, mnist
+from stn_course.data import Digits
 from stn_course.models.losses import mean_loss
 from stn_course.training import checkpoints, datasets, listeners, report, run_folder
 from stn_course.training.config import Config
 from stn_course.training.listeners import HistoryCsv, Listener, ProgressBar
 from stn_course.training.loop import fit
-from tests.support import events
+from tests.support import events, first_digits
 
 FC = Config(model="fc", limit=120, epochs=2, batch_size=50, precision="float32")
 
 
 @pytest.fixture(autouse=True)
 def few_digits(monkeypatch):
-    def few(split, whole=mnist):
-        digits = whole(split)
-        return Digits(digits.images[:150], digits.labels[:150], digits.source)
-
-    monkeypatch.setattr(datasets, "mnist", few)
+    monkeypatch.setattr(datasets, "mnist", first_digits(150))
 
 
 def history(folder):
