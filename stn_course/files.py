@@ -74,6 +74,10 @@ class BusyError(RuntimeError):
     """Another process writes there: the message says which, on what machine, since when."""
 
 
+class RemovedError(RuntimeError):
+    """A folder that this process writes to was removed or moved away by another."""
+
+
 @contextmanager
 def only_writer(*folders: Path, file: Path | None = None) -> Iterator[None]:
     """No other process writes to `folders`, or to `file`, until the block has ended.
@@ -82,7 +86,7 @@ def only_writer(*folders: Path, file: Path | None = None) -> Iterator[None]:
     ends with its process, however that ends. That file goes when the block ends; what a kill
     leaves of it locks nothing. A folder that is not there is made, and goes again if it is empty
     at the end. Raises BusyError where another has one of them, and OSError where nothing can be
-    written; at the end RuntimeError where a folder was removed or moved away meanwhile. On
+    written; at the end RemovedError where a folder was removed or moved away meanwhile. On
     Windows the lock is that of `msvcrt`; on a file system without locks `filelock`
     warns, and what a kill leaves there is to be deleted by hand.
     """
@@ -116,7 +120,7 @@ def _locked(lock: Path, what: Path) -> Iterator[None]:
         try:
             yield
             if not _is(lock, ours):
-                raise RuntimeError(
+                raise RemovedError(
                     f"{what} was removed or moved away while this wrote to it: what it wrote "
                     "before that is not there"
                 )

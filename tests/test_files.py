@@ -14,7 +14,7 @@ from contextlib import ExitStack
 import pytest
 
 from stn_course import files
-from stn_course.files import BusyError, only_writer, write_atomically, written_whole
+from stn_course.files import BusyError, RemovedError, only_writer, write_atomically, written_whole
 from tests.support import ROOT
 
 PACKAGE = ROOT / "stn_course"
@@ -157,7 +157,7 @@ def test_who_lost_the_folder_does_not_free_that_of_another(tmp_path):
     first.enter_context(only_writer(folder))
     shutil.rmtree(folder)
     second.enter_context(only_writer(folder))
-    with pytest.raises(RuntimeError, match=f"{folder.name} was removed or moved away while"):
+    with pytest.raises(RemovedError, match=f"{folder.name} was removed or moved away while"):
         first.close()
     with pytest.raises(BusyError), only_writer(folder):
         pass
@@ -174,7 +174,7 @@ def test_where_nothing_can_be_written_the_folder_is_named(tmp_path):
 
 def test_a_folder_that_is_removed_meanwhile_is_told_at_the_end(tmp_path):
     folder = tmp_path / "run"
-    with pytest.raises(RuntimeError, match=f"{folder} was removed"), only_writer(folder):
+    with pytest.raises(RemovedError, match=f"{folder} was removed"), only_writer(folder):
         shutil.rmtree(folder)
     with pytest.raises(ZeroDivisionError), only_writer(folder):  # that is told first
         shutil.rmtree(folder)

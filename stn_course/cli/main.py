@@ -10,7 +10,7 @@ from pathlib import Path
 from stn_course.cli.train import add_test, add_train, from_zero, positive
 from stn_course.cli.use import add_export, add_predict
 from stn_course.extras import needs
-from stn_course.files import only_writer
+from stn_course.files import BusyError, RemovedError, only_writer
 
 PROBLEMS = (
     ValueError,
@@ -203,7 +203,7 @@ def _data(arguments) -> int:
 
 
 def _run(arguments) -> int:
-    from stn_course.experiments import catalogue, records, runner
+    from stn_course.experiments import catalogue, runner
 
     if arguments.list:
         for name in _named(arguments.names) or catalogue.EXPERIMENTS:
@@ -227,9 +227,7 @@ def _run(arguments) -> int:
                 print(f"{run[0]}/{run[1]}")
             print(f"  {name}: {len(runs)} runs, {runner.expected_minutes(runs):.1f} minutes")
         return 0
-    folders = [] if arguments.out else [records.records_dir() / name for name in names]
-    with only_writer(*folders, file=arguments.out):
-        return _make(arguments, names)
+    return _make(arguments, names)
 
 
 def _missing(arguments, names: list[str]) -> list[tuple[str, int]]:
@@ -249,9 +247,11 @@ def _missing(arguments, names: list[str]) -> list[tuple[str, int]]:
 
 
 def _make(arguments, names: list[str]) -> int:
-    from stn_course.experiments import records, sweep
+    """Make what is missing; what was removed meanwhile is said, and written again if it can be."""
+    from stn_course.experiments import records, runner, sweep
 
-    made = {}
+    folders = [] if arguments.out else [records.records_dir() / name for name in names]
+    made, weights = {}, arguments.weights
 
     def save(record):
         records.append(arguments.out, record) if arguments.out else records.save(record)
@@ -262,20 +262,41 @@ def _make(arguments, names: list[str]) -> int:
             return records.runs_in(arguments.out)
         return {(r.experiment, r.seed) for name in names for r in records.load(name)}
 
-    runs = _missing(arguments, names)
     passed = {
         k: getattr(arguments, k)
         for k in "jobs cluster parallel_runs threads allow_sample weights".split()
     }
-    failed = sweep.run_all(runs, save, **passed)
+    try:
+        with only_writer(*folders, file=arguments.out):
+            runs = _missing(arguments, names)
+            failed = sweep.run_all(runs, save, **passed)
+    except RemovedError as error:
+        print(f"stn-course run: {error}", file=sys.stderr)
     print(f"{len(runs) - len(failed)} records made" + (f", failed: {failed}" if failed else ""))
-    if lost := made.keys() - kept():
-        for run in sorted(lost):
-            save(made[run])
-        print(
-            f"{len(lost)} of them were removed meanwhile; they are written again", file=sys.stderr
-        )
-    return 1 if failed or lost else 0
+    bare = [
+        f"{name}/{seed}"
+        for (name, seed), record in sorted(made.items())
+        if weights is not None and not runner.has_weights(record, weights)
+    ]
+    if bare := [run for run in bare if run not in failed]:
+        print(f"weights of {', '.join(bare)} were removed from {weights}", file=sys.stderr)
+    lost = [made[run] for run in sorted(made.keys() - kept())]
+    if lost:
+        told = _written_again(lost, save, folders, arguments.out)
+        print(f"{len(lost)} of them were removed meanwhile; {told}", file=sys.stderr)
+    return 1 if failed or lost or bare else 0
+
+
+def _written_again(lost, save, folders: list[Path], file: Path | None) -> str:
+    """Save records once more, or keep them elsewhere: words for what came of that."""
+    from stn_course.experiments import sweep
+
+    try:
+        with only_writer(*folders, file=file):
+            wrong = [trace for record in lost if (trace := sweep.saved(record, save))]
+    except (BusyError, OSError) as error:  # another sweep began there
+        wrong = [str(error), *map(sweep.kept, lost)]
+    return "\n".join(wrong) or "they are written again"
 
 
 def _named(names: list[str]) -> list[str]:

@@ -96,7 +96,7 @@ def run_all(
         outcomes = (attempt(*run, find(run[0]), **options) for run in runs)
     failed = []
     for k, done in enumerate(outcomes, 1):
-        trace = done.trace or _saved(done.record, save, weights)
+        trace = done.trace or saved(done.record, save, weights)
         if trace:
             print(trace, file=sys.stderr, flush=True)
             failed.append(f"{done.name}/{done.seed}")
@@ -107,19 +107,22 @@ def run_all(
     return failed
 
 
-def _saved(record: RunRecord, save: Callable, weights: Path | None) -> str:
-    """What went wrong with saving the record, or with its weights; empty: nothing."""
+def saved(record: RunRecord, save: Callable, weights: Path | None = None) -> str:
+    """What went wrong with saving the record, or with its weights; empty: nothing.
+
+    A record that cannot be saved is written to a temporary folder, which is named.
+    """
     run, wrong = f"{record.experiment}/{record.seed}", []
     try:
         save(record)
     except (ValueError, OSError) as error:  # a NaN, which no file holds; a full disk
-        wrong.append(f"{run}: {error}\n{_kept(record)}")
+        wrong.append(f"{run}: {error}\n{kept(record)}")
     if weights is not None and not has_weights(record, weights):
         wrong.append(f"{run}: its weights are not in {weights}")
     return "\n".join(wrong)
 
 
-def _kept(record: RunRecord) -> str:
+def kept(record: RunRecord) -> str:
     """Where a record is that could not be saved: in a temporary folder, else in this text."""
     text = json.dumps(asdict(record), indent=1, sort_keys=True)  # also with a NaN, to be read
     path = rescue(f"{record.experiment}-{record.seed}.json", text.encode())

@@ -60,7 +60,7 @@ def train(
     `start_from`, `only` and `freeze` as in `loop.steps`. Raises
     FileExistsError where there is a run already and `resume` is not asked for, BusyError where
     another process trains into it, ValueError for a device that is not here, and at the end
-    RuntimeError where the folder was removed meanwhile: all but kept epochs and logs is there.
+    RemovedError where the folder was removed meanwhile: all but kept epochs and logs is there.
     """
     with needs("course"):  # for its history, at the end
         from stn_course.analysis import run_plots  # noqa: F401

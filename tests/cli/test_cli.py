@@ -2,10 +2,15 @@
 
 import dataclasses
 import json
+import shutil
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 import torch
 
+from stn_course import files
 from stn_course.analysis import run_plots
 from stn_course.cli import main
 from stn_course.data import recipes
@@ -535,6 +540,66 @@ def test_records_that_are_removed_while_others_are_made_are_written_again(
     code, _, err = run("run", "tiny", capsys=capsys)
     assert code == 1 and "1 of them were removed meanwhile" in err
     assert [r.seed for r in records.load("tiny")] == [0, 1]
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["", "busy"])
+@pytest.mark.parametrize("kind", ["records", "lines"])
+def test_a_folder_of_records_that_is_removed_while_others_are_made(
+    kind, busy, tmp_path, monkeypatch, capsys
+):
+    """All results are kept and told, as failures are: with code 1, for the command was right."""
+    tiny = Experiment(Config(model="fc", limit=100, epochs=1, tests=()), "a test", seeds=2)
+    monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", tiny)
+    monkeypatch.setattr(records, "records_dir", lambda: tmp_path)
+    monkeypatch.setattr(sweep, "check_digits", lambda _: None)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "kept"))
+    (tmp_path / "kept").mkdir()
+    folder, stack = tmp_path / "tiny", ExitStack()
+    out = {"records": [], "lines": ["--out", folder / "made.jsonl", "--allow-sample"]}[kind]
+    folder.mkdir()
+    made, name = [], "save" if kind == "records" else "append"
+    write = getattr(records, name)
+
+    def written(*told):
+        write(*told)
+        made.append(told[-1])
+        if len(made) == 2:
+            shutil.rmtree(folder)
+            if busy:
+                held = {"file": out[1]} if out else {}
+                stack.enter_context(files.only_writer(*[folder] * (not out), **held))
+
+    monkeypatch.setattr(records, name, written)
+    with stack:
+        code, said, err = run("run", "tiny", *out, capsys=capsys)
+    assert code == 1 and "2 records made" in said and "was removed or moved away while" in err
+    if busy:
+        assert "is being written to by process" in err
+        kept = [Path(line.split()[-1]) for line in err.splitlines() if "is kept in" in line]
+    else:
+        assert "2 of them were removed meanwhile; they are written again" in err
+        kept = sorted(folder.glob("*.json")) if kind == "records" else []
+    found = [loads(path.read_text()) for path in kept]
+    if kind == "lines" and not busy:
+        found = [loads(line) for line in out[1].read_text().splitlines()]
+    assert found == [loads(dumps(record)) for record in made[:2]]
+
+
+def test_weights_that_are_removed_while_others_are_made_are_told(tmp_path, monkeypatch, capsys):
+    tiny = Experiment(Config(model="fc", limit=100, epochs=1, tests=()), "a test", seeds=2)
+    monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", tiny)
+    append, weights = records.append, tmp_path / "weights"
+
+    def append_and_remove(path, record):
+        append(path, record)
+        if record.seed == 1:
+            (weights / "tiny-0.safetensors").unlink()
+
+    monkeypatch.setattr(records, "append", append_and_remove)
+    words = ("--out", tmp_path / "a.jsonl", "--allow-sample", "--weights", weights)
+    code, _, err = run("run", "tiny", *words, capsys=capsys)
+    assert code == 1 and f"weights of tiny/0 were removed from {weights}" in err
+    assert len(records.runs_in(tmp_path / "a.jsonl")) == 2
 
 
 def test_a_row_of_the_scoreboard_stands_for_its_experiments(capsys):

@@ -85,7 +85,7 @@ def test_a_folder_that_is_removed_meanwhile_is_told_and_the_result_is_there(tmp_
                 shutil.rmtree(folder)
 
     config = dataclasses.replace(FC, epochs=3)
-    with pytest.raises(RuntimeError, match=f"{folder} was removed .* while this wrote to it"):
+    with pytest.raises(files.RemovedError, match=f"{folder} was removed .* while this wrote to it"):
         run_folder.train(config, 0, folder, [Remove()], keep_every=1)
     names = {"config.json", "checkpoint.pt", "epoch_0002.pt", "epoch_0003.pt", "record.json"}
     names |= {"history.csv", "history.png", "weights.safetensors"}
