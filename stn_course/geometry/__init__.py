@@ -35,6 +35,7 @@ from stn_course.geometry.checks import (
     whole_number,
     widened,
 )
+from stn_course.geometry.fitting import homography_from_points, robust_homography
 from stn_course.geometry.homography import frame_corners, homography_from_corners, quads_fit
 from stn_course.geometry.matrices import affine, compose, identity, invert, matmul, to_homogeneous
 from stn_course.geometry.parametrisations import (
@@ -49,7 +50,14 @@ from stn_course.geometry.parametrisations import (
 )
 from stn_course.geometry.pixels import from_pixels, pixel_centres, pixels_across, to_pixels
 from stn_course.geometry.points import transform_points, transform_points_back
-from stn_course.geometry.splines import control_grid, control_points, tps_basis
+from stn_course.geometry.splines import (
+    control_grid,
+    control_points,
+    is_landmark_spline,
+    landmark_places,
+    spline_from_landmarks,
+    tps_basis,
+)
 
 __all__ = [
     "Affine",
@@ -80,10 +88,13 @@ __all__ = [
     "from_pixels",
     "glimpse_boxes",
     "homography_from_corners",
+    "homography_from_points",
     "identity",
     "invert",
+    "is_landmark_spline",
     "is_number",
     "iou",
+    "landmark_places",
     "matmul",
     "one_of",
     "pixel_centres",
@@ -92,7 +103,9 @@ __all__ = [
     "quads_fit",
     "raise_where",
     "real_number",
+    "robust_homography",
     "shrunk_size",
+    "spline_from_landmarks",
     "to_homogeneous",
     "to_pixels",
     "transform_points",

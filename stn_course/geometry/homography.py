@@ -70,7 +70,7 @@ def _checked(src: Tensor, dst: Tensor) -> tuple[Tensor, Tensor]:
     return src, dst
 
 
-def _solved(src: Tensor, dst: Tensor) -> tuple[Tensor, Tensor]:
+def solve_corners(src: Tensor, dst: Tensor) -> tuple[Tensor, Tensor]:
     """The homography, h33 as it comes, and what its last row's terms amount to without signs.
 
     [B, 3, 3] and [B, 3]. Every step is homogeneous in the quads' sizes: only their places matter.
@@ -96,7 +96,7 @@ def homography_at_origin(src: Tensor, dst: Tensor) -> Tensor:
 
     It loses digits where a quad lies further from the origin than it is wide.  # [B, 3, 3]
     """
-    h, size = _solved(*_checked(src, dst))
+    h, size = solve_corners(*_checked(src, dst))
     _refuse_infinite(h[:, 2, 2].detach(), size[:, 2], h.dtype)
     return h / h[:, 2:, 2:]
 
@@ -114,7 +114,7 @@ def homography_from_corners(src: Tensor, dst: Tensor) -> Tensor:
     """
     src, dst = _checked(src, dst)
     here, there = _origin(src), _origin(dst)  # [B, 1, 2] each
-    about, size = _solved(src - here, dst - there)
+    about, size = solve_corners(src - here, dst - there)
     x, y = here.double().unbind(2)  # [B, 1] each
     a, b, c = about.double().unbind(2)  # columns  [B, 3] each
     h = torch.stack([a, b, c - (a * x + b * y)], 2)  # reads where src lies

@@ -36,6 +36,11 @@ def _pixel_map(like: Tensor, size: tuple[int, int], align_corners: bool) -> tupl
     return ((wh - 1) / 2, (wh - 1) / 2) if align_corners else (wh / 2, (wh - 1) / 2)
 
 
+def pixels_per_unit(like: Tensor, size: tuple[int, int], align_corners: bool = False) -> Tensor:
+    """How many pixels of x and y one unit of [-1, 1] is, typed like `like`.  # [2]"""
+    return _pixel_map(like, size, align_corners)[0]
+
+
 def _pixel_matrix(like: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
     """The same map as a matrix for each batch entry.  # [B, 2, 3]"""
     scale, offset = _pixel_map(like, size, align_corners)
@@ -78,3 +83,40 @@ def to_pixels(values: Tensor, size, output_size=None, align_corners: bool = Fals
 def from_pixels(values: Tensor, size, output_size=None, align_corners: bool = False) -> Tensor:
     """The inverse of `to_pixels`, with the same arguments."""
     return _convert(values, size, output_size, align_corners, inverse=True)
+
+
+def check_sizes(size, output_size) -> None:
+    """ValueError for an `output_size` without a `size`: points are in pixels of both or neither."""
+    if output_size is not None and size is None:
+        raise ValueError("output_size needs size: points are in pixels of both or of neither")
+
+
+def matched_points(
+    src: Tensor, dst: Tensor, least: int, size, output_size, align_corners: bool
+) -> tuple[Tensor, Tensor]:
+    """Points of the output and their partners in the input, checked, in [-1, 1].  # [B, n, 2] each
+
+    src, dst: [B, n, 2], or [n, 2] for all, n at least `least`; in pixels where `size` is given.
+    Both come back in the wider of their two types, float32 or better.
+    """
+    check_sizes(size, output_size)
+    found = []
+    for name, points in (("src", src), ("dst", dst)):
+        shared = isinstance(points, Tensor) and points.ndim == 2
+        points = as_float(points, name, ("n", 2) if shared else ("B", "n", 2))
+        found.append(points[None] if shared else points)
+    (a, n), (b, m) = (points.shape[:2] for points in found)
+    if n != m or (a != b and src.ndim == dst.ndim) or found[0].device != found[1].device:
+        got = " and ".join(f"{list(p.shape)} on {p.device}" for p in (src, dst))
+        raise ValueError(f"src and dst must agree in batch, number and device, got {got}")
+    if n < least:
+        raise ValueError(f"src and dst must have at least {least} points, got {n}")
+    batch = b if src.ndim == 2 else a
+    dtype = torch.promote_types(*(points.dtype for points in found))
+    src, dst = (points.expand(batch, -1, -1).to(dtype) for points in found)
+    if size is None:
+        return src, dst
+    return (
+        from_pixels(src, output_size or size, align_corners=align_corners),
+        from_pixels(dst, size, align_corners=align_corners),
+    )

@@ -5,8 +5,13 @@ from torch import Tensor
 
 from stn_course.geometry.checks import as_float, as_matrix, raise_where, whole_number
 from stn_course.geometry.matrices import invert, matmul, to_homogeneous
-from stn_course.geometry.pixels import from_pixels, to_pixels
-from stn_course.geometry.splines import control_grid, tps_moves
+from stn_course.geometry.pixels import check_sizes, from_pixels, to_pixels
+from stn_course.geometry.splines import (
+    control_grid,
+    is_landmark_spline,
+    landmark_places,
+    tps_moves,
+)
 
 ROUNDS = 30  # of Newton's method, which needs three to six where the spline can be undone
 
@@ -22,7 +27,7 @@ def transform_points(
     """Where in the input the output's `points` are read.  # [B, N, 2], x first
 
     transform: affine [B, 2, 3], homography [B, 3, 3], or a spline's offsets [B, K, 2] or
-        [B, rows, columns, 2], as `warp` takes them.
+        [B, rows, columns, 2], or one through landmarks [B, K + 3, 4], as `warp` takes them.
     points: [B, N, 2], or [N, 2] for all; in [-1, 1], or in pixels where `size` is given.
     size, output_size: (height, width) of input and output (default: the same). With them points
         come in pixels of the output and go out in pixels of the input; pixel (0, 0) is the centre
@@ -31,7 +36,7 @@ def transform_points(
     Gradients go to both. Raises ValueError for points on a homography's horizon or beyond it,
     where nothing is read.
     """
-    _check_sizes(size, output_size)
+    check_sizes(size, output_size)
     points = _given(transform, points, output_size or size, align_corners)
     found = _forward(transform, points)
     return found if size is None else to_pixels(found, size, align_corners=align_corners)
@@ -51,7 +56,7 @@ def transform_points_back(
     A spline is undone by Newton's method from where it is the identity. Raises ValueError for a
     matrix that cannot be inverted, and for points that a spline reads nowhere that was found.
     """
-    _check_sizes(size, output_size)
+    check_sizes(size, output_size)
     points = _given(transform, points, size, align_corners)
     if transform.ndim == 3 and transform.shape[2] == 3:
         found = _forward(invert(as_matrix(transform)), points)
@@ -60,11 +65,6 @@ def transform_points_back(
     if size is None:
         return found
     return to_pixels(found, output_size or size, align_corners=align_corners)
-
-
-def _check_sizes(size, output_size) -> None:
-    if output_size is not None and size is None:
-        raise ValueError("output_size needs size: points are in pixels of both or of neither")
 
 
 def _given(transform, points, size, align_corners) -> Tensor:
@@ -94,6 +94,8 @@ def _forward(transform: Tensor, points: Tensor) -> Tensor:
             ahead = w * m[:, 2, 2].sign()[:, None]
             raise_where(ahead.detach() <= 0, "points must lie before the horizon")
         return torch.stack([x / w, y / w], -1)
+    if is_landmark_spline(transform):
+        return landmark_places(transform, points)
     offsets = as_float(transform, "transform", ("B", *transform.shape[1:-1], 2))
     moves = tps_moves(control_grid(offsets), points)  # [B, N, K]
     return points + matmul(moves, offsets.flatten(1, -2).to(points.dtype))

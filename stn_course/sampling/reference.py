@@ -18,6 +18,8 @@ from stn_course.geometry import (
     check_size,
     control_grid,
     exactly,
+    is_landmark_spline,
+    landmark_places,
     pixel_centres,
     raise_where,
     tps_basis,
@@ -70,8 +72,15 @@ def tps_grid(offsets: Tensor, size: tuple[int, int], align_corners: bool = False
     """Where each output pixel is read by a thin-plate spline.  # [B, H, W, 2]
 
     offsets: [B, K, 2] for a square grid of K control points, or [B, rows, columns, 2]: control
-    point k of the output is read at its own place plus offset k, in normalised units.
+    point k of the output is read at its own place plus offset k, in normalised units. Or a spline
+    through landmarks [B, K + 3, 4], as `geometry.spline_from_landmarks` gives it.
     """
+    if isinstance(offsets, Tensor) and is_landmark_spline(offsets):
+        offsets = as_float(offsets, "offsets", ("B", "K + 3", 4))
+        x, y = _centres(size, align_corners, offsets)
+        at = torch.stack([x.expand(size), y.expand(size)], 2).flatten(0, 1)  # [H*W, 2]
+        places = landmark_places(offsets, at.expand(len(offsets), -1, -1))
+        return places.unflatten(1, check_size(size))  # [B, H, W, 2]
     ndim = getattr(offsets, "ndim", 3)
     shape = ("B", "rows", "columns", 2) if ndim == 4 else ("B", "K", 2)
     offsets = as_float(offsets, "offsets", shape)
@@ -262,8 +271,9 @@ def warp(
 ) -> Tensor:
     """Move images [B, C, h, w] by a transform, into an output of size (H, W).  # [B, C, H, W]
 
-    transform: affine [B, 2, 3], homography [B, 3, 3], or thin-plate spline offsets [B, K, 2] or
-    [B, rows, columns, 2]. size: by default the images' own. The rest as in `bilinear_sample`.
+    transform: affine [B, 2, 3], homography [B, 3, 3], thin-plate spline offsets [B, K, 2] or
+    [B, rows, columns, 2], or a spline through landmarks [B, K + 3, 4]. size: by default the
+    images' own. The rest as in `bilinear_sample`.
     """
     check_images(images)
     size = tuple(images.shape[2:]) if size is None else size
@@ -279,12 +289,12 @@ def warp(
         grid = affine_grid(transform, size, align_corners)
     elif transform.shape[1:] == (3, 3):
         grid = homography_grid(transform, size, align_corners)
-    elif transform.ndim in (3, 4) and transform.shape[-1] == 2:
+    elif is_landmark_spline(transform) or (transform.ndim in (3, 4) and transform.shape[-1] == 2):
         grid = tps_grid(transform, size, align_corners)
     else:
         raise ValueError(
-            "transform must have shape [B, 2, 3], [B, 3, 3], [B, K, 2] or [B, rows, columns, 2], "
-            f"got {list(transform.shape)}"
+            "transform must have shape [B, 2, 3], [B, 3, 3], [B, K, 2], [B, rows, columns, 2] or "
+            f"[B, K + 3, 4], got {list(transform.shape)}"
         )
     return bilinear_sample(images, grid, padding, fill, align_corners, mode)
 
