@@ -55,7 +55,7 @@ matrix: setup-tests ## oldest and newest Python and packages, each in a venv of 
 	@$(BIN)/python -m tools.matrix
 
 lab: setup ## JupyterLab, at notebook 01
-	$(BIN)/jupyter lab notebooks/01_invariance.ipynb
+	$(BIN)/python -c 'import stn_course, jupyterlab.labapp as lab; lab.main()' notebooks/01_invariance.ipynb
 
 book: setup ## the book from the stored outputs: build/html
 	@$(BIN)/python -m tools.book --course build/none.json

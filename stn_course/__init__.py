@@ -12,6 +12,7 @@ from importlib import import_module
 from stn_course import extras
 
 extras.bear_each_other()
+extras.wait_briefly()
 
 _HOMES = {
     "affine_grid": "sampling",

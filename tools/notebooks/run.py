@@ -29,9 +29,10 @@ NOTEBOOKS = ROOT / "notebooks"
 CELL_TIMEOUT = 600  # seconds
 # A kernel on this machine alone warns that its connection is not encrypted: not our reader's worry.
 QUIET_KERNEL = ["--log-level=ERROR"]
-# What a notebook costs is told of two cores, as in its header, on whatever machine it runs; threads
-# that have nothing to do sleep, so that processor time is time spent on the notebook.
-TWO_CORES = {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "PASSIVE"}
+# What a notebook costs is told of two cores, as in its header, on whatever machine it runs. Threads
+# that have nothing to do soon sleep (`extras.wait_briefly`), so that processor time is time spent on
+# the notebook.
+TWO_CORES = {"OMP_NUM_THREADS": "2"}
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
