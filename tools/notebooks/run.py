@@ -30,7 +30,7 @@ CELL_TIMEOUT = 600  # seconds
 # A kernel on this machine alone warns that its connection is not encrypted: not our reader's worry.
 QUIET_KERNEL = ["--log-level=ERROR"]
 # What a notebook costs is told of two cores, as in its header, on whatever machine it runs. Threads
-# that have nothing to do soon sleep (`extras.wait_briefly`), so that processor time is time spent on
+# that have nothing to do soon sleep (`extras.wait_briefly`): processor time is time spent on the
 # the notebook.
 TWO_CORES = {"OMP_NUM_THREADS": "2"}
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
