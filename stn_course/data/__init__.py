@@ -26,8 +26,10 @@ from stn_course.data.not_so_clevr import Squares, squares
 from stn_course.data.pictures import from_picture, whole_picture
 from stn_course.data.recipes import DISTORTIONS, TASKS, freeze, kinds, read_npz, write_npz
 from stn_course.data.scenes import Placed, Sums, addition, colocalisation
+from stn_course.data.words import Bent, flat_words
 
 __all__ = [
+    "Bent",
     "ClutterRecipe",
     "ClutterSet",
     "CorruptFileError",
@@ -51,6 +53,7 @@ __all__ = [
     "colocalisation",
     "draw_rows",
     "fetch_all",
+    "flat_words",
     "freeze",
     "from_picture",
     "generate",

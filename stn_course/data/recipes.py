@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from stn_course.data import own
 from stn_course.data.clutter.fresh import Rows, cluttered_rows, sequence_rows, shrunken_rows
-from stn_course.data.digits import mnist, source
+from stn_course.data.digits import Digits, mnist
 from stn_course.data.distortions import (
     HR,
     Distorted,
@@ -31,6 +31,15 @@ from stn_course.data.distortions import (
 )
 from stn_course.data.files import CANNOT_UNPACK, CorruptFileError, is_whole, sum_of
 from stn_course.data.scenes import Sums, addition, colocalisation, tc
+from stn_course.data.words import (
+    ALPHABET,
+    FLAT,
+    Bent,
+    flat_words,
+    straight_scenes,
+    word_scenes,
+)
+from stn_course.data.words.flat import DIGITS as SIGNS
 from stn_course.files import written_whole
 from stn_course.geometry import as_int64, one_of, whole_number
 from stn_course.sampling import fused
@@ -51,20 +60,26 @@ DISTORTIONS: dict[str, Callable[[Tensor, Generator], Distorted]] = {
     "colocalisation": colocalisation,
 }
 # Recipes that change the labels as well.
-TASKS: dict[str, Callable[[Tensor, Tensor, Generator], Sums | Rows]] = {
+TASKS: dict[str, Callable[[Tensor, Tensor, Generator], Sums | Rows | Bent]] = {
     "addition": addition,
     "cluttered": cluttered_rows,
     "cluttered-28": shrunken_rows,
     "sequences": sequence_rows,
+    "words": word_scenes,
+    "words-straight": straight_scenes,
 }
 # Recipes whose course depends on what was drawn: a GPU must be waited for.
 WAITS = ("p",)
-CLASSES = {"addition": 19}  # where they are not the ten digits
+# What a recipe is made of where that is no digit: of a split, and (H, W) and labels of one.
+Base = tuple[Callable[[str], Digits], tuple[int, int], tuple[int, ...]]
+BASES: dict[str, Base] = dict.fromkeys(("words", "words-straight"), (flat_words, FLAT, (SIGNS,)))
+# How many classes a label is one of, where they are not the ten digits.
+CLASSES = {"addition": 19} | dict.fromkeys(BASES, len(ALPHABET))
 
 
 def make(
     name: str, images: Tensor, labels: Tensor, generator: Generator
-) -> tuple[Distorted | Sums | Rows, Tensor]:
+) -> tuple[Distorted | Sums | Rows | Bent, Tensor]:
     """What the recipe `name` makes of float `images` [B, 1, H, W], and its labels in int64.
 
     `labels` [B], or [B, D] of what is a row already: whole numbers. Raises ValueError for an
@@ -78,6 +93,11 @@ def make(
     return DISTORTIONS[name](images, generator), labels
 
 
+def base(name: str | None, split: str, digits: Callable[[str], Digits] | None = None) -> Digits:
+    """What the recipe `name` is made of: `digits` (MNIST's), or pictures and labels of its own."""
+    return BASES[name][0](split) if name in BASES else (digits or mnist)(split)
+
+
 def _labels_of(images: Tensor, labels: Tensor) -> Tensor:
     labels = as_int64(labels, "labels")
     if labels.ndim not in (1, 2) or len(labels) != len(images):
@@ -88,8 +108,8 @@ def _labels_of(images: Tensor, labels: Tensor) -> Tensor:
 
 @lru_cache
 def shape(name: str) -> tuple[int, int, int]:
-    """(C, H, W) of what the recipe `name` makes of a 28x28 digit, found by making one, or of a
-    set of one's own.
+    """(C, H, W) of what the recipe `name` makes of a 28x28 digit (or of what it is made of), found
+    by making one, or of a set of one's own.
     """
     if name in own.SETS:
         return own.SETS[name].shape
@@ -104,14 +124,15 @@ def answers(name: str) -> tuple[int, int]:
     return _one(name)[1].numel(), CLASSES.get(name, 10)
 
 
-def _one(name: str) -> tuple[Distorted | Sums | Rows, Tensor]:
-    blank, label = torch.zeros(1, 1, SIDE, SIDE), torch.zeros(1, dtype=torch.long)
+def _one(name: str) -> tuple[Distorted | Sums | Rows | Bent, Tensor]:
+    _, size, row = BASES.get(name, (None, (SIDE, SIDE), ()))
+    blank, label = torch.zeros(1, 1, *size), torch.zeros(1, *row, dtype=torch.long)
     return make(name, blank, label, Generator().manual_seed(0))
 
 
 def freeze(
     name: str, images: Tensor, labels: Tensor, seed: int, batch: int = 2000
-) -> tuple[Distorted | Sums | Rows, Tensor]:
+) -> tuple[Distorted | Sums | Rows | Bent, Tensor]:
     """As `make`, once for all of uint8 `images` [N, 1, H, W]; its images are uint8 too.
 
     Drawn on the CPU and then brought to the images' device: each device has a stream of its own,
@@ -164,7 +185,7 @@ def kinds(images: Tensor, generator: Generator) -> dict[str, Distorted]:
 
 
 def write_npz(name: str, path: Path, split: str = "train", seed: int = 0) -> dict[str, tuple]:
-    """Draw the recipe `name` once over the digits of `split`; write them to `path`, an npz.
+    """Draw the recipe `name` once over its `base` of `split`; write them to `path`, an npz.
 
     It holds `images` uint8 [N, C, H, W], `labels`, what the recipe knows of the motion
     (`theta`, ...), `digits`, what they were made from, and `sha256`, which every reader compares.
@@ -173,10 +194,10 @@ def write_npz(name: str, path: Path, split: str = "train", seed: int = 0) -> dic
     """
     if Path(path).suffix != ".npz":
         raise ValueError(f"path={str(path)!r}; wanted a name that ends in .npz")
-    digits = mnist(split)
+    digits = base(name, split)
     made, labels = freeze(name, digits.images, digits.labels, seed)
     arrays = {key: value.numpy() for key, value in vars(made).items()} | {"labels": labels.numpy()}
-    told = arrays | {"digits": np.array(source())}
+    told = arrays | {"digits": np.array(digits.source)}
     with written_whole(path) as partial:
         np.savez_compressed(partial, **told, sha256=sum_of(told))
     return {key: value.shape for key, value in arrays.items()}

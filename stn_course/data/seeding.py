@@ -8,4 +8,4 @@ def stream(*key: int) -> int:
     return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
 
 
-INIT, ORDER, STEP, FREEZE, TEST, SPLIT = range(6)  # purposes, always the first part of a key
+INIT, ORDER, STEP, FREEZE, TEST, SPLIT, WORDS = range(7)  # purposes, always the first part of a key

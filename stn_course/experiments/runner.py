@@ -15,7 +15,7 @@ from torch import nn
 from stn_course.data import is_sample
 from stn_course.data.clutter.fresh import ROWS
 from stn_course.data.digits import SPLITS
-from stn_course.data.recipes import DISTORTIONS, TASKS
+from stn_course.data.recipes import BASES, DISTORTIONS, TASKS, base
 from stn_course.experiments import records
 from stn_course.experiments.catalogue import find
 from stn_course.experiments.experiment import Experiment
@@ -95,6 +95,8 @@ def _check_totals(record: RunRecord) -> None:
         if name in ROWS:
             size = ROWS[name].sizes[("train", "valid", "test").index(split)]
             wanted[which] = size * ROWS[name].digits
+        elif name in BASES:
+            wanted[which] = base(name, split).labels.numel()
         elif name == CLEAN or name in (*DISTORTIONS, *TASKS):
             wanted[which] = len(range(60_000)[SPLITS[split]])
     for filed in records.load(record.experiment)[:1]:

@@ -7,6 +7,7 @@ from stn_course.models.localisers import LOCALISERS
 from stn_course.models.losses import mean_loss, pose_error, sequence_loss
 from stn_course.models.registry import (
     MODELS,
+    ROW_MODELS,
     TRANSFORMS,
     build,
     count_parameters,
@@ -15,6 +16,7 @@ from stn_course.models.registry import (
     stn,
     stn_features,
     transformer,
+    word_stn,
 )
 from stn_course.models.sequence import SEQUENCE_MODELS
 from stn_course.models.transformers import (
@@ -23,6 +25,7 @@ from stn_course.models.transformers import (
     SpatialTransformer,
     localiser_parameters,
 )
+from stn_course.models.words import WordReader
 
 __all__ = [
     "CLASSIFIERS",
@@ -30,11 +33,13 @@ __all__ = [
     "LOCALISERS",
     "MODELS",
     "ParallelTransformers",
+    "ROW_MODELS",
     "SEQUENCE_MODELS",
     "SequentialTransformers",
     "SpatialTransformer",
     "Subsample",
     "TRANSFORMS",
+    "WordReader",
     "add_coords",
     "build",
     "cnn",
@@ -51,4 +56,5 @@ __all__ = [
     "stn",
     "stn_features",
     "transformer",
+    "word_stn",
 ]

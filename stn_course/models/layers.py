@@ -71,6 +71,13 @@ class Normalise(nn.Module):
         return f"mean={self.mean:g}, sd={self.sd:g}"
 
 
+class Grey(nn.Module):
+    """The mean of the channels: [B, C, H, W] -> [B, 1, H, W]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(1, keepdim=True)
+
+
 class Subsample(nn.Module):
     """Keep every second pixel: halves the size as pooling does, without looking around."""
 

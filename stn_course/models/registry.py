@@ -15,10 +15,11 @@ from torch import nn
 from stn_course import geometry
 from stn_course.geometry import one_of
 from stn_course.models.classifiers import CLASSIFIERS, PAPER
-from stn_course.models.layers import Normalise, Size, plain_numbers
+from stn_course.models.layers import CellMeans, Grey, Normalise, Size, plain_numbers
 from stn_course.models.localisers import LOCALISERS
 from stn_course.models.sequence import SEQUENCE_MODELS
 from stn_course.models.transformers import ParallelTransformers, SpatialTransformer
+from stn_course.models.words import WordReader
 
 TRANSFORMS: dict[str, Callable[..., geometry.Parametrisation]] = {
     "affine": geometry.Affine,
@@ -44,18 +45,39 @@ def transformer(
     transform: str = "affine",
     bound: float | None = None,
     glimpse: Size | None = None,
+    grid: Size | None = None,
+    sees: Size | None = None,
+    grey: bool = False,
     **options,
 ) -> SpatialTransformer:
     """A spatial transformer from the names of its localiser and its transform.
 
-    `bound` goes to the transform (default: its own), `glimpse` is the size of what is
-    read, and `options` (padding, pool, down, identity_start) go to `SpatialTransformer`.
+    `bound` goes to the transform (default: its own), and so does `grid`, (rows, columns) of a
+    spline's control points. `glimpse` is the size of what is read. The localiser is shown the
+    images averaged to the size `sees`, and with `grey` the mean of their channels; what is read
+    is not. `options` (padding, pool, down, identity_start) go to `SpatialTransformer`.
     """
     kind = _known("transform", transform, TRANSFORMS)
-    head = kind() if bound is None else kind(bound=bound)
+    given = {"bound": bound, "grid": grid}
+    head = kind(**{key: value for key, value in given.items() if value is not None})
+    front, size, channels = _shown(size, channels, sees, grey)
     net = _known("localiser", localiser, LOCALISERS)(head.n, size, channels)
+    net = nn.Sequential(*front, *net) if front else net
     glimpse = None if glimpse is None else geometry.check_size(glimpse, "glimpse")
     return SpatialTransformer(net, head, glimpse, **options)
+
+
+def _shown(
+    size: Size, channels: int, sees: Size | None, grey: bool
+) -> tuple[list[nn.Module], Size, int]:
+    """What makes of images what a localiser is shown, and the size and channels of that."""
+    front: list[nn.Module] = []
+    if grey:
+        front, channels = [Grey()], 1
+    if sees is not None:
+        size = geometry.check_size(sees, "sees")
+        front.append(CellMeans(size))
+    return front, size, channels
 
 
 @plain_numbers
@@ -84,6 +106,23 @@ def stn(
     fit |= {} if width is None else {"width": width}
     net = _known("classifier", classifier, CLASSIFIERS)
     return nn.Sequential(front, net(seen, classes, channels=channels * transformers, **fit))
+
+
+@plain_numbers
+def word_stn(
+    size: Size = (32, 96),
+    classes: int = 10,
+    channels: int = 1,
+    *,
+    digits: int = 3,
+    width: float = 1.0,
+    **options,
+) -> nn.Sequential:
+    """A transformer before a reader of words, `WordReader`; `options` as in `transformer`."""
+    front = transformer(size, channels, **options)
+    seen = front.output_size(size)
+    seen = tuple(n // 2 for n in seen) if front.pool else seen
+    return nn.Sequential(front, WordReader(seen, classes, channels, digits=digits, width=width))
 
 
 @plain_numbers
@@ -123,7 +162,10 @@ MODELS: dict[str, Callable[..., nn.Module]] = CLASSIFIERS | {
     "stn-features": stn_features,
     # For rows of digits: SK's three and LJ's FFN-SPN (`design`), and ours.
     **SEQUENCE_MODELS,
+    # For words, of notebook 08: without a transformer and with one.
+    **(WORD_MODELS := {"word-cnn": WordReader, "word-stn": word_stn}),
 }
+ROW_MODELS = (*SEQUENCE_MODELS, *WORD_MODELS)  # these give an image a row of labels
 
 
 def build(name: str, normalise: tuple[float, float] | None = None, **options) -> nn.Module:
@@ -148,7 +190,7 @@ def options_of(name: str) -> list[str]:
     if isinstance(builder, type):
         asked = [each for each in builder.__mro__ if "__init__" in vars(each)]
         asked = asked[: asked.index(nn.Module)]
-    elif getattr(builder, "func", builder) is stn:
+    elif getattr(builder, "func", builder) in (stn, word_stn):
         asked += [transformer, SpatialTransformer]
     found = {key for each in asked for key in inspect.signature(each).parameters}
     decided = {"size", "classes", "channels", "conv", "args", "options"}  # by data and name

@@ -264,8 +264,9 @@ def build(config: Config) -> "nn.Module":
     """
     from stn_course import models
 
-    rows = answers(config.distort or CLEAN)[0] > 1
-    if rows != (config.model in models.SEQUENCE_MODELS):
+    digits, classes = answers(config.distort or CLEAN)
+    rows = digits > 1
+    if rows != (config.model in models.ROW_MODELS):
         given, wanted = ("one label", "a row of labels")[:: 1 if rows else -1]
         raise ValueError(
             f"model={config.model!r} gives an image {given}; wanted one that gives {wanted}, as "
@@ -275,8 +276,10 @@ def build(config: Config) -> "nn.Module":
     made_for = {"size": tuple(size)}
     if channels != 1:
         made_for["channels"] = channels
-    if (classes := answers(config.distort or CLEAN)[1]) != 10:
+    if classes != 10:
         made_for["classes"] = classes
+    if digits not in (1, 3):  # of a row, three unless it is told
+        made_for["digits"] = digits
     try:
         return models.build(config.model, **made_for | config.options)
     except TypeError as error:  # an option that it does not have, or of a wrong kind

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stn_course.data import Digits, freeze, mnist, own, published_rows
+from stn_course.data import Digits, freeze, mnist, own, published_rows, recipes
 from stn_course.data.clutter.fresh import ROWS
 from stn_course.data.seeding import FREEZE, TEST, stream
 from stn_course.training.config import CLEAN, Config
@@ -17,7 +17,10 @@ def training_set(config: Config, seed: int, device: torch.device) -> tuple[Tenso
     """
     splits = config.train_on.split("+")
     given = config.frozen and (config.distort in ROWS or config.distort in own.SETS)
-    parts = [_given(config.distort, s) if given else mnist(s) for s in splits]
+    parts = [
+        _given(config.distort, s) if given else recipes.base(config.distort, s, mnist)
+        for s in splits
+    ]
     if len(parts) == 1:  # as it is: a copy of the sequences would take another 600 MB
         images, labels = parts[0].images, parts[0].labels
     else:
@@ -53,7 +56,7 @@ def test_set(
     With the `shape` of a configuration's images, smaller ones get a black frame.
     """
     given = name in ROWS or name in own.SETS
-    digits = _given(name, split) if given else mnist(split)
+    digits = _given(name, split) if given else recipes.base(name, split, mnist)
     images, labels = digits.images.to(device), digits.labels.to(device)
     if name != CLEAN and not given:
         seed = stream(TEST, ("train", "valid", "test").index(split))

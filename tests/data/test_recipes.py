@@ -221,7 +221,8 @@ def test_narrow_labels_come_out_wide(kind):
 def test_shape_by_name_and_an_empty_batch(name):
     wanted = {"hr": (1, 40, 40), "rts": (1, 42, 42), "tc": (1, 60, 60), "addition": (2, 42, 42)}
     wanted |= {"cluttered": (1, 40, 40), "sequences": (1, 100, 100)}
-    wanted |= {"colocalisation": (1, 84, 84)}
+    wanted |= {"colocalisation": (1, 84, 84), "words": (3, 32, 96)}
+    wanted |= {"words-straight": (3, 32, 96)}
     assert recipes.shape(name) == wanted.get(name, (1, SIDE, SIDE))
     none = torch.zeros(0, 1, SIDE, SIDE, dtype=torch.uint8)
     made, labels = data.freeze(name, none, torch.zeros(0, dtype=torch.long), seed=0)
@@ -230,9 +231,13 @@ def test_shape_by_name_and_an_empty_batch(name):
 
 @pytest.mark.parametrize("name", [*data.DISTORTIONS, *data.TASKS])
 def test_how_many_labels_an_image_has_and_of_how_many_classes(name):
-    wanted = {"addition": (1, 19), "sequences": (3, 10)}.get(name, (1, 10))
+    wanted = {"addition": (1, 19), "sequences": (3, 10), "words": (5, 24)}
+    wanted = (wanted | {"words-straight": (5, 24)}).get(name, (1, 10))
     assert recipes.answers(name) == wanted
-    made, labels = recipes.make(name, blobs(200), torch.arange(200) % 10, seeded())
+    its = torch.arange(200) % 10
+    if name in recipes.BASES:
+        its = recipes.base(name, "test").labels[:200]
+    made, labels = recipes.make(name, blobs(200), its, seeded())
     assert labels.view(200, -1).shape[1] == wanted[0] and labels.max() < wanted[1]
     assert labels.max() > 0.75 * wanted[1]
 

@@ -62,6 +62,8 @@ NETWORKS = {
 }
 NO_TWIN = {
     "rnn-spn": "Keras has no GRU cell with torch's two biases in torch's order of gates",
+    "word-cnn": "its reader moves from column to column; no notebook has it in Keras",
+    "word-stn": "as word-cnn",
     "sequence-cnn": "it is the FFN-SPN's reader on the whole row, and held to its twin there",
 }
 

@@ -12,7 +12,7 @@ from torch.export import Dim
 from stn_course import geometry, models
 from stn_course.analysis import robustness
 from stn_course.analysis.glimpses import glimpse_iou
-from stn_course.models import SEQUENCE_MODELS, SpatialTransformer, losses
+from stn_course.models import ROW_MODELS, SpatialTransformer, losses
 
 BATCH = Dim("batch", min=2, max=64)
 TRANSFORMERS = [name for name in models.MODELS if name not in models.CLASSIFIERS]
@@ -24,7 +24,7 @@ HEADS = [
 
 
 def size_of(name):
-    return (40, 60) if name in SEQUENCE_MODELS else (40, 40) if name.startswith("hr") else (28, 28)
+    return (40, 60) if name in ROW_MODELS else (40, 40) if name.startswith("hr") else (28, 28)
 
 
 def built(name):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from stn_course import models
-from stn_course.models import SEQUENCE_MODELS, CoordConv2d
+from stn_course.models import ROW_MODELS, CoordConv2d
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_parameter_counts(name, parameters):
     assert models.count_parameters(models.build(name)) == parameters
 
 
-SINGLE = [name for name in models.MODELS if name not in SEQUENCE_MODELS]  # one digit an image
+SINGLE = [name for name in models.MODELS if name not in ROW_MODELS]  # one digit an image
 
 
 @pytest.mark.parametrize("name", SINGLE)

@@ -114,7 +114,7 @@ def test_means_of_cells_keep_their_bits_where_nothing_is_asked():
 
 @pytest.mark.parametrize("name", models.MODELS)
 def test_a_step_of_every_network_is_deterministic(name):
-    rows = name in models.SEQUENCE_MODELS
+    rows = name in models.ROW_MODELS
     net = models.build(name, size=(40, 60) if rows else (40, 40)).train()
     x = torch.rand(2, 1, 40, 60 if rows else 40)
     labels = torch.zeros(2, 3, dtype=torch.long) if rows else torch.zeros(2, dtype=torch.long)

@@ -21,7 +21,7 @@ from torch import Tensor
 from stn_course.data import DISTORTIONS, TASKS
 from stn_course.data.clutter.fresh import ROWS
 from stn_course.data.digits import sample
-from stn_course.data.recipes import answers
+from stn_course.data.recipes import BASES, answers
 from stn_course.training import datasets
 from stn_course.training.config import Config
 from stn_course.training.run import Run
@@ -70,6 +70,7 @@ def make() -> dict:
     with mock.patch.object(datasets, "mnist", cache(sample)):
         for name in RECIPES:
             model = "ffn-spn" if answers(name)[0] > 1 else "fc"
+            model = "word-cnn" if name in BASES else model
             config = replace(FEW, model=model, distort=name, tests=(name,))
             for seed in (0, 1):
                 found[f"batches/{name}/{seed}"] = first_batches(config, seed)
