@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from stn_course.analysis.predictions import Predictions
+from stn_course.data.own import words_of
 from stn_course.extras import needs
 from stn_course.files import write_atomically, written_whole
 
@@ -20,25 +21,28 @@ PAGE = Path(__file__).with_name("gallery.html")
 ACROSS = 32  # pictures in a row of a sheet, and rows of one
 
 
-def write(folder: Path, seen: Predictions, title: str) -> Path:
-    """Write `index.html`, `gallery.js` and the sheets to `folder`; return the page."""
+def write(folder: Path, seen: Predictions, title: str, data: str | None = None) -> Path:
+    """Write `index.html`, `gallery.js` and the sheets to `folder`; return the page.
+
+    `data`: the set that was read, whose names of classes are shown where it is one's own.
+    """
     folder = Path(folder)
     key = secrets.token_hex(4)  # of this test: until gallery.js names it the old page stays whole
-    data = {
+    shown = {
         "key": key,
         "title": title,
         "across": ACROSS,
         "channels": seen.channels,
         "input": _sheets(folder, key, "input", seen.inputs),
         "output": None if seen.outputs is None else _sheets(folder, key, "output", seen.outputs),
-        "truth": _names(seen.labels),
-        "read": _names(seen.read),
+        "truth": words_of(seen.labels, data),
+        "read": words_of(seen.read, data),
         # Of a row, that every digit is right.
         "confidence": _rounded(seen.probabilities.max(-1).reshape(len(seen.labels), -1).prod(1)),
         "error": _rounded(seen.losses),
         "boxes": None if seen.boxes is None else _rounded(seen.boxes, 3),
     }
-    text = "const GALLERY = " + json.dumps(data, separators=(",", ":")) + ";\n"
+    text = "const GALLERY = " + json.dumps(shown, separators=(",", ":")) + ";\n"
     page = folder / "index.html"
     write_atomically(page, PAGE.read_bytes())
     write_atomically(folder / "gallery.js", text.encode())
@@ -74,13 +78,6 @@ def _sheets(folder: Path, key: str, kind: str, images: np.ndarray) -> dict:
         with written_whole(folder / f"sheet_{key}_{kind}_{first // ACROSS**2}.png") as path:
             write_png(path, sheet)
     return {"height": h, "width": w}
-
-
-def _names(labels: np.ndarray) -> list:
-    """Labels [N] as numbers, rows of them [N, D] as words such as "757"."""
-    if labels.ndim == 1:
-        return labels.tolist()
-    return ["".join(map(str, row)) for row in labels.tolist()]
 
 
 def write_png(path: Path, image: np.ndarray) -> None:

@@ -1,5 +1,7 @@
 """Figures of one run: its history, what it confuses, its digits, the learning chart."""
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import to_rgb
@@ -68,8 +70,8 @@ def learning_chart(rows: list[dict]) -> Figure:
     return fig
 
 
-def confusion(matrix: np.ndarray, title: str = "") -> Figure:
-    """Counts [classes, classes]: rows are the truth, columns what was read."""
+def confusion(matrix: np.ndarray, title: str = "", names: Sequence[str] | None = None) -> Figure:
+    """Counts [classes, classes]: rows are the truth, columns what was read; `names` of classes."""
     n = len(matrix)
     fig, ax = plt.subplots(figsize=(0.5 * n + 1, 0.5 * n + 1))
     wrong = matrix * (1 - np.eye(n, dtype=matrix.dtype))
@@ -79,15 +81,19 @@ def confusion(matrix: np.ndarray, title: str = "") -> Figure:
             weight = "bold" if x == y else "normal"
             ax.text(x, y, count, ha="center", va="center", fontsize=8, fontweight=weight)
     ax.set(xticks=range(n), yticks=range(n), xlabel="read as", ylabel="truth")
+    if names is not None:
+        ax.set_yticks(range(n), names, **AS_IT_STANDS)
+        upright = max(map(len, names)) < 3
+        ax.set_xticks(range(n), names, rotation=0 if upright else 90, **AS_IT_STANDS)
     ax.set_title(title, **AS_IT_STANDS)
     ax.grid(False)
     return fig
 
 
-def by_class(inputs, outputs, labels, read, each: int = 10) -> Figure:
+def by_class(inputs, outputs, labels, read, each: int = 10, names=None) -> Figure:
     """The first `each` images of every class, a row a class; misread ones framed and crossed.
 
-    inputs uint8 [N, h, w]; outputs the same or None; labels and read [N].
+    inputs uint8 [N, h, w]; outputs the same or None; labels and read [N]; `names` of classes.
     """
     panels = {"input": inputs} | ({} if outputs is None else {"after the transformer": outputs})
     fig, axes = plt.subplots(1, len(panels), figsize=(6 * len(panels), 6), squeeze=False)
@@ -104,7 +110,8 @@ def by_class(inputs, outputs, labels, read, each: int = 10) -> Figure:
                     corner = ((column + 1) * w - 3, row * h + 2)
                     ax.text(*corner, CROSS, color=WRONG, weight="bold", ha="right", va="top")
         ax.imshow(sheet, interpolation="nearest", aspect="equal")
-        ax.set_yticks([(r + 0.5) * h for r in range(len(classes))], classes)
+        told = classes if names is None else [names[label] for label in classes]
+        ax.set_yticks([(r + 0.5) * h for r in range(len(classes))], told, **AS_IT_STANDS)
         ax.set(xticks=[], title=title)
         ax.grid(False)
     fig.tight_layout()

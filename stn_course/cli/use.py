@@ -56,7 +56,7 @@ def _predict(arguments) -> int:
     rows = []
     with only_writer(out):
         for path, name, image in zip(files, _own_names(files), images, strict=True):
-            row = _read_one(net, path, image, out / f"{name}.png")
+            row = _read_one(net, path, image, out / f"{name}.png", config.distort)
             rows.append(row)
             print(*(f"{key}={value}" for key, value in row.items() if value), sep="  ", flush=True)
         table = _write_table(out / "predictions.csv", rows)
@@ -109,12 +109,16 @@ def _read_picture(path: Path, shape: tuple[int, int, int], fit: str):
     return data.whole_picture(path, channels, (height, width))
 
 
-def _read_one(net, path: Path, image, straightened: Path) -> dict:
-    """What the network says of one image [C, h, w]; what its transformer hands on is written."""
+def _read_one(net, path: Path, image, straightened: Path, learned: str | None) -> dict:
+    """What the network says of one image [C, h, w]; what its transformer hands on is written.
+
+    `learned`: the set that it has learned from, which may have names for its classes.
+    """
     import torch
 
     from stn_course.analysis import gallery
     from stn_course.analysis.predictions import predict
+    from stn_course.data.own import words_of
     from stn_course.models import ParallelTransformers
     from stn_course.models.transformers import first_transformer
 
@@ -126,7 +130,7 @@ def _read_one(net, path: Path, image, straightened: Path) -> dict:
     p = seen.probabilities[0]  # [classes], or [D, classes] of a row
     row = {
         "picture": str(path),
-        "read": "".join(map(str, p.argmax(-1).reshape(-1))),
+        "read": words_of(p.argmax(-1)[None], learned)[0],
         "probability": f"{p.max(-1).prod():.4f}",
         "theta": "",
         "straightened": "",

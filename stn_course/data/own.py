@@ -74,6 +74,18 @@ def tell(name: str, path, seed: int, shape, answers, classes) -> None:
         SETS[name] = Own(Path(path), seed, tuple(shape), tuple(answers), tuple(classes))
 
 
+def words_of(labels, name: str | None) -> list[str]:
+    """How labels [N] or [N, D] are told: by the classes of the set `name`, else as digits.
+
+    The labels of a row stand together, as in "757"; apart where a class has a longer name.
+    """
+    classes = SETS[name].classes if name in SETS else None
+    rows = [row if isinstance(row, list) else [row] for row in labels.tolist()]
+    told = [[classes[k] if classes else str(k) for k in row] for row in rows]
+    between = " " if any(len(each) > 1 for row in told for each in row) else ""
+    return [between.join(row) for row in told]
+
+
 def part(name: str, split: str) -> Digits:
     """A split of the set `name`. Raises ValueError where another set lies there by now."""
     check_split(split)

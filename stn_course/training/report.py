@@ -1,6 +1,8 @@
 """Measuring a trained run: counts, confusion matrix, galleries, the learning chart."""
 
-from collections.abc import Iterator
+import csv
+import io
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import numpy as np
 from stn_course.analysis import gallery
 from stn_course.analysis.accuracy import evaluate
 from stn_course.analysis.predictions import Predictions, predict
+from stn_course.data.own import words_of
 from stn_course.extras import needs
 from stn_course.files import only_writer, write_atomically
 from stn_course.training.checkpoints import (
@@ -54,19 +57,22 @@ def measure_run(
         for name, out in outs.items():
             held = test_set(split, name, where, config.shape)
             seen = predict(model, held.images[:limit], held.labels[:limit])
-            result, page = _measured(seen, out, f"{Path(folder).name}: {split}/{name}", images)
+            result, page = _measured(
+                seen, out, f"{Path(folder).name}: {split}/{name}", name, images
+            )
             yield f"{split}/{name:<9} {counts(result)}   {page}"
     yield f"digits: {held.source}"
 
 
-def _measured(seen: Predictions, out: Path, title: str, images: bool) -> tuple[dict, Path]:
-    """Write what was seen of one set to the folder `out`; the counts, and the gallery's page."""
+def _measured(seen: Predictions, out: Path, title: str, data: str, images: bool):
+    """Write what was seen of the set `data` to the folder `out`; (counts, the gallery's page)."""
     with needs("course"):
         from stn_course.analysis import run_plots
 
     matrix = seen.confusion()
-    write_atomically(out / "confusion.csv", confusion_csv(matrix).encode())
-    run_plots.save(run_plots.confusion(matrix, title), out / "confusion.png")
+    names = words_of(np.arange(len(matrix)), data)
+    write_atomically(out / "confusion.csv", confusion_csv(matrix, names).encode())
+    run_plots.save(run_plots.confusion(matrix, title, names), out / "confusion.png")
     truth, read = seen.labels, seen.read
     result = {"correct": int(matrix.trace()), "total": int(matrix.sum())}
     result["loss"] = float(seen.losses.mean(dtype=float))
@@ -74,9 +80,9 @@ def _measured(seen: Predictions, out: Path, title: str, images: bool) -> tuple[d
         whole = (truth == read).all(1)
         result |= {"words": int(whole.sum()), "rows": len(whole)}
         truth, read = truth[:, 0], np.where(whole, truth[:, 0], -1)
-    digits = run_plots.by_class(seen.inputs, seen.outputs, truth, read)
+    digits = run_plots.by_class(seen.inputs, seen.outputs, truth, read, names=names)
     run_plots.save(digits, out / "by_class.png")
-    page = gallery.write(out, seen, title)
+    page = gallery.write(out, seen, title, data)
     if images:
         gallery.write_images(out, seen)
     return result, page
@@ -133,8 +139,10 @@ def all_checkpoints(
     yield str(out / "learning.png")
 
 
-def confusion_csv(matrix) -> str:
-    """Rows are the truth, columns what was read."""
-    lines = [",".join(["truth", *map(str, range(len(matrix)))])]
-    lines += [",".join(map(str, [truth, *row])) for truth, row in enumerate(matrix.tolist())]
-    return "\n".join(lines) + "\n"
+def confusion_csv(matrix, names: Sequence[str]) -> str:
+    """Rows are the truth, columns what was read, by the classes' names."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["truth", *names])
+    table.writerows([name, *row] for name, row in zip(names, matrix.tolist(), strict=True))
+    return text.getvalue()

@@ -1,6 +1,8 @@
 """Sets of one's own: read whole, split by seed, refused by name."""
 
 import argparse
+import csv
+import json
 
 import numpy as np
 import pytest
@@ -191,6 +193,32 @@ def test_colour_of_any_classes_is_learned(tmp_path):
         Config(distort=name, tests=(name,))
     with pytest.raises(ValueError, match="with_clean=True"):
         Config(distort=name, frozen=True, with_clean=True, tests=(name,))
+
+
+def test_classes_are_told_by_their_own_names(tmp_path, capsys):
+    colours = {"$_cat, large": (0, 0, 200), "dog": (200, 0, 0)}
+    data, run = folder_of(tmp_path / "mine", n=20, colours=colours), tmp_path / "run"
+    asked = f"train --model fc --data {data} --epochs 1 --batch-size 10 --quiet --out {run}"
+    assert main.main([*asked.split(), "--no-tensorboard", "--precision", "float32"]) == 0
+    own.SETS.clear()  # as in another process
+    assert main.main(["test", str(run)]) == 0
+    (out,) = (p for p in run.iterdir() if p.name.startswith("test-"))
+    rows = list(csv.reader((out / "confusion.csv").open()))
+    assert rows[0] == ["truth", *colours] and [row[0] for row in rows[1:]] == [*colours]
+    shown = json.loads((out / "gallery.js").read_text().removeprefix("const GALLERY = ")[:-2])
+    assert set(shown["truth"]) == set(colours) >= set(shown["read"])
+    own.SETS.clear()
+    assert main.main(["predict", str(run), str(data / "dog")]) == 0
+    told = list(csv.DictReader((run / "predicted" / "predictions.csv").open()))
+    assert {row["read"] for row in told} <= set(colours)
+
+
+def test_labels_are_told_as_digits_and_words():
+    assert own.words_of(np.array([3, 0]), None) == own.words_of(np.array([3, 0]), "mild")
+    assert own.words_of(torch.tensor([[7, 5], [0, 1]]), None) == ["75", "01"]
+    own.SETS["signs"] = own.Own(None, 0, (1, 2, 2), (2, 3), ("a", "b", "stop"))
+    assert own.words_of(np.array([[0, 1], [2, 0]]), "signs") == ["a b", "stop a"]
+    assert own.words_of(np.zeros((0, 2), int), "signs") == []
 
 
 @pytest.mark.parametrize(

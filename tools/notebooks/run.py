@@ -31,7 +31,7 @@ CELL_TIMEOUT = 600  # seconds
 QUIET_KERNEL = ["--log-level=ERROR"]
 # What a notebook costs is told of two cores, as in its header, on whatever machine it runs. Threads
 # that have nothing to do soon sleep (`extras.wait_briefly`): processor time is time spent on the
-# the notebook.
+# notebook.
 TWO_CORES = {"OMP_NUM_THREADS": "2"}
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
