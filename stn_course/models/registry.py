@@ -18,7 +18,11 @@ from stn_course.models.classifiers import CLASSIFIERS, PAPER
 from stn_course.models.layers import CellMeans, Grey, Normalise, Size, plain_numbers
 from stn_course.models.localisers import LOCALISERS
 from stn_course.models.sequence import SEQUENCE_MODELS
-from stn_course.models.transformers import ParallelTransformers, SpatialTransformer
+from stn_course.models.transformers import (
+    ParallelTransformers,
+    SequentialTransformers,
+    SpatialTransformer,
+)
 from stn_course.models.words import WordReader
 
 TRANSFORMS: dict[str, Callable[..., geometry.Parametrisation]] = {
@@ -116,13 +120,29 @@ def word_stn(
     *,
     digits: int = 3,
     width: float = 1.0,
+    features: bool = False,
+    in_sequence: int = 1,
     **options,
-) -> nn.Sequential:
-    """A transformer before a reader of words, `WordReader`; `options` as in `transformer`."""
-    front = transformer(size, channels, **options)
-    seen = front.output_size(size)
-    seen = tuple(n // 2 for n in seen) if front.pool else seen
-    return nn.Sequential(front, WordReader(seen, classes, channels, digits=digits, width=width))
+) -> nn.Module:
+    """A transformer before a reader of words, `WordReader`; `options` as in `transformer`.
+
+    `features` has it behind the reader's first convolution instead. Several `in_sequence` correct
+    each other (`SequentialTransformers`).
+    """
+    in_sequence = geometry.whole_number("in_sequence", in_sequence)
+
+    def front(size: Size, channels: int) -> nn.Module:
+        made = [transformer(size, channels, **options) for _ in range(in_sequence)]
+        return made[0] if in_sequence == 1 else SequentialTransformers(*made)
+
+    fixed = {"digits": digits, "width": width}
+    if features:
+        return WordReader(size, classes, channels, inside=front, **fixed)
+    first = front(size, channels)
+    last = first if in_sequence == 1 else first.transformers[-1]
+    seen = last.output_size(size)
+    seen = tuple(n // 2 for n in seen) if last.pool else seen
+    return nn.Sequential(first, WordReader(seen, classes, channels, **fixed))
 
 
 @plain_numbers

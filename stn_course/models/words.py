@@ -1,5 +1,7 @@
 """A network that reads words of a fixed number of signs: one head reads them all."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -15,8 +17,9 @@ class WordReader(nn.Module):
     mean of them, which begins as the k-th part of the row and which what the columns hold moves.
     One linear layer reads all signs: one that was learned at one place is known at the others.
 
-    `width` scales the channels. Raises TypeError or ValueError for sizes and numbers that are
-    none, and for images of another size.
+    `width` scales the channels. `inside`, a transformer of feature maps, stands after the first
+    convolution. Raises TypeError or ValueError for sizes and numbers that are none, and for
+    images of another size.
     """
 
     def __init__(
@@ -27,6 +30,7 @@ class WordReader(nn.Module):
         *,
         digits: int = 3,
         width: float = 1.0,
+        inside: Callable[[Size, int], nn.Module] | None = None,
     ):
         super().__init__()
         self.size, self.channels = check_size(size), whole_number("channels", channels)
@@ -38,6 +42,8 @@ class WordReader(nn.Module):
             conv = nn.Conv2d(inputs, out, kernel, stride, kernel // 2, bias=False)
             body += [conv, nn.BatchNorm2d(out), nn.ReLU()]
             inputs = out
+        if inside is not None:
+            body.insert(3, inside(tuple(-(-n // 2) for n in self.size), a))
         rows, columns = (-(-n // 4) for n in self.size)
         body.append(nn.Conv2d(c, d, (rows, 3), padding=(0, 1), bias=False))
         body += [nn.BatchNorm2d(d), nn.ReLU()]

@@ -1,6 +1,7 @@
 """The named experiments, one file a topic: what makes each record."""
 
 from stn_course.experiments.catalogue import (
+    bent_words,
     colocalisation,
     coordconv,
     digit_sequences,
@@ -28,6 +29,7 @@ EXPERIMENTS: dict[str, Experiment] = (
     | keras.EXPERIMENTS
     | fast.EXPERIMENTS
     | outside.EXPERIMENTS
+    | bent_words.EXPERIMENTS
 )
 
 
