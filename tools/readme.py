@@ -222,7 +222,7 @@ def _measured(line: dict, language: int) -> str:
     """Ours with the number of its seeds."""
     if not line["n"]:
         return NOT_YET[language]
-    number = line["measured"].replace(" (one seed)", "")
+    number = line["measured"].partition(" (")[0]  # without "one seed" and a loss
     return f"{_in_words(number, language)}, n={line['n']}"
 
 

@@ -9,7 +9,7 @@ from stn_course.experiments import records
 from stn_course.experiments.published import ROWS, SOURCES
 from stn_course.experiments.published.changes import CHANGED
 from stn_course.experiments.published.terms import budget, of_runs, unlike
-from stn_course.experiments.statistics import mean_sd_text, test_set_interval
+from stn_course.experiments.statistics import mean_sd, mean_sd_text, test_set_interval
 
 
 def rows(kind: str | None = None, folder: Path | None = None) -> list[dict]:
@@ -17,11 +17,11 @@ def rows(kind: str | None = None, folder: Path | None = None) -> list[dict]:
     target, measured, here, budget, unlike, changed, n, test, params and command.
 
     `measured` is `mean ± sd %` over n seeds, in the published number's own sense
-    (accuracy, or error where that was published), or `not yet run`. `test` is the interval of
-    its mean for a test set of that size, in the same sense. `theirs` and `here` are the terms on
-    which the two numbers stand (`published.terms`), `unlike` where these differ, and `where` the
-    place of the published one in its source. `changed` says what was changed of the experiment
-    after a test set had been read. `kind` picks some.
+    (accuracy, or error where that was published; with the loss where one was), or `not yet run`.
+    `test` is the interval of its mean for a test set of that size, in the same sense. `theirs` and
+    `here` are the terms on which the two numbers stand (`published.terms`), `unlike` where these
+    differ, and `where` the place of the published one in its source. `changed` says what was
+    changed of the experiment after a test set had been read. `kind` picks some.
     """
     table = []
     for row in ROWS:
@@ -43,7 +43,7 @@ def rows(kind: str | None = None, folder: Path | None = None) -> list[dict]:
                 "theirs": str(row.theirs or "-"),
                 "where": row.theirs.where if row.theirs else "-",
                 "target": _percent(row.target) if row.target else "-",
-                "measured": mean_sd_text(values, " % error" if error else " %"),
+                "measured": mean_sd_text(values, " % error" if error else " %") + _loss(row, runs),
                 "here": str(here or "-"),
                 "budget": (budget(runs[0]) if runs else "") or "-",
                 "unlike": ". ".join(differs) or "-",
@@ -55,6 +55,14 @@ def rows(kind: str | None = None, folder: Path | None = None) -> list[dict]:
             }
         )
     return table
+
+
+def _loss(row, runs: list) -> str:
+    """` (loss .0481)`, the mean over the runs, where the source tells a loss, too."""
+    losses = [run.results[row.which].get("loss") for run in runs]
+    if "(loss" not in row.published or not losses or None in losses:
+        return ""
+    return f" (loss {mean_sd(losses)[0]:.4f})".replace(" 0.", " .")
 
 
 def _test_set(results: list[dict], error: bool) -> str:

@@ -434,6 +434,17 @@ def test_committed_record_belongs_and_was_made_by_its_configuration(path):
     assert all(0 <= r["correct"] <= r["total"] for r in record.results.values())
 
 
+def test_where_a_loss_was_published_ours_stands_beside_it():
+    told = {r.experiment: s for r, s in zip(published.ROWS, scoreboard.rows(), strict=True)}
+    with_loss = [name for name, row in told.items() if "loss" in row["published"]]
+    assert len(with_loss) == 4
+    for name in with_loss:
+        losses = [run.results["test/clean"]["loss"] for run in records.load(name)]
+        mean = sum(losses) / len(losses)
+        assert told[name]["measured"].endswith(f" % (loss .{10_000 * mean:04.0f})")
+    assert "loss" not in told["clean-stn"]["measured"]
+
+
 def test_every_scoreboard_row_has_its_record_or_says_not_yet_run():
     for row, shown in zip(published.ROWS, scoreboard.rows(), strict=True):
         if row.experiment is None:
