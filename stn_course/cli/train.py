@@ -175,10 +175,10 @@ def _is_own(data: str | None) -> bool:
     return data.endswith(".npz") or "/" in data or Path(data).is_dir()
 
 
-def _as_experiment(name: str | None, config, started: bool = False) -> dict:
-    """What makes the record that of the experiment `name`, if `config` is its own; else {}.
+def _as_experiment(name: str | None, config, way: str = "") -> dict:
+    """What makes the record that of the experiment `name`, if the run is its own; else `why` not.
 
-    `started`: whether it goes on from what another run learned, or has frozen parts.
+    `way`: what the run does, or did before it was resumed, that no experiment does.
     """
     from stn_course.experiments import catalogue
     from stn_course.training.checkpoints import plain
@@ -188,9 +188,33 @@ def _as_experiment(name: str | None, config, started: bool = False) -> dict:
         return {"name": name}
     # As config.json has them: a resumed run's options have lists where tuples were.
     asked, own = (plain(dataclasses.asdict(c)) for c in (config, experiment.config))
-    if asked != own or started or experiment.start_from:
-        return {}
+    differ = ", ".join(f"{k}={v!r}" for k, v in asked.items() if v != own.get(k))
+    if experiment.start_from and not way:
+        way = f"only `stn-course run {name}` makes what it starts from"
+    if why := differ or way:
+        return {"why": why}
     return {"name": name, "listeners": experiment.listeners()}
+
+
+def _way(arguments, config) -> str:
+    """What a run begins with, or began with before it was resumed, beside its settings."""
+    from stn_course.training import run_folder
+
+    asked = {"start_from": arguments.start_from, "only": arguments.only, "freeze": arguments.freeze}
+    told = ", ".join(f"{name}={value!r}" for name, value in asked.items() if value)
+    return told or (run_folder.way_of(arguments.out, config) if arguments.resume else "")
+
+
+def _own_name(folder: Path, name: str | None) -> str | None:
+    """`name`, or another where the folder's own would be that of an experiment; None: that will do.
+
+    A run that is of no experiment is filed as none.
+    """
+    from stn_course.experiments import catalogue
+    from stn_course.training.run_folder import name_of
+
+    called = name_of(folder, name)
+    return f"{called}-own" if name is None and called in catalogue.EXPERIMENTS else name
 
 
 def _train(arguments) -> int:
@@ -207,14 +231,18 @@ def _train(arguments) -> int:
         name = run_folder.experiment_of(arguments.out)
     start = {"start_from": arguments.start_from, "only": arguments.only}
     start |= {"freeze": arguments.freeze}
-    asked = _as_experiment(name, config, any(start.values()))
+    asked = _as_experiment(name, config, _way(arguments, config))
+    own = _own_name(arguments.out, asked.get("name"))
+    if why := asked.get("why"):
+        called = run_folder.name_of(arguments.out, own)
+        print(f"its record is called {called} and is none of {name}: {why}", file=sys.stderr)
     bar = [SayStart()] if arguments.quiet else [SayStart(), ProgressBar(arguments.log_every or 100)]
     record = run_folder.train(
         config,
         seed,
         arguments.out,
         [*asked.get("listeners", []), *bar],
-        name=asked.get("name"),
+        name=own,
         device=arguments.device,
         resume=arguments.resume,
         save_every=arguments.save_every,
@@ -250,7 +278,8 @@ def _train_in_keras(arguments) -> int:
         print(f"epoch {epoch}/{config.epochs}: {told}", file=sys.stderr, flush=True)
 
     shown = {"tensorboard": arguments.tensorboard, "say": None if arguments.quiet else say}
-    _say_results(run_folder.train(config, seed, arguments.out, **shown))
+    own = _own_name(arguments.out, None)
+    _say_results(run_folder.train(config, seed, arguments.out, own, **shown))
     return 0
 
 

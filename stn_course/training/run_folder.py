@@ -15,6 +15,7 @@ from stn_course.data import own
 from stn_course.extras import needs
 from stn_course.files import only_writer, write_atomically
 from stn_course.training.checkpoints import (
+    RATES,
     begin_from,
     checkpoint_path,
     has_checkpoint,
@@ -84,6 +85,25 @@ def train(
         model, record = fit(config, seed, told, name=called, **options, **start)
         write_results(folder, model, record)
     return record
+
+
+def way_of(folder: Path, config: Config) -> str:
+    """What the run in `folder` did, or does if it goes on by `config`, that no setting says.
+
+    Words for where it started, the parts it left or froze, and its rates; empty: nothing. Raises
+    ValueError for a damaged checkpoint.
+    """
+    if not has_checkpoint(folder):
+        return ""
+    found = read_checkpoint(folder)
+    start, phases = (found["state"].get(name) for name in ("start", "phases"))
+    told = [
+        f"{name}={start[name]!r}" for name in ("run", "only", "freeze") if start and start[name]
+    ]
+    rates = [{name: each.get(name) for name in RATES} for each in (found["config"], vars(config))]
+    if phases or rates[0] != rates[1]:
+        told.append("it was trained at more than one rate")
+    return ", ".join(told)
 
 
 def name_of(folder: Path, name: str | None) -> str:

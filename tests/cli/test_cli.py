@@ -235,7 +235,57 @@ def test_a_resumed_run_is_its_experiments_though_its_file_has_lists_for_tuples(m
     read = Config(**plain(dataclasses.asdict(own)))
     (listener,) = _as_experiment("paired", read)["listeners"]
     assert listener.measure is len
-    assert _as_experiment("paired", dataclasses.replace(read, lr=0.5)) == {}
+    assert _as_experiment("paired", dataclasses.replace(read, lr=0.5)) == {"why": "lr=0.5"}
+
+
+# How a run is begun, and how it goes on as the experiment `tiny`.
+WAYS = {
+    "a part is frozen": ("--freeze classifier", "", "freeze=['classifier']"),
+    "a part is taken over": ("--start-from {other} --only localiser", "", "run='other', only="),
+    "weights are taken over": ("--start-from {other}", "", "run='other'"),
+    "a second rate": (
+        "--epochs 1 --lr 0.002",
+        "--lr 0.001 --epochs 2",
+        "it was trained at more than one rate",
+    ),
+    "a third rate": ("--epochs 1 --lr 0.002", "--lr 0.004 --epochs 2", "lr=0.004"),
+    "a setting": ("--limit 10", "", "limit=10"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_run_that_went_another_way_is_of_no_experiment_when_it_goes_on(
+    way, tmp_path, monkeypatch, capsys
+):
+    first, second, why = (words.format(other=tmp_path / "other") for words in WAYS[way])
+    config = Config(model="stn-small", limit=20, epochs=2, precision="float32")
+    monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", Experiment(config, "a test", probe=so_much))
+    words = ["train", "--experiment", "tiny", "--quiet", "--no-tensorboard", "--out"]
+    if "{other}" in WAYS[way][0]:
+        assert run(*words, tmp_path / "other", "--epochs", 1) == 0
+    assert run(*words, tmp_path / "tiny", *first.split()) == 0
+    (tmp_path / "tiny" / "record.json").unlink()
+    named = [] if "limit" in first else ["--experiment", "tiny"]
+    words = ["train", *named, *words[3:], tmp_path / "tiny", "--resume", *second.split()]
+    code, _, err = run(*words, capsys=capsys)
+    assert code == 0
+    record = loads((tmp_path / "tiny" / "record.json").read_text())
+    assert record.experiment == "tiny-own" and not record.probes
+    if named:
+        assert f"is called tiny-own and is none of tiny: {why}" in err
+
+
+def so_much(model, device):
+    return {"asked": {"so much": 1.0}}
+
+
+@pytest.mark.parametrize("framework", ["torch", "keras"])
+def test_a_folder_gives_no_record_the_name_of_an_experiment(framework, tmp_path, monkeypatch):
+    if framework == "keras":
+        pytest.importorskip("keras")
+    monkeypatch.setitem(catalogue.EXPERIMENTS, "tiny", Experiment(Config(), "a test"))
+    words = ("--framework", framework, "--limit", 20)
+    assert train(tmp_path, *words, name="tiny").experiment == "tiny-own"
 
 
 def test_where_nothing_can_be_resumed_a_new_run_says_so(tmp_path, capsys):
