@@ -303,19 +303,23 @@ def copied() -> Iterator[Path]:
         yield folder
 
 
-def passes(folder: Path, tests: str) -> bool:
-    """Whether the tests pass in a copy. Raises RuntimeError where pytest could not run them."""
+def environment(folder: Path) -> dict[str, str]:
+    """That of tests in a copy: its package, the sample of digits, no plug-ins."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("STN_COURSE_")}
     own = {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
     own["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # they take longer to load than most tests
-    own |= {"STN_COURSE_OFFLINE": "1", "STN_COURSE_CACHE": str(folder / "cache")}
+    return kept | own | {"STN_COURSE_OFFLINE": "1", "STN_COURSE_CACHE": str(folder / "cache")}
+
+
+def passes(folder: Path, tests: str) -> bool:
+    """Whether the tests pass in a copy. Raises RuntimeError where pytest could not run them."""
     where, _, words = tests.partition(" -k ")
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", where]
     try:
         done = subprocess.run(
             [*command, *(["-k", words] if words else [])],
             cwd=folder,
-            env=kept | own,
+            env=environment(folder),
             capture_output=True,
             text=True,
             timeout=SECONDS,
