@@ -8,6 +8,7 @@ from nbformat import NotebookNode
 
 from tools import address
 from tools.notebooks import run as notebooks
+from tools.notebooks.figures import outdated
 
 MOST_LINES, MEDIAN_LINES, MOST_COLUMNS = 30, 6, 72
 CELLS = (35, 60)
@@ -190,4 +191,5 @@ def all_problems(name: str) -> list[str]:
     folder = notebooks.NOTEBOOKS
     nb = notebooks.read(folder / f"{name}.ipynb")
     found = notebooks.differences(nb, notebooks.read(folder / "src" / f"{name}.md"))
+    found += [f"the module of {n} is another today: sync" for n in outdated(nb)]
     return found + [line for rule in RULES for line in rule(nb)]

@@ -24,6 +24,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
+from tools.notebooks import figures
+
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 CELL_TIMEOUT = 600  # seconds
@@ -248,18 +250,26 @@ def differences(stored: NotebookNode, source: NotebookNode) -> list[str]:
 def sync(name: str, to_source: bool = False, folder: Path = NOTEBOOKS) -> list[str]:
     """Carry edits from source to notebook (or back); outputs of unchanged cells stay.
 
+    The modules of live figures are carried over with them.
+
     Returns the differences there were.
     """
     stored_path, source_path = folder / f"{name}.ipynb", folder / "src" / f"{name}.md"
     stored, source = read(stored_path), read(source_path)
     found = differences(stored, source)
-    if found and to_source:
-        jupytext.write(stored, source_path, fmt="md:myst")
-    elif found:
+    if to_source:
+        if found:
+            jupytext.write(stored, source_path, fmt="md:myst")
+        return found
+    behind = figures.outdated(stored)
+    figures.renew(stored)
+    if found:
         merged = jupytext.combine.combine_inputs_with_outputs(source, stored, fmt="md:myst")
         merged.metadata = stored.metadata
         nbformat.write(merged, stored_path)
-    return found
+    elif behind:
+        nbformat.write(stored, stored_path)
+    return found + [f"the module of {name} is another" for name in behind]
 
 
 def sources(folder: Path = NOTEBOOKS) -> list[str]:

@@ -75,7 +75,9 @@ const digits = (v, n) => neat(v.toFixed(n)).toFixed(n).replace("-", "−");
 function make(tag, attributes = {}, ...children) {
   const svg = tag === "svg" || tag === "path";
   const e = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
-  for (const [k, v] of Object.entries(attributes)) e.setAttribute(k, v);
+  const { style = "", ...rest } = attributes;
+  e.style.cssText = style; // as an attribute a strict policy of the page forbids it
+  for (const [k, v] of Object.entries(rest)) e.setAttribute(k, v);
   e.append(...children);
   return e;
 }

@@ -283,7 +283,9 @@ const fromBase64 = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0))
 
 function node(tag, attributes = {}, ...children) {
   const e = tag === "svg" || tag === "path" ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
-  for (const [k, v] of Object.entries(attributes)) e.setAttribute(k, v);
+  const { style = "", ...rest } = attributes;
+  e.style.cssText = style; // as an attribute a strict policy of the page forbids it
+  for (const [k, v] of Object.entries(rest)) e.setAttribute(k, v);
   e.append(...children);
   return e;
 }
