@@ -20,6 +20,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.viewcode",
     "tools.book.api",
+    "tools.book.formulas",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_togglebutton",
@@ -48,20 +49,15 @@ myst_enable_extensions = ["amsmath", "attrs_block", "attrs_inline", "colon_fence
 myst_heading_anchors = 3
 bibtex_bibfiles = ["refs.bib"]
 
-mathjax_path = "mathjax/tex-svg.js"
-# No package may be fetched on demand, and no menu that would do so.
-mathjax3_config = {
-    "tex": {"packages": {"[-]": ["autoload", "require"]}, "macros": {"R": r"\mathbb{R}"}},
-    "options": {"enableMenu": False},
-}
+html_math_renderer = "drawn"  # by MathJax when the book is built: tools/book/formulas.py
 
 html_theme = "sphinx_book_theme"
 html_title = "Spatial transformers"
 html_logo = "_static/mark.svg"
 html_favicon = "_static/mark.svg"
 html_static_path = ["_static"]
-html_css_files = ["course.css"]
-html_js_files = [("scrollers.js", {"defer": "defer"})]
+html_css_files = ["formulas.css", "course.css"]
+html_js_files = [("scrollers.js", {"defer": "defer"}), ("page.js", {"defer": "defer"})]
 html_show_sourcelink = False
 html_context = {"default_mode": "auto"}  # light or dark as the reader's system has it
 html_theme_options = {

@@ -38,12 +38,19 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def served(folder: Path, scheme: str):
+def served(folder: Path, scheme: str, headers: dict[str, str] | None = None):
     """The address of a folder: over "http" from a server on this machine, or as "file"."""
     if scheme == "file":
         yield folder.as_uri()
         return
-    handler = functools.partial(Quiet, directory=str(folder))
+
+    class Server(Quiet):
+        def end_headers(self):
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
+            super().end_headers()
+
+    handler = functools.partial(Server, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"

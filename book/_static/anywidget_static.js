@@ -1,11 +1,13 @@
 /* Brings anywidgets alive in a page that has no kernel.
  *
- * A notebook stores the state of its widgets: for an anywidget that includes the text of its ES
- * module (_esm) and style (_css). This script gives each one a small model with the interface that
- * anywidget modules are written for (get, set, on, off, save_changes) and calls their render().
+ * A notebook stores the state of its widgets. Of an anywidget's its ES module and its style have
+ * become files (tools/book/policy.py): a classic script leaves the module in `figureModules`, under
+ * the name that the state has as `_module`. This script gives each one a small model with the
+ * interface that anywidget modules are written for (get, set, on, off, save_changes) and calls
+ * their render().
  *
- * A classic script on purpose: browsers refuse module scripts over file://, but a classic script
- * may import a module from a blob, so the pages work from a disk, a stick or a server alike.
+ * Classic scripts on purpose: browsers refuse modules over file://, and a strict policy forbids
+ * importing from a blob. So the pages work from a disk, a stick or a server alike.
  */
 (function (root) {
   "use strict";
@@ -59,8 +61,10 @@
     return models;
   }
 
-  function importText(text) {
-    return import(URL.createObjectURL(new Blob([text], { type: "text/javascript" })));
+  function moduleNamed(name) {
+    const found = root.figureModules?.[name];
+    if (!found) throw new Error(`its module ${name} did not come`);
+    return found;
   }
 
   function fail(document, host, error) {
@@ -72,23 +76,14 @@
   }
 
   /** Mount every anywidget of the page; resolves to how many came alive. */
-  async function mountAll(document, load = importText) {
+  async function mountAll(document, load = moduleNamed) {
     const stored = storedModels(document);
-    const modules = new Map(); // one import for each module text
     const live = new Map(); // one model for each id: two views of it move together
-    const styles = new Set();
     let alive = 0;
 
     async function start(id) {
-      const { _esm: text, _css: css, ...state } = stored[id].state;
-      if (css && !styles.has(css)) {
-        const style = document.createElement("style");
-        style.textContent = css;
-        document.head.append(style);
-        styles.add(css);
-      }
-      if (!modules.has(text)) modules.set(text, load(text));
-      let widget = (await modules.get(text)).default;
+      const { _module: name, ...state } = stored[id].state;
+      let widget = load(name);
       if (typeof widget === "function") widget = await widget();
       const model = createModel(state);
       await widget.initialize?.({ model });

@@ -13,9 +13,6 @@
     }
   }
 
-  addEventListener("load", () => {
-    mark();
-    globalThis.MathJax?.startup?.promise?.then(mark); // formulas are set after that
-  });
+  addEventListener("load", mark);
   addEventListener("resize", mark);
 })();

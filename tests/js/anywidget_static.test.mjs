@@ -24,7 +24,6 @@ function fakePage(models, views) {
   const state = { textContent: JSON.stringify({ state: models }) };
   return {
     scripts,
-    head: element("head"),
     createElement: element,
     querySelectorAll: (selector) => (selector.includes("widget-state") ? [state] : scripts),
   };
@@ -83,53 +82,59 @@ test("the model does not share state with what it was made from, and refuses to 
 test("anywidgets are mounted after their place, other widgets are left alone", async () => {
   const page = fakePage(
     {
-      one: widget({ _esm: "m", value: 4 }),
+      one: widget({ _module: "m", value: 4 }),
       slider: { model_module: "@jupyter-widgets/controls", state: {} },
     },
     ["one", "slider", "missing"],
   );
   assert.deepEqual(Object.keys(storedModels(page)), ["one", "slider"]);
-  const alive = await mountAll(page, async () => ({ default: counter }));
+  const alive = await mountAll(page, () => counter);
   assert.equal(alive, 1);
   assert.equal(page.scripts[0].host.textContent, "4");
   assert.equal(page.scripts[1].host, undefined);
 });
 
-test("two views of one model move together; module and style load once", async () => {
-  const page = fakePage({ one: widget({ _esm: "m", _css: "p{}", value: 0 }) }, ["one", "one"]);
-  let loads = 0;
-  await mountAll(page, async () => ({ default: (loads += 1) && counter }));
+test("two views of one model move together", async () => {
+  const page = fakePage({ one: widget({ _module: "m", value: 0 }) }, ["one", "one"]);
+  await mountAll(page, () => counter);
   page.scripts[0].host.press();
   assert.equal(page.scripts[1].host.textContent, "1");
-  assert.equal(loads, 1);
-  assert.equal(page.head.children.length, 1);
 });
 
-test("two widgets with the same style and module keep their own state", async () => {
-  const same = { _esm: "m", _css: "p{}" };
+test("modules are those that the page's scripts left; one that did not come is told", async (t) => {
+  const logged = t.mock.method(console, "error", () => {});
+  globalThis.figureModules = { m: counter };
+  const page = fakePage({ a: widget({ _module: "m", value: 3 }), b: widget({ _module: "n" }) }, ["a", "b"]);
+  assert.equal(await mountAll(page), 1);
+  assert.equal(page.scripts[0].host.textContent, "3");
+  assert.match(page.scripts[1].host.children[0].textContent, /module n did not come/);
+  assert.equal(logged.mock.callCount(), 1);
+});
+
+test("two widgets with the same module keep their own state", async () => {
+  const same = { _module: "m" };
   const page = fakePage(
     { a: widget({ ...same, value: 1 }), b: widget({ ...same, value: 5 }) },
     ["a", "b"],
   );
-  await mountAll(page, async () => ({ default: () => counter }));
+  await mountAll(page, () => () => counter);
   page.scripts[0].host.press();
   assert.equal(page.scripts[0].host.textContent, "2");
   assert.equal(page.scripts[1].host.textContent, "5");
-  assert.equal(page.head.children.length, 1);
 });
 
 test("initialize runs before render, once", async () => {
   const order = [];
-  const page = fakePage({ one: widget({ _esm: "m" }) }, ["one", "one"]);
+  const page = fakePage({ one: widget({ _module: "m" }) }, ["one", "one"]);
   const noting = { initialize: () => order.push("init"), render: () => order.push("render") };
-  await mountAll(page, async () => ({ default: noting }));
+  await mountAll(page, () => noting);
   assert.deepEqual(order, ["init", "render", "render"]);
 });
 
 test("a widget that breaks says so in its place and the next one still starts", async (t) => {
   const logged = t.mock.method(console, "error", () => {});
   const page = fakePage(
-    { bad: widget({ _esm: "bad" }), good: widget({ _esm: "good", value: 7 }) },
+    { bad: widget({ _module: "bad" }), good: widget({ _module: "good", value: 7 }) },
     ["bad", "good"],
   );
   const broken = {
@@ -137,9 +142,7 @@ test("a widget that breaks says so in its place and the next one still starts", 
       throw new Error("no canvas");
     },
   };
-  const alive = await mountAll(page, async (text) => ({
-    default: text === "bad" ? broken : counter,
-  }));
+  const alive = await mountAll(page, (name) => (name === "bad" ? broken : counter));
   assert.equal(alive, 1);
   assert.match(page.scripts[0].host.children[0].textContent, /did not start: no canvas/);
   assert.equal(page.scripts[1].host.textContent, "7");

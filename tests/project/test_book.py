@@ -15,7 +15,6 @@ from tools.book import __main__ as book_build
 from tools.book import check as book_check
 from tools.book import notebooks as book_notebooks
 from tools.book import pages as book_pages
-from tools.book import theme
 from tools.book.notebooks import STATE
 
 
@@ -108,23 +107,6 @@ def test_every_page_names_its_digits(small_book):
 # A notebook's page
 
 
-def test_mathjax_is_the_checked_file_and_only_where_there_is_maths(small_book):
-    import hashlib
-
-    vendored = small_book / "_static" / "mathjax" / "tex-svg.js"
-    assert hashlib.sha256(vendored.read_bytes()).hexdigest() == book_build.MATHJAX_SHA256
-    assert "tex-svg.js" in (small_book / "notebooks" / "01_small.html").read_text()
-    assert "tex-svg.js" not in (small_book / "status.html").read_text()
-
-
-def test_a_changed_mathjax_is_refused(tmp_path, monkeypatch):
-    other = tmp_path / "tex-svg.js"
-    other.write_text("changed")
-    monkeypatch.setattr(book_build, "MATHJAX", str(other))
-    with pytest.raises(ValueError, match="tex-svg.js has SHA-256"):
-        book_build._vendor_mathjax(tmp_path / "to")
-
-
 def test_alt_text_reaches_the_page_from_cell_and_from_output(small_book):
     page = (small_book / "notebooks" / "01_small.html").read_text()
     assert page.count(f'alt="{html.escape(ALT)}"') == 3
@@ -169,21 +151,6 @@ def test_what_is_wrong_with_a_page_fails_the_build(tmp_path, monkeypatch, capsys
     assert started(tmp_path, tmp_path) == 1
     err = capsys.readouterr().err
     assert err.startswith("error: ") and "https://a.example/x.png" in err
-
-
-def test_unused_icons_leave_the_style_sheet_and_another_theme_is_noticed(tmp_path):
-    styles = tmp_path / "_static" / "styles"
-    styles.mkdir(parents=True)
-    page = (
-        '<script defer src="_static/scripts/fontawesome.js?x=1"></script>\n<i class="fas fa-b"></i>'
-    )
-    (tmp_path / "index.html").write_text(page)
-    (styles / "theme.css").write_text('.fa-a,.fa-aa{--fa:"\\f1"}.fa-b{--fa:"\\f2"}p{color:red}')
-    theme.lighten(tmp_path)
-    assert (tmp_path / "index.html").read_text().strip() == '<i class="fas fa-b"></i>'
-    assert (styles / "theme.css").read_text() == '.fa-b{--fa:"\\f2"}p{color:red}'
-    with pytest.raises(ValueError, match="0 icon scripts and 1 icons: it has changed"):
-        theme.lighten(tmp_path)
 
 
 @pytest.fixture(scope="module")

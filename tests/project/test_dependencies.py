@@ -34,7 +34,9 @@ FOLDERS = {
     "tests": tuple(PROJECT["optional-dependencies"]),
 }
 IMPORTED_AS = {
+    "fonttools": "fontTools",
     "ipython": "IPython",
+    "mini-racer": "py_mini_racer",
     "opencv-python-headless": "cv2",
     "pillow": "PIL",
     "pyyaml": "yaml",
@@ -43,7 +45,8 @@ IMPORTED_AS = {
 # No import statement names these: what does, and where.
 NAMED_IN = {
     "dask": ("stn_course/experiments/sweep.py", "dask worker"),
-    "django-static-mathjax": ("tools/book/__main__.py", "django-static-mathjax"),
+    "brotli": ("tools/book/weight.py", "woff2"),
+    "django-static-mathjax": ("tools/book/formulas.py", "django-static-mathjax"),
     "ipykernel": ("stn_course/cli/doctor.py", "-m ipykernel install"),
     "jupyterlab": ("Makefile", "jupyterlab"),
     "myst-nb": ("book/conf.py", '"myst_nb"'),

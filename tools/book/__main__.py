@@ -1,27 +1,23 @@
 """Build the book: python -m tools.book [--out build/html]. Exit code 0 means that all is well.
 
 The sources are gathered in a folder of their own (build/book/source): the pages of book/, the
-executed notebooks made ready for a page without a kernel, the pages made at build, and MathJax
-from an installed package, checked. Sphinx then runs with warnings as errors, and the result is read
+executed notebooks made ready for a page without a kernel, and the pages made at build. Sphinx then
+runs with warnings as errors. Its pages are mended, made light and fit for a strict policy, and read
 again for requests that would leave the page, figures without alt text and dead links.
 """
 
 import argparse
-import hashlib
 import html
 import json
 import shutil
 import sys
-from importlib.metadata import distribution
 from pathlib import Path
 
 import nbformat
 
-from tools.book import api, check, draw, notebooks, pages, theme
+from tools.book import api, check, draw, formulas, notebooks, pages, policy, theme, weight
 
 ROOT = Path(__file__).resolve().parents[2]
-MATHJAX = "mathjax/static/mathjax/es5/tex-svg.js"
-MATHJAX_SHA256 = "2af9375000b5a3669be94d436ae1c61159855283cd18b3ee9817fb71c8f94c84"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -89,8 +85,9 @@ def stage(options: argparse.Namespace) -> dict[str, str]:
         "status.md": pages.status(course, measured, commit, built),
     }.items():
         (generated / name).write_text(text, encoding="utf-8")
-    _vendor_mathjax(source / "_vendor" / "mathjax")
     draw.write(source / "_vendor")
+    with formulas.Setter() as setter:
+        (source / "_vendor" / "formulas.css").write_text(setter.style(), encoding="utf-8")
 
     digits = pages.digits(course, measured)
     footer = f"Digits: {digits}. Built {built}, commit {commit}."
@@ -100,16 +97,6 @@ def stage(options: argparse.Namespace) -> dict[str, str]:
             "These pages were run on the offline sample of 5 000 digits, not on the whole of MNIST."
         )
     return settings
-
-
-def _vendor_mathjax(folder: Path) -> None:
-    """Copy MathJax out of the installed package. Raises ValueError where it is another file."""
-    path = Path(distribution("django-static-mathjax").locate_file(MATHJAX))
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != MATHJAX_SHA256:
-        raise ValueError(f"{path.name} has SHA-256 {found}, want {MATHJAX_SHA256}: reinstall it")
-    folder.mkdir(parents=True)
-    shutil.copy(path, folder)
 
 
 def _empty(folder: Path) -> None:
@@ -134,8 +121,11 @@ def _sphinx(options: argparse.Namespace, settings: dict[str, str]) -> int:
         command += ["-D", f"{key}={value}"]
     code = build_main([*command, str(options.work / "source"), str(options.out)])
     if not code:
-        theme.lighten(options.out)
         theme.mend(options.out)
+        policy.apply(options.out)
+        weight.excerpts(options.out)
+        weight.lighten(options.out)
+        weight.pack(options.out)
     return code
 
 

@@ -5,12 +5,12 @@ over file://. What stands there without the script is the drawing of `tools.book
 """
 
 import json
-import re
 from pathlib import Path
 
 from stn_course.experiments import records
 from stn_course.lessons.invariance import pad
 from tools import ROOT
+from tools.book import policy
 
 OPENS = {"sample": 2, "strokes": [], "parts": pad.PARTS | {"rotate": 60.0}}  # shows an effect
 ANGLE = 60.0  # of which the caption tells
@@ -19,18 +19,14 @@ ANGLE = 60.0  # of which the caption tells
 def script() -> str:
     """The pad's module as a classic script that builds the figure in #draw-digit.
 
-    Raises ValueError for an export that it cannot take out of the module.
+    Raises ValueError for what `policy.classic` cannot make of the module.
     """
-    text = pad.module_text()
-    text = re.sub(r"^export default \{ render \};\n", "", text, flags=re.M)
-    text = re.sub(r"^export (?=(?:const|function) )", "", text, flags=re.M)
-    if left := re.search(r"^\s*(?:export|import)\b.*", text, flags=re.M):
-        raise ValueError(f"the pad's module has {left[0]!r}; wanted exports of const and function")
+    text = policy.classic(pad.module_text().replace("export default { render };\n", ""))
     given = OPENS | {"networks": pad.networks(), "samples": pad.samples()}
     quoted = json.dumps(given, separators=(",", ":"))
     place = 'document.getElementById("draw-digit")'
     start = f"mount({place}, {quoted}, () => {{}}, {{ address: true }});"
-    return f'(() => {{\n"use strict";\n{text}\n{start}\n}})();\n'
+    return f"(() => {{\n{text}\n{start}\n}})();\n"
 
 
 def write(folder: Path) -> None:
