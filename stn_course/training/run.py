@@ -15,6 +15,7 @@ from stn_course import models
 from stn_course.analysis.accuracy import evaluate
 from stn_course.data import Digits
 from stn_course.data.seeding import INIT, ORDER, STEP, stream
+from stn_course.extras import keep_memory
 from stn_course.models.parts import paths_of, train_but
 from stn_course.training.checkpoints import (
     RATES,
@@ -97,6 +98,7 @@ class Run:
         was another one or started otherwise, or if its curves are not those of `listeners`.
         """
         config = self.config
+        keep_memory()
         self.model = build(config).to(self.device)
         found = read_checkpoint(resume) if resume and has_checkpoint(resume) else None
         self.state.start = begin_from(self.model, **start)

@@ -1,5 +1,6 @@
-"""How OpenMP's idle threads wait: set before torch is loaded, in every process of the course."""
+"""How OpenMP's idle threads wait, and what becomes of freed memory, in the course's processes."""
 
+import ctypes
 import os
 import re
 import subprocess
@@ -74,3 +75,44 @@ def test_make_lab_hands_it_to_every_kernel():
     code = re.search(r"-c '([^']*)'", recipe)[1].replace("lab.main()", "print(lab.main.__name__)")
     shown = told(code + "\nimport os; print(os.environ['GOMP_SPINCOUNT'])")
     assert shown.stdout.split()[-1] == WAITING["GOMP_SPINCOUNT"], shown.stderr
+
+
+# ---------------------------------------------------------------- memory that is used again
+FAULTS = """
+import resource, sys, torch
+from stn_course import Config, fit
+from stn_course.extras import keep_memory
+{first}
+def pages():
+    for _ in range(3):
+        torch.ones(10_000_000)  # 40 MB
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(3):
+        torch.ones(10_000_000)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(pages())
+"""
+TRAINED = "fit(Config(model='fc', limit=20, batch_size=10, epochs=1, tests=()))"
+glibc = pytest.mark.skipif(
+    not hasattr(ctypes.CDLL(None), "gnu_get_libc_version") if os.name == "posix" else True,
+    reason="another C library",
+)
+
+
+def faults(first: str, **own: str) -> int:
+    """Pages of memory that three blocks of 40 MB, freed in between, were given anew."""
+    done = told(FAULTS.format(first=first), OMP_NUM_THREADS="1", **own)
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout.split()[-1])
+
+
+@glibc
+def test_a_training_run_keeps_what_it_frees():
+    assert faults("keep_memory()") < 100
+    assert faults(TRAINED) < 100
+    assert faults("") > 10_000  # else the lines above would prove nothing
+
+
+@glibc
+def test_a_readers_own_way_with_memory_stays():
+    assert faults("keep_memory()", MALLOC_TRIM_THRESHOLD_="131072") > 10_000
