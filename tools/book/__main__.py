@@ -15,7 +15,7 @@ from pathlib import Path
 
 import nbformat
 
-from tools.book import api, check, draw, formulas, notebooks, pages, policy, theme, weight
+from tools.book import api, check, draw, formulas, notebooks, pages, policy, speed, theme, weight
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -72,6 +72,7 @@ def stage(options: argparse.Namespace) -> dict[str, str]:
     course = json.loads(options.course.read_text()) if options.course.exists() else {}
 
     from stn_course.experiments.scoreboard import rows
+    from stn_course.experiments.speed import load
 
     board = rows(folder=options.records)
     commit, built = pages.commit(ROOT), pages.build_date()
@@ -82,6 +83,7 @@ def stage(options: argparse.Namespace) -> dict[str, str]:
         "toc.md": pages.toctree(list(titles)),
         "scoreboard.md": pages.scoreboard(board),
         "pairs.md": pages.pairs(board),
+        "speed.md": speed.page(load(), generated),
         "status.md": pages.status(course, measured, commit, built),
     }.items():
         (generated / name).write_text(text, encoding="utf-8")
