@@ -44,11 +44,18 @@ from stn_course.geometry.parametrisations import (
     Corners,
     Homography,
     Parametrisation,
+    Rotation,
     Similarity,
     ThinPlateSpline,
     Translation,
 )
-from stn_course.geometry.pixels import from_pixels, pixel_centres, pixels_across, to_pixels
+from stn_course.geometry.pixels import (
+    from_pixels,
+    pixel_centres,
+    pixels_across,
+    pixels_per_unit,
+    to_pixels,
+)
 from stn_course.geometry.points import transform_points, transform_points_back
 from stn_course.geometry.splines import (
     control_grid,
@@ -65,6 +72,7 @@ __all__ = [
     "Corners",
     "Homography",
     "Parametrisation",
+    "Rotation",
     "Similarity",
     "ThinPlateSpline",
     "Translation",
@@ -99,6 +107,7 @@ __all__ = [
     "one_of",
     "pixel_centres",
     "pixels_across",
+    "pixels_per_unit",
     "plain_size",
     "quads_fit",
     "raise_where",

@@ -41,7 +41,24 @@ def _check_bound(head: "Parametrisation", below: float = inf, optional: bool = T
 class Parametrisation:
     """A network head's n raw numbers as a transform: `head(raw [B, n])`.
 
-    `n` is how many it needs; `identity()` the raw numbers (the head's bias) that change nothing.
+    `n` is how many it needs; `identity()` the raw numbers (the head's bias) that change nothing,
+    zeros unless it says others. One of your own is a subclass::
+
+        @dataclass(frozen=True)
+        class Stretch(geometry.Parametrisation):
+            most: float = 2.0
+            n = 1
+
+            def __call__(self, raw):
+                wide = self._raw(raw).tanh()[:, 0].mul(log(self.most)).exp()
+                zero, one = torch.zeros_like(wide), torch.ones_like(wide)
+                return torch.stack([wide, zero, zero, zero, one, zero], 1).view(-1, 2, 3)
+
+    `__call__` gets raw numbers [B, n] (`_raw` refuses others and widens them to float32) and gives
+    any transform that `warp` takes; `on(raw, size)` may be written as well, where the size of the
+    pictures matters. `SpatialTransformer` takes an instance; `models.TRANSFORMS["stretch"] =
+    Stretch` gives it a name for `models.build` and for files. For the twin in Keras it has
+    `in_keras(raw, ops, size)`, the same in `keras.ops`.
     """
 
     n: int
@@ -59,6 +76,17 @@ class Parametrisation:
 
 def _theta(a, b, c, d, e, f) -> Tensor:
     return torch.stack([a, b, c, d, e, f], 1).view(-1, 2, 3)
+
+
+def _ratio(head, size: tuple[int, int] | None) -> float:
+    """Height over width of the pictures that `head` turns: of `size`, or of its own."""
+    height, width = (head.size or (1, 1)) if size is None else size
+    if head.size is not None and head.size[0] * width != head.size[1] * height:
+        raise ValueError(
+            f"the pictures are {height} x {width} and {head} turns those of another shape; "
+            f"wanted size=({height}, {width}), or none, which takes that of the pictures"
+        )
+    return height / width
 
 
 @dataclass(frozen=True)
@@ -122,13 +150,7 @@ class Similarity(Attention):
 
         Raises ValueError where the two are not of one shape.
         """
-        height, width = (self.size or (1, 1)) if size is None else size
-        if self.size is not None and self.size[0] * width != self.size[1] * height:
-            raise ValueError(
-                f"the pictures are {height} x {width} and {self} turns those of another shape; "
-                f"wanted size=({height}, {width}), or none, which takes that of the pictures"
-            )
-        return height / width
+        return _ratio(self, size)
 
     def __call__(self, raw: Tensor) -> Tensor:
         return self._turned(raw, self.ratio())
@@ -141,6 +163,39 @@ class Similarity(Attention):
         scale = _bounded(log_scale, log(self.max_zoom)).exp()
         cos, sin = scale * angle.cos(), scale * angle.sin()
         return _theta(cos, -sin * ratio, x, sin / ratio, cos, y)
+
+
+@dataclass(frozen=True)
+class Rotation(Parametrisation):
+    """raw (angle in radians): the picture turned about its middle, and nothing else.  # [B, 2, 3]
+
+    Within [-bound, bound] if bounded. Positive turns the content counter-clockwise, as in `affine`.
+    size: (height, width) of pictures that are not square, whose pixels turn, as in `Similarity`.
+    """
+
+    bound: float | None = None
+    size: tuple[int, int] | None = None
+    n = 1
+
+    def __post_init__(self):
+        _check_bound(self)
+        if self.size is not None:
+            _set(self, size=check_size(self.size))
+
+    def ratio(self, size: tuple[int, int] | None = None) -> float:
+        """Height over width of the pictures, as in `Similarity`."""
+        return _ratio(self, size)
+
+    def __call__(self, raw: Tensor) -> Tensor:
+        return self._turned(raw, self.ratio())
+
+    def on(self, raw: Tensor, size: tuple[int, int]) -> Tensor:
+        return self._turned(raw, self.ratio(size))
+
+    def _turned(self, raw: Tensor, ratio: float) -> Tensor:
+        angle = _bounded(self._raw(raw), self.bound)[:, 0]
+        cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
+        return _theta(cos, -sin * ratio, zero, sin / ratio, cos, zero)
 
 
 @dataclass(frozen=True)

@@ -184,6 +184,8 @@ def _(module: SpatialTransformer, shape: Shape) -> list:
     if after not in ([], [nn.Tanh]):
         raise TypeError(f"a head that ends in {after} has no twin in Keras here")
     body = sequential(shape, chain(module.body, shape))
+    if module.antialias:
+        raise TypeError("a transformer with antialias=True has no twin in Keras here")
     raw = module.head[0]
     if raw.bias is None:
         raise TypeError("a head without a bias has no twin in Keras here")

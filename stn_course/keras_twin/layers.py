@@ -25,13 +25,16 @@ class SpatialTransformer(keras.layers.Layer):
         features to the transform's n raw numbers, is this layer's own (`head`): it is float32
         whatever the policy, and so are theta, the grid and the weights of its neighbours.
     transform: a name ("affine", "attention", "homography", "tps", ...), the parametrisation of
-        `stn_course.geometry` with its bounds, or that as a dict with its "name".
+        `stn_course.geometry` with its bounds, or that as a dict with its "name". One of your own
+        has a method `in_keras(raw, ops, size)`, and, to be saved, a name in `models.TRANSFORMS`.
     size: (H, W) of the output, by default the input's divided by `down`; `pool` halves it
         once more by averaging.
-    padding: "background" (the median of each image's border), "zeros" or "border".
+    padding: "background" (the median of each image's border), "zeros", "border" or "reflection".
     identity_start: the head begins with zero weights and the identity's bias; False: as any
         dense layer in Keras.
     activation: of the head (HR had tanh there, which keeps the identity out of reach).
+
+    It has no `antialias`, as torch's has.
 
     `locate(images)` gives theta alone, `read(images, theta)` the rest of the way.
 

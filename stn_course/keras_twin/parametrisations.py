@@ -1,10 +1,11 @@
 """The parametrisations of `geometry.heads` in `keras.ops`: raw numbers to a transform.
 
 The dataclasses themselves (their bounds, how many numbers they need, what the identity is) are
-those of `geometry`; only their arithmetic is written again, and a test holds it to theirs.
+those of `geometry`; only their arithmetic is written again, and a test holds it to theirs. One of
+a user's own brings its arithmetic along, as its method `in_keras` (see `geometry.Parametrisation`).
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from functools import singledispatch
 from math import log
 
@@ -27,11 +28,20 @@ def made(transform: str | dict | Parametrisation) -> Parametrisation:
 
 
 def described(transform: Parametrisation) -> dict:
-    """A parametrisation as a dict that JSON can hold."""
-    for name, kind in TRANSFORMS.items():
-        if type(transform) is kind:
-            return {"name": name, **asdict(transform)}
-    raise TypeError(f"transform is {type(transform).__name__}; wanted one of the course's")
+    """A parametrisation as a dict that JSON can hold.
+
+    Raises TypeError for one that has no name, or that holds more than the fields of a dataclass.
+    """
+    kind = type(transform).__name__
+    for name, known in TRANSFORMS.items():
+        if type(transform) is known:
+            if not is_dataclass(transform) and vars(transform):
+                raise TypeError(f"transform is {kind}, no dataclass; its fields cannot be kept")
+            return {"name": name, **(asdict(transform) if is_dataclass(transform) else {})}
+    raise TypeError(
+        f"transform is {kind}, which has no name to be saved by; wanted one of the course's, or "
+        f"models.TRANSFORMS[a name] = {kind} before it is saved and before it is loaded"
+    )
 
 
 def to_theta(transform: Parametrisation, raw, size: tuple[int, int] | None = None):
@@ -40,7 +50,12 @@ def to_theta(transform: Parametrisation, raw, size: tuple[int, int] | None = Non
     size: (height, width) of the pictures it is made for, as `Parametrisation.on` has it.
     """
     raw = as_float(raw, "raw", ((transform.n,),))
-    if isinstance(transform, geometry.Similarity):
+    if hasattr(transform, "in_keras"):
+        return transform.in_keras(raw, ops, size)
+    if type(transform).__module__ != Parametrisation.__module__:
+        kind = type(transform).__name__
+        raise TypeError(f"transform is {kind}, which has no in_keras(raw, ops, size); wanted it")
+    if isinstance(transform, geometry.Similarity | geometry.Rotation):
         return _turned(transform, raw, transform.ratio(size))
     return _theta(transform, raw)
 
@@ -79,7 +94,11 @@ def _(transform: geometry.Attention, raw):
     return _rows(scale, zero, x, zero, scale, y)
 
 
-def _turned(transform: geometry.Similarity, raw, ratio: float):
+def _turned(transform: geometry.Similarity | geometry.Rotation, raw, ratio: float):
+    if isinstance(transform, geometry.Rotation):
+        angle = _bounded(raw, transform.bound)[:, 0]
+        cos, sin, zero = ops.cos(angle), ops.sin(angle), ops.zeros_like(angle)
+        return _rows(cos, -sin * ratio, zero, sin / ratio, cos, zero)
     log_scale, angle, x, y = ops.unstack(raw, 4, 1)
     scale = ops.exp(_bounded(log_scale, log(transform.max_zoom)))
     cos, sin = scale * ops.cos(angle), scale * ops.sin(angle)

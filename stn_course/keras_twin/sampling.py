@@ -2,6 +2,9 @@
 
 Images are [B, h, w, C]; grids, thetas and what lies outside are as everywhere in the course.
 Height, width and channels must be known when the graph is built; the batch need not be.
+
+What `stn_course.warp` has and this has not: one image for many transforms (`index`), antialiasing,
+splines through landmarks, and `out`. A grid of one's own is for `bilinear_sample`.
 """
 
 from collections.abc import Iterable
@@ -15,7 +18,7 @@ from stn_course.keras_twin.loading import load
 
 keras = load()
 ops = keras.ops
-PADDINGS = ("background", "zeros", "border")
+PADDINGS = ("background", "zeros", "border", "reflection")
 
 
 def as_float(values, name: str, shapes: tuple[tuple, ...]):
@@ -112,7 +115,7 @@ def tps_grid(offsets, size: tuple[int, int], align_corners: bool = False):
 # ---------------------------------------------------------------- what is read there
 def background_of(images):
     """The (lower) median of each image's one-pixel border, channel by channel.  # [B, C]"""
-    h, w, channels = _static(images)
+    h, w, channels = _static(images, labels=True)
     if min(h, w) < 3:
         border = ops.reshape(images, (-1, h * w, channels))
     else:
@@ -121,11 +124,22 @@ def background_of(images):
     return ops.sort(border, axis=1)[:, (border.shape[1] - 1) // 2]
 
 
-def _static(images) -> tuple[int, int, int]:
-    """(h, w, C) of images; TypeError or ValueError where they are none or not known."""
-    dtype = keras.backend.standardize_dtype(images.dtype)
-    if "float" not in dtype:
-        raise TypeError(f"images must be floating point, got {dtype}: convert them first")
+def _is_labels(images) -> bool:
+    """Whether these are whole numbers, or truth values."""
+    return "float" not in keras.backend.standardize_dtype(images.dtype)
+
+
+def _static(images, labels: bool = False) -> tuple[int, int, int]:
+    """(h, w, C) of images; TypeError or ValueError where they are none or not known.
+
+    labels: they may be whole numbers as well.
+    """
+    if _is_labels(images) and not labels:
+        dtype = keras.backend.standardize_dtype(images.dtype)
+        raise TypeError(
+            f"images must be floating point, got {dtype}: convert them first; labels are read with "
+            "mode='nearest'"
+        )
     shape = tuple(images.shape)
     if len(shape) != 4 or any(not n for n in shape[1:]):
         raise ValueError(f"images must have shape [B, h, w, C] with h, w, C known, got {shape}")
@@ -141,8 +155,8 @@ def _one_batch(images, values, name: str) -> None:
 
 def _pad(images, padding: str, fill):
     """One row and column more on the left and top, two on the right and bottom."""
-    h, w, _ = _static(images)
-    if padding == "border":
+    h, w, _ = _static(images, labels=True)
+    if padding in ("border", "reflection"):  # what is mirrored comes to lie inside
         rows = ops.concatenate([images[:, :1], images, images[:, -1:], images[:, -1:]], 1)
         return ops.concatenate([rows[:, :, :1], rows, rows[:, :, -1:], rows[:, :, -1:]], 2)
     padded = ops.pad(images, ((0, 0), (1, 2), (1, 2), (0, 0)))
@@ -169,6 +183,10 @@ def _level(images, fill):
     else:
         _refuse(ops.logical_not(ops.isfinite(fill)), "fill must be finite, got NaN or infinity")
         fill = ops.reshape(fill, (1, 1))
+    if _is_labels(images):
+        # What has no such number of its own is another after the way there and back.
+        back = ops.cast(ops.cast(fill, images.dtype), fill.dtype)
+        _refuse(back != fill, f"fill must be a whole number that {images.dtype} holds")
     return ops.cast(fill, images.dtype)[:, None, None, :]
 
 
@@ -183,28 +201,34 @@ def bilinear_sample(
     """Read images [B, h, w, C] at grid [B, H, W, 2] (x, y in [-1, 1]).  # [B, H, W, C]
 
     Everything means what it means in `sampling.bilinear_sample`. The images' dtype
-    is kept; coordinates and weights are float32 or better, whatever the policy says. Batch
+    is kept, of labels read with mode="nearest" as well; coordinates and weights are float32 or
+    better, whatever the policy says. Batch
     sizes are compared where they are known: always, but in graphs that leave them open.
     """
     images = ops.convert_to_tensor(images)
-    h, w, channels = _static(images)
     if padding not in PADDINGS:
         raise ValueError(f"padding must be one of {PADDINGS}, got {padding!r}")
     if mode not in ("bilinear", "nearest"):
         raise ValueError(f"mode must be 'bilinear' or 'nearest', got {mode!r}")
+    nearest = mode == "nearest"
+    h, w, channels = _static(images, labels=nearest)
     if fill is not None and padding != "background":
         raise ValueError(f"fill is only used with padding='background', got padding={padding!r}")
     grid = as_float(grid, "grid", ((None, None, 2),))
     _one_batch(images, grid, "grid")
     kept = images.dtype
-    if keras.backend.standardize_dtype(kept) != "float64":
-        images = ops.cast(images, grid.dtype)
-    grid = ops.cast(grid, images.dtype)
+    if not _is_labels(images):
+        if keras.backend.standardize_dtype(kept) != "float64":
+            images = ops.cast(images, grid.dtype)
+        grid = ops.cast(grid, images.dtype)
     padded = ops.reshape(_pad(images, padding, fill), (-1, channels))  # [B*(h+3)*(w+3), C]
+    x = _to_padded(grid[..., 0], w, align_corners)  # [B, H, W]
+    y = _to_padded(grid[..., 1], h, align_corners)
+    if padding == "reflection":
+        x, y = _mirrored(x, w, align_corners), _mirrored(y, h, align_corners)
     # In the padded image everything further out than one pixel looks the same: clamp to it.
-    x = ops.clip(_to_padded(grid[..., 0], w, align_corners), 0, w + 1)  # [B, H, W]
-    y = ops.clip(_to_padded(grid[..., 1], h, align_corners), 0, h + 1)
-    nearest = mode == "nearest"  # half-way: the even pixel of the image, where each counts one less
+    x, y = ops.clip(x, 0, w + 1), ops.clip(y, 0, h + 1)
+    # Half-way to the nearest: the even pixel of the image, where each counts one less.
     x0, y0 = (ops.stop_gradient(ops.round(c - 1) + 1 if nearest else ops.floor(c)) for c in (x, y))
     first = ops.arange(ops.shape(grid)[0], dtype="int32")[:, None, None] * ((h + 3) * (w + 3))
     index = first + ops.cast(y0, "int32") * (w + 3) + ops.cast(x0, "int32")
@@ -226,6 +250,15 @@ def _to_padded(x, n: int, align_corners: bool):
     return x * ((n - 1 if align_corners else n) / 2) + (n + 1) / 2
 
 
+def _mirrored(x, n: int, align_corners: bool):
+    """Places along one axis of the padded image, mirrored at its edges until they lie inside."""
+    first, span = (1.0, n - 1) if align_corners else (0.5, n)
+    if span == 0:
+        return ops.clip(x, 1, 1)
+    away = ops.mod(ops.abs(x - first), 2 * span)
+    return ops.clip(ops.where(away > span, 2 * span - away, away) + first, 1, n)
+
+
 def warp(
     images,
     transform,
@@ -241,7 +274,7 @@ def warp(
     [B, rows, columns, 2]. size: by default the images' own. The rest as in `bilinear_sample`.
     """
     images, transform = ops.convert_to_tensor(images), ops.convert_to_tensor(transform)
-    size = _static(images)[:2] if size is None else size
+    size = _static(images, labels=mode == "nearest")[:2] if size is None else size
     shape = tuple(transform.shape[1:])
     if shape not in ((2, 3), (3, 3)) and (len(shape) not in (2, 3) or shape[-1] != 2):
         raise ValueError(

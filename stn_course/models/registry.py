@@ -28,6 +28,7 @@ from stn_course.models.words import WordReader
 TRANSFORMS: dict[str, Callable[..., geometry.Parametrisation]] = {
     "affine": geometry.Affine,
     "translation": geometry.Translation,
+    "rotation": geometry.Rotation,
     "attention": geometry.Attention,
     "similarity": geometry.Similarity,
     "homography": geometry.Homography,

@@ -28,6 +28,8 @@ class SpatialTransformer(nn.Module):
         0, or two for height and width; rounded down); `pool` halves it once more by
         averaging, so that a shrunken picture is not read in gaps.
     padding: what lies outside, as in `reference.warp`.
+    antialias: average over each output pixel where the transform shrinks, see
+        `sampling.shrinking`: of use where the output has fewer pixels than what it reads.
     identity_start: zero weights and the identity's bias in that last linear layer, so that
         untrained it hands on what it gets (unless something bends it on the way, as a tanh
         after that layer does). False leaves them as the localiser has them.
@@ -54,6 +56,7 @@ class SpatialTransformer(nn.Module):
         pool: bool = False,
         down: float | tuple[float, float] = 1.0,
         identity_start: bool = True,
+        antialias: bool = False,
     ):
         super().__init__()
         if not isinstance(transform, Parametrisation):
@@ -73,7 +76,7 @@ class SpatialTransformer(nn.Module):
         self.body, self.head = localiser[:linear], localiser[linear:]
         self.transform, self.padding = transform, padding
         self.size = None if size is None else geometry.check_size(size)
-        self.pool, self.down = pool, down
+        self.pool, self.down, self.antialias = pool, down, bool(antialias)
         self.theta: Tensor | None = None
         self.keep_live, self.live = False, None
         if identity_start:
@@ -105,7 +108,7 @@ class SpatialTransformer(nn.Module):
         """`images` where `theta` says, pooled if this transformer pools."""
         self.theta, self.live = theta.detach(), theta if self.keep_live else None
         size = self.output_size(tuple(images.shape[2:]))
-        out = fused.warp(images, theta, size, self.padding)
+        out = fused.warp(images, theta, size, self.padding, antialias=self.antialias)
         return F.avg_pool2d(out, 2) if self.pool else out
 
     def forward(self, images: Tensor) -> Tensor:

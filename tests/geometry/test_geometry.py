@@ -244,6 +244,8 @@ HEADS = [
     geometry.Translation(0.5),
     geometry.Attention(),
     geometry.Similarity(),
+    geometry.Rotation(),
+    geometry.Rotation(0.3),
     geometry.Affine(),
     geometry.Affine(0.5),
     geometry.Homography(),

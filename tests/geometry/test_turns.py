@@ -26,6 +26,25 @@ def test_a_bar_turned_by_a_quarter_is_as_long_as_before(size):
 
 
 @pytest.mark.parametrize("size", [(40, 100), (9, 5)])
+def test_a_rotation_turns_and_does_nothing_else(size):
+    raw = torch.tensor([[0.7], [-2.0], [0.0]], dtype=D)
+    made = geometry.Rotation(size=size)(raw)
+    wanted = geometry.affine(raw[:, 0].rad2deg(), size=size, dtype=D)
+    assert torch.allclose(made, wanted, atol=1e-12)
+    assert torch.equal(made, geometry.Rotation().on(raw, size))
+    high, wide = 20 + size[0] % 2, 4 + size[0] % 2
+    quarter = geometry.Rotation().on(QUARTER[:, 1:2], size)
+    assert size == (9, 5) or sides(warp(bar(size, high, wide, D), quarter)) == (wide, high)
+    bound = geometry.Rotation(0.5)(torch.tensor([[100.0], [-100.0]], dtype=D))
+    ends = geometry.affine(torch.tensor([0.5, -0.5], dtype=D).rad2deg())
+    assert torch.allclose(bound, ends, atol=1e-12)
+    assert torch.equal(geometry.Rotation(0.5)(torch.zeros(1, 1)), geometry.identity())
+    assert torch.autograd.gradcheck(geometry.Rotation(0.5, size), [raw.requires_grad_()])
+    with pytest.raises(ValueError, match="turns those of another shape"):
+        geometry.Rotation(size=size).on(raw, (30, 31))
+
+
+@pytest.mark.parametrize("size", [(40, 100), (9, 5)])
 def test_a_similarity_is_one_in_pixels(size):
     raw = torch.tensor([[0.3, 0.7, 0.1, -0.2], [-0.5, -2.0, 0.4, 0.3]], dtype=D)
     made = geometry.Similarity(size=size)(raw)

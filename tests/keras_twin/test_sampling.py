@@ -1,19 +1,22 @@
 """The sampler in Keras reproduces the golden file; the layer does what a Keras layer must do."""
 
 import json
+import math
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from tests.keras_twin.support import need_tensorflow
 from tests.support import ROOT, bar, sides
 
 need_tensorflow()
 
-from stn_course import geometry, keras_twin  # noqa: E402
+from stn_course import geometry, keras_twin, models  # noqa: E402
 from stn_course.keras_twin import keras, parametrisations, sampling  # noqa: E402
 from stn_course.keras_twin.loading import load_tensorflow  # noqa: E402
 from stn_course.sampling import background_of, bilinear_sample, reference  # noqa: E402
@@ -82,6 +85,46 @@ def test_it_reads_as_the_torch_sampler_does(padding, mode):
         images.permute(0, 2, 3, 1).numpy(), grid.numpy(), padding, mode=mode
     )
     assert np.abs(theirs.numpy() - ours.numpy()).max() < 1e-5
+
+
+@pytest.mark.parametrize("size", [(7, 9), (1, 4), (1, 1)])
+@pytest.mark.parametrize("flag", [False, True])
+def test_it_mirrors_and_flows_back_as_the_torch_sampler_does(size, flag):
+    generator = torch.Generator().manual_seed(5)
+    images = torch.rand(2, 3, *size, generator=generator, dtype=torch.float64).requires_grad_()
+    grid = 9 * torch.rand(2, 4, 5, 2, generator=generator, dtype=torch.float64) - 4.5
+    grid.requires_grad_()
+    ours = bilinear_sample(images, grid, "reflection", align_corners=flag)
+    wanted = torch.autograd.grad(ours.square().sum(), (images, grid))
+    last = tf.constant(images.detach().permute(0, 2, 3, 1).numpy())
+    places = tf.constant(grid.detach().numpy())
+    with tf.GradientTape() as tape:
+        tape.watch([last, places])
+        theirs = keras_twin.bilinear_sample(last, places, "reflection", align_corners=flag)
+        loss = tf.reduce_sum(theirs**2)
+    to_images, to_grid = tape.gradient(loss, [last, places])
+    assert np.abs(theirs.numpy() - ours.detach().permute(0, 2, 3, 1).numpy()).max() < 1e-12
+    assert np.abs(to_images.numpy() - wanted[0].permute(0, 2, 3, 1).numpy()).max() < 1e-11
+    assert np.abs(to_grid.numpy() - wanted[1].numpy()).max() < 1e-10
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int64])
+@pytest.mark.parametrize("padding", sampling.PADDINGS)
+def test_labels_are_read_exactly(dtype, padding):
+    images, grid = random_case()
+    ends = torch.iinfo(dtype)
+    labels = torch.from_numpy(
+        np.random.default_rng(1).integers(ends.min, ends.max, (3, 2, 7, 9), str(dtype)[6:])
+    )
+    ours = bilinear_sample(labels, grid, padding, mode="nearest").permute(0, 2, 3, 1)
+    last = labels.permute(0, 2, 3, 1).numpy()
+    theirs = keras_twin.bilinear_sample(last, grid.numpy(), padding, mode="nearest").numpy()
+    assert theirs.dtype == last.dtype and np.array_equal(theirs, ours.numpy())
+    if padding == "background":
+        with pytest.raises(ValueError, match="fill must be a whole number"):
+            keras_twin.bilinear_sample(last, grid.numpy(), fill=0.5, mode="nearest")
+        fill = keras_twin.bilinear_sample(last, 9 + 0 * grid.numpy(), fill=3, mode="nearest")
+        assert (fill.numpy() == 3).all()
 
 
 NUMBERS = [
@@ -180,6 +223,8 @@ def test_the_background_is_the_same_number(size):
         geometry.Translation(0.4),
         geometry.Attention(4.0),
         geometry.Similarity(),
+        geometry.Rotation(),
+        geometry.Rotation(0.3),
         geometry.Homography(),
         geometry.Corners(),
         geometry.Corners(None),
@@ -209,6 +254,69 @@ def test_a_similarity_turns_pixels_as_in_torch(size):
         ValueError, match=rf"the pictures are {size[0]} x {size[1]} .* another shape"
     ):
         parametrisations.to_theta(geometry.Similarity(size=(30, 31)), raw.numpy(), size)
+
+
+@pytest.mark.parametrize("size", [(40, 100), (9, 5), (28, 28)])
+def test_a_rotation_turns_pixels_as_in_torch(size):
+    raw = torch.randn(4, 1, generator=torch.Generator().manual_seed(2))
+    ours = geometry.Rotation().on(raw, size)
+    for head, given in ((geometry.Rotation(), size), (geometry.Rotation(size=size), None)):
+        theirs = parametrisations.to_theta(head, raw.numpy(), given).numpy()
+        assert np.abs(theirs - ours.numpy()).max() < 1e-5
+
+
+@dataclass(frozen=True)
+class Stretch(geometry.Parametrisation):
+    """A user's own: how wide, up to `most` times."""
+
+    most: float = 2.0
+    n = 1
+
+    def __call__(self, raw):
+        wide = (self._raw(raw).tanh()[:, 0] * math.log(self.most)).exp()
+        zero, one = torch.zeros_like(wide), torch.ones_like(wide)
+        return torch.stack([wide, zero, zero, zero, one, zero], 1).view(-1, 2, 3)
+
+    def in_keras(self, raw, ops, size):
+        wide = ops.exp(ops.tanh(raw[:, 0]) * math.log(self.most))
+        zero, one = ops.zeros_like(wide), ops.ones_like(wide)
+        return ops.reshape(ops.stack([wide, zero, zero, zero, one, zero], 1), (-1, 2, 3))
+
+
+def test_a_parametrisation_of_ones_own_in_both(tmp_path, monkeypatch):
+    """The interface that `geometry.Parametrisation` describes, in torch, Keras and files."""
+    net = models.SpatialTransformer(nn.Sequential(nn.Flatten(), nn.Linear(168, 1)), Stretch(3.0))
+    nn.init.normal_(net.head[0].weight, 0, 0.2)
+    images = torch.rand(3, 1, 12, 14, generator=torch.Generator().manual_seed(0))
+    twin = keras_twin.from_torch(nn.Sequential(net), (1, 12, 14))
+    last = images.permute(0, 2, 3, 1).numpy()
+    ours = net(images).detach().permute(0, 2, 3, 1).numpy()
+    assert np.abs(twin(last).numpy() - ours).max() < 1e-5
+    assert (net.theta[:, 0, 0] - 1).abs().max() > 1e-3
+    with pytest.raises(TypeError, match=r"Stretch, which has no name .* models.TRANSFORMS\["):
+        twin.save(tmp_path / "net.keras")
+    monkeypatch.setitem(models.TRANSFORMS, "stretch", Stretch)
+    twin.save(tmp_path / "net.keras")
+    loaded = keras.models.load_model(tmp_path / "net.keras")
+    assert np.array_equal(loaded(last).numpy(), twin(last).numpy())
+    assert parametrisations.made("stretch") == Stretch()
+    assert models.build("stn", transform="stretch")(torch.rand(2, 1, 28, 28)).shape == (2, 10)
+
+
+def test_one_that_keras_cannot_calculate_is_refused_by_name():
+    class Mine(geometry.Affine):
+        def __call__(self, raw):
+            return 2 * super().__call__(raw)
+
+    with pytest.raises(TypeError, match=r"transform is Mine, which has no in_keras\("):
+        parametrisations.to_theta(Mine(), np.zeros((1, 6), "float32"))
+
+
+def test_a_transformer_that_averages_has_no_twin():
+    local = nn.Sequential(nn.Flatten(), nn.Linear(168, 6))
+    net = models.SpatialTransformer(local, geometry.Affine(), antialias=True)
+    with pytest.raises(TypeError, match="antialias=True has no twin"):
+        keras_twin.from_torch(nn.Sequential(net), (1, 12, 14))
 
 
 def test_a_layer_knows_the_shape_of_its_pictures():
@@ -284,6 +392,7 @@ def batch(n=32):
 
 
 TRANSFORMS = ["affine", "attention", "homography", "corners", "tps", "similarity", "translation"]
+TRANSFORMS += ["rotation"]
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS)

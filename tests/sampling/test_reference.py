@@ -463,8 +463,8 @@ HORIZON = torch.tensor([[[1.0, 0, 0], [0, 1, 0], [2, 0, 1]]]).expand(2, 3, 3)
         (TypeError, "size must be two ints", lambda: sampling.affine_grid(THETA, (4.0, 5))),
         (
             ValueError,
-            "padding must be one of.*'reflection'",
-            lambda: reference.warp(IMAGES, THETA, padding="reflection"),
+            "padding must be one of.*'mirror'",
+            lambda: reference.warp(IMAGES, THETA, padding="mirror"),
         ),
         (ValueError, "mode must be", lambda: reference.warp(IMAGES, THETA, mode="cubic")),
         (

@@ -4,11 +4,13 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import torch
 
-from tests.sampling.cases import answers, draw, near, run_kernels
+from tests.sampling import cases
+from tests.sampling.cases import KERNELS, answers, near, run_kernels
 from tests.support import ROOT
 
 triton = pytest.importorskip("triton", reason="TRITON IS NOT INSTALLED: its kernels were not run")
@@ -18,6 +20,7 @@ from stn_course.sampling.fused import triton_kernels  # noqa: E402
 
 ON_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="NO GPU: nothing ran on one")
 CASES = 200
+draw = partial(cases.draw, paddings=KERNELS)
 
 
 def test_the_interpreter_agrees():
@@ -56,8 +59,10 @@ def test_kernels_compile_for_a_gpu_without_one(kind, ones, tmp_path, monkeypatch
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     floats = "grad images theta basis fill out scale inverse".split()
     types = {name: "*fp32" for name in floats} | {"cells": "*i64", "levels": "*i64"}
+    types["index"] = "*i64"
     kernels = triton_kernels
     flags = {"KIND": kind, "ALIGN": ones, "BORDER": False, "BLOCK": 256}
+    flags["INDEXED"] = not ones
     jobs = [
         (kernels.forward, flags | {"UINT8": True}, types | {"images": "*u8"}),
         (kernels.to_transform, flags | {"UINT8": False, "SUMS": 32}, types),

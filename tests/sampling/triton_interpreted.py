@@ -3,17 +3,20 @@ in a process of its own, because Triton reads TRITON_INTERPRET only when it is f
 """
 
 import os
+from functools import partial
 
 import pytest
 import torch
 
 from stn_course import sampling
 from stn_course.sampling import reference
-from stn_course.sampling.fused import cuda
-from tests.sampling.cases import KINDS, answers, draw, near, run_kernels
+from stn_course.sampling.fused import cuda, operator
+from tests.sampling import cases
+from tests.sampling.cases import KERNELS, KINDS, answers, near, run_kernels
 
 assert os.environ.get("TRITON_INTERPRET") == "1", "wanted: TRITON_INTERPRET=1 pytest THIS_FILE"
 CHANNELS = (1, 2, 3)
+draw = partial(cases.draw, paddings=KERNELS)
 
 
 def crossed() -> dict[tuple, int]:
@@ -34,7 +37,7 @@ CASES = crossed()
 
 
 def test_every_combination_is_among_the_cases():
-    assert len(CASES) == 3 * len(reference.PADDINGS) * 2
+    assert len(CASES) == 3 * len(KERNELS) * 2
     drawn = [draw(seed, largest=12, channels=CHANNELS) for seed in CASES.values()]
     assert {case.fill is None for case in drawn} == {False, True}
     assert {1, 2, 3} == {len(case.images) for case in drawn}  # of several, one must not see another
@@ -131,3 +134,60 @@ def test_a_large_output_has_larger_blocks(monkeypatch):
     assert torch.equal(cuda.forward(images, theta, None, (40, 50), "zeros", False), wanted)
     again = cuda.backward(grad, images, theta, *args, (True, True, False))
     near(again[:2], sums[:2])
+
+
+@pytest.mark.parametrize("seed", [0, 2, 3])
+@pytest.mark.parametrize("padding", KERNELS)
+def test_one_picture_read_by_many_transforms(seed, padding):
+    """Output and the gradient to the transform to the bit as with copies; the others summed."""
+    g = torch.Generator().manual_seed(seed)
+    images, fill = torch.rand(3, 2, 6, 7, generator=g), torch.rand(3, 2, generator=g)
+    kind = draw(seed).transform[:1].float()
+    theta = kind + 0.05 * torch.rand(5, *kind.shape[1:], generator=g)
+    index, grad = torch.tensor([2, 0, 0, 2, 2]), torch.rand(5, 2, 5, 4, generator=g) - 0.3
+    level = fill if padding == "background" else None
+    copies = None if level is None else level[index]
+    found = cuda.forward(images, theta, level, (5, 4), padding, False, index)
+    assert torch.equal(found, cuda.forward(images[index], theta, copies, (5, 4), padding, False))
+    asked = (True, True, level is not None)
+    to_images, to_theta, to_fill = cuda.backward(
+        grad, images, theta, level, padding, False, asked, index
+    )
+    each = cuda.backward(grad, images[index], theta, copies, padding, False, asked)
+    assert torch.equal(to_theta, each[1])
+    wanted = torch.zeros(3, 2, 6, 7).index_add_(0, index, each[0].float())
+    assert (to_images - wanted).abs().max() < 1e-5 and not to_images[1].any()
+    if level is not None:
+        sums = torch.zeros(3, 2).index_add_(0, index, each[2].float())
+        assert (to_fill - sums).abs().max() < 1e-5
+    far = grad.clone()
+    far[0] = torch.inf  # of picture 2
+    broken = cuda.backward(far, images, theta, level, padding, False, (True, False, False), index)
+    assert broken[0][2].isnan().all() and broken[0][:2].isfinite().all()
+
+
+def test_an_index_of_nothing_reads_no_memory_of_others():
+    images, theta = torch.rand(2, 1, 4, 4), torch.eye(2, 3).repeat(2, 1, 1)
+    index = torch.tensor([-7, 9])
+    out = cuda.forward(images, theta, None, (4, 4), "zeros", False, index)
+    assert torch.equal(out, images)
+
+
+def test_what_has_no_kernel_is_the_samplers(monkeypatch):
+    monkeypatch.setattr(operator, "_backend", lambda tensor: cuda)
+    images = torch.rand(2, 1, 5, 6)
+    grid = (2 * torch.rand(2, 3, 4, 2) - 1).requires_grad_()
+    for places, padding in (
+        (grid[:, None], "zeros"),
+        (torch.eye(2, 3).repeat(2, 1, 1), "reflection"),
+    ):
+        assert cuda.forward(images, places, None, (3, 4), padding, False) is None
+        out = operator.warp(images, places, None, 3, 4, padding, False, None)
+        given = {"grid": grid} if places.ndim == 5 else {"transform": places, "size": (3, 4)}
+        wanted = reference.warp(images, **given, padding=padding)
+        assert torch.equal(out, wanted)
+    (found,) = torch.autograd.grad(
+        operator.warp(images, grid[:, None], None, 3, 4, "zeros", False, None).square().sum(), grid
+    )
+    wanted = reference.warp(images, grid=grid, padding="zeros").square().sum()
+    assert torch.equal(found, torch.autograd.grad(wanted, grid)[0])

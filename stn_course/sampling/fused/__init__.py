@@ -28,67 +28,122 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stn_course.geometry import as_float, as_number, check_size, plain_size
-from stn_course.sampling import reference
+from stn_course.geometry import (
+    as_float,
+    as_number,
+    check_size,
+    is_landmark_spline,
+    plain_size,
+)
+from stn_course.sampling import reference, shrinking
 from stn_course.sampling.fused import compiler, cpu, operator
 from stn_course.sampling.fused.operator import LOW, say_once
 
 
 def warp(
     images: Tensor,
-    transform: Tensor,
+    transform: Tensor | None = None,
     size: tuple[int, int] | None = None,
     padding: str = "background",
     fill=None,
     align_corners: bool = False,
     mode: str = "bilinear",
     out: Tensor | None = None,
+    *,
+    index: Tensor | None = None,
+    grid: Tensor | None = None,
+    antialias: bool = False,
 ) -> Tensor:
     """Move images [B, C, h, w] by a transform, into an output of size (H, W).  # [B, C, H, W]
 
     Arguments, results and errors are those of `reference.warp`, and one more type of images: uint8,
-    whose k is read as k / 255, gives float32 in [0, 1] (so is `fill`). Other images keep their
+    whose k is read as k / 255, gives float32 in [0, 1] (so is `fill`); with mode="nearest" they
+    are labels like other whole numbers, and stay as they are. Other images keep their
     type. Coordinates and weights are float32, under autocast too. Only gradients that are asked
     for are computed; to the fill as well, where it is a tensor that needs one.
 
     Left to the sampler, with one warning for each reason: float64, mode="nearest", `torch.func`
     transforms, forward-mode, second and batched derivatives, other devices, a machine without a C
-    compiler, and what is exported to run elsewhere (`torch.jit.trace`, ONNX). `torch.export` keeps
+    compiler, on CUDA a grid (and with it a spline through landmarks) and padding="reflection", and
+    what is exported to run elsewhere (`torch.jit.trace`, ONNX). `torch.export` keeps
     this operator, so whoever loads its program imports `stn_course` first. A program keeps what
     `torch.jit.trace` saw of the output's size; batch and input may be of any.
     `out` is memory for the result, which is then returned: new memory costs more than the warp of
     small images. It is a contiguous tensor [B, C, H, W] of the result's type and device, or of
     uint8 for uint8 images: 255 times the result, rounded. It is refused where a gradient is asked
     for, where it shares memory with what is read, and in compiled, traced or transformed code.
+    With an `index` output and the gradient to a transform have the bits that copies of the images
+    would give, and so has the gradient to the images, summed in the transforms' order.
 
     Sides of more than 2**24 - 2 pixels are the sampler's too.
     On a GPU values are not checked, which would wait for the device: an image whose transform is
-    not finite or has a horizon in sight comes out as NaN.
+    not finite or has a horizon in sight comes out as NaN. (Those of an index are, unless a graph is
+    captured.)
     """
     fill = reference.plain_fill(images, fill) if isinstance(images, Tensor) else fill
     size = plain_size(size)
     align_corners = bool(align_corners) if isinstance(align_corners, np.bool_) else align_corners
-    reason = _unfit(images, transform, size, padding, fill, mode)
+    antialias = bool(antialias) if isinstance(antialias, np.bool_) else antialias
+    reason = _unfit(images, transform, size, padding, fill, mode, grid, index)
     if out is not None:
-        _check_out(out, images, transform, size, fill)
-    if reason:
-        plain = operator.plain(images) if isinstance(images, Tensor) else images
-        found = reference.warp(plain, transform, size, padding, fill, align_corners, mode)
-        say_once(reason)
-        return found if out is None else operator.put(out, found)
+        _check_out(out, images, transform if grid is None else grid, size, fill, grid is not None)
+    if antialias is not False or reason:
+        return _handed_on(
+            reason,
+            out,
+            images,
+            transform,
+            size,
+            padding,
+            fill,
+            align_corners,
+            mode,
+            index=index,
+            grid=grid,
+            antialias=antialias,
+        )
+    if grid is None and is_landmark_spline(transform):
+        size = images.shape[2:] if size is None else size
+        grid = reference.tps_grid(transform, tuple(size), align_corners)
+    places = transform if grid is None else grid[:, None]  # [N, 1, H, W, 2]
+    index = reference.picture_index(index, images, len(places), "transform")
+    if grid is not None:
+        size = tuple(grid.shape[1:3])
     height, width = check_size(images.shape[2:] if size is None else size)
     level = _level(images, padding, fill)
-    args = (padding, align_corners)
+    args = (padding, align_corners, index)
     if out is not None:
-        return operator.warp_into(out, images, transform.detach().float(), level, *args)
-    return operator.warp(images, transform.float(), level, height, width, *args)
+        return operator.warp_into(out, images, places.detach().float(), level, *args)
+    return operator.warp(images, places.float(), level, height, width, *args)
 
 
-def _check_out(out, images, transform, size, fill) -> None:
+def _handed_on(reason, out, images, transform, size, padding, fill, align_corners, mode, **more):
+    """`warp` by the sampler, for a reason that is said; or with antialias, by itself in parts."""
+    args = (size, padding, fill, align_corners)
+    if more["antialias"] is True and _reads_many(images, transform, more["grid"], mode):
+        index = reference.picture_index(more["index"], images, len(transform), "transform")
+        size = tuple(images.shape[2:]) if size is None else size
+        found = shrinking.antialiased(warp, images, transform, size, *args[1:], index)
+        return found if out is None else operator.put(out, found)
+    whole = isinstance(images, Tensor) and mode != "nearest"
+    plain = operator.plain(images) if whole else images
+    found = reference.warp(plain, transform, *args, mode, **more)
+    say_once(reason)
+    return found if out is None else operator.put(out, found)
+
+
+def _reads_many(images, transform, grid, mode) -> bool:
+    """Whether this is a call that antialiasing is for; the sampler refuses any other."""
+    if grid is not None or mode != "bilinear" or not isinstance(transform, Tensor):
+        return False
+    return isinstance(images, Tensor) and images.ndim == 4 and transform.ndim in (3, 4)
+
+
+def _check_out(out, images, places, size, fill, is_grid: bool) -> None:
     """Refuse memory that the result does not fit into, or that is no place for it."""
     if not isinstance(out, Tensor):
         raise TypeError(f"out must be a tensor or None, got {type(out).__name__}")
-    read = [t for t in (images, transform, fill) if isinstance(t, Tensor)]
+    read = [t for t in (images, places, fill) if isinstance(t, Tensor)]
     wrapped = torch._C._functorch.is_functorch_wrapped_tensor
     if _for_elsewhere() or operator.watched(out, *read) or any(map(wrapped, (out, *read))):
         raise ValueError("out is for plain calls, got one that is compiled, traced or transformed")
@@ -96,7 +151,10 @@ def _check_out(out, images, transform, size, fill) -> None:
         raise ValueError("out is for calls without gradients, got a tensor that requires one")
     if not (isinstance(images, Tensor) and images.ndim == 4):
         return  # the sampler says what is wrong with them
-    shape = (*images.shape[:2], *check_size(images.shape[2:] if size is None else size))
+    if not (isinstance(places, Tensor) and places.ndim > 2):
+        return
+    size = places.shape[1:3] if is_grid else images.shape[2:] if size is None else size
+    shape = (places.shape[0], images.shape[1], *check_size(size))
     types = {operator.result_type(images), images.dtype}
     if out.dtype not in types or out.device != images.device:
         wanted = " or ".join(sorted(map(str, types)))
@@ -127,42 +185,60 @@ def _level(images: Tensor, padding: str, fill) -> Tensor | None:
     return fill.to(**options).float()
 
 
-def _unfit(images, transform, size, padding, fill, mode) -> str:
+def _unfit(images, transform, size, padding, fill, mode, grid=None, index=None) -> str:
     """Why this call is the sampler's, to answer or to refuse; empty: the fast way is open."""
-    if not (isinstance(images, Tensor) and isinstance(transform, Tensor)):
+    places = transform if grid is None else grid
+    if not (isinstance(images, Tensor) and isinstance(places, Tensor)):
         return "images and transform are not tensors"
     if _for_elsewhere():
         return "torch.jit.trace and ONNX, whose programs run where this operator is not"
-    tensors = [images, transform] + ([fill] if isinstance(fill, Tensor) else [])
-    if images.dtype not in (*LOW, torch.uint8) or any(t.dtype not in LOW for t in tensors[1:]):
-        return "types other than " + ", ".join(str(t) for t in (*LOW, torch.uint8))
+    tensors = [images, places] + ([fill] if isinstance(fill, Tensor) else [])
+    exact = places.dtype == torch.float64 and (grid is not None or is_landmark_spline(places))
+    if images.dtype not in (*LOW, torch.uint8) or any(t.dtype not in LOW for t in tensors[2:]):
+        return _other_types()
+    if places.dtype not in LOW and not exact:
+        return _other_types()
     if mode != "bilinear":
         return f"mode={mode!r}"
     if any(t.device != images.device for t in tensors):
         return "tensors on several devices"
-    if not (_shapes_fit(images, transform) and _padding_fits(padding, fill, images)):
+    given = (transform is None) != (grid is None) and (grid is None or size is None)
+    if not (given and _shapes_fit(images, places, grid is not None, index)):
         return "these shapes or this padding"
-    if not _sides_fit(images.shape[2:] if size is None else size):
+    sides = size if grid is None else grid.shape[1:3]
+    if not (_padding_fits(padding, fill, images) and _sides_fit(sides)):
         return "these shapes or this padding"
     if not torch.compiler.is_compiling():
         if any(torch._C._functorch.is_functorch_wrapped_tensor(t) for t in tensors):
             return "transforms of torch.func"
         if torch.autograd.forward_ad._current_level >= 0:
             return "forward-mode derivatives"
+    if images.is_cuda and (grid is not None or is_landmark_spline(places)):
+        return "a grid on a GPU"
+    if images.is_cuda and padding == "reflection":
+        return "padding='reflection' on a GPU"
     return _closed(images.device.type)
 
 
-def _shapes_fit(images: Tensor, transform: Tensor) -> bool:
-    if images.ndim != 4 or 0 in images.shape[1:] or transform.ndim not in (3, 4):
+def _other_types() -> str:
+    return "types other than " + ", ".join(str(t) for t in (*LOW, torch.uint8))
+
+
+def _shapes_fit(images: Tensor, places: Tensor, is_grid: bool, index) -> bool:
+    if images.ndim != 4 or 0 in images.shape[1:] or places.ndim not in (3, 4):
         return False
-    if transform.shape[0] != images.shape[0] or not _sides_fit(images.shape[2:]):
+    if index is None and places.shape[0] != images.shape[0] and images.shape[0] != 1:
         return False
-    if transform.shape[1:] in ((2, 3), (3, 3)):
+    if not _sides_fit(images.shape[2:]):
+        return False
+    if is_grid:
+        return places.ndim == 4 and places.shape[3] == 2 and 0 not in places.shape[1:]
+    if places.shape[1:] in ((2, 3), (3, 3)) or is_landmark_spline(places):
         return True
-    if transform.ndim == 3:
-        k = transform.shape[1]
-        return transform.shape[2] == 2 and k >= 4 and isqrt(k) ** 2 == k
-    return transform.shape[3] == 2 and min(transform.shape[1:3]) >= 2
+    if places.ndim == 3:
+        k = places.shape[1]
+        return places.shape[2] == 2 and k >= 4 and isqrt(k) ** 2 == k
+    return places.shape[3] == 2 and min(places.shape[1:3]) >= 2
 
 
 def _sides_fit(size) -> bool:

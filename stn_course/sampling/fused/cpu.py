@@ -21,8 +21,9 @@ class Warp(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("batch", "channels", "h", "w", "H", "W", "kind")),
         *((name, ctypes.c_int64) for name in ("K", "uint8", "border", "align_corners", "threads")),
-        *((name, ctypes.c_int64) for name in ("whole", "bytes")),
-        *((name, ctypes.c_void_p) for name in ("images", "transform", "basis", "fill", "grad")),
+        *((name, ctypes.c_int64) for name in ("pictures", "mirror", "whole", "bytes")),
+        *((name, ctypes.c_void_p) for name in ("images", "transform", "index", "order", "starts")),
+        *((name, ctypes.c_void_p) for name in ("basis", "fill", "grad")),
         *((name, ctypes.c_void_p) for name in ("out", "grad_images", "grad_transform")),
         *((name, ctypes.c_void_p) for name in ("grad_fill", "scratch")),
     ]
@@ -74,19 +75,39 @@ def _threads(call: Warp) -> int:
     return max(1, min(torch.get_num_threads(), pixels // ENOUGH, library().warp_pieces(call)))
 
 
-def _run(name, images, transform, fill, size, padding, align_corners, **tensors) -> bool:
+def kind_of(transform: Tensor) -> int:
+    """Its kind in warp.c: the rows of a matrix, 1 of a grid [N, 1, H, W, 2], 0 of a spline."""
+    if transform.ndim == 5:
+        return 1
+    return transform.shape[1] if transform.shape[1:] in ((2, 3), (3, 3)) else 0
+
+
+def by_picture(index: Tensor, pictures: int) -> tuple[Tensor, Tensor]:
+    """The transforms [N] in the order of what they read, and where each picture's begin.
+
+    [N] and [pictures + 1].
+    """
+    ends = torch.bincount(index, minlength=pictures).cumsum(0)
+    return index.argsort(stable=True), torch.cat([ends.new_zeros(1), ends])
+
+
+def _run(name, images, transform, fill, size, padding, align_corners, index, **tensors) -> bool:
     """One call of the library; False if it refused the transform."""
     images, transform = _readable(images), transform.contiguous()
     fill = None if fill is None else fill.contiguous()
-    batch, channels, h, w = images.shape
-    kind = transform.shape[1] if transform.shape[1:] in ((2, 3), (3, 3)) else 0
-    basis = None
+    pictures, channels, h, w = images.shape
+    kind, basis, order, starts = kind_of(transform), None, None, None
     if kind == 0:
         where = (control_grid(transform), size, align_corners, torch.float32, images.device)
         basis = tps_basis(*where)  # [K, H*W]
-    tensors = {"images": images, "transform": transform, "basis": basis, "fill": fill, **tensors}
+    if index is not None:
+        index = index.contiguous()
+        order, starts = by_picture(index, pictures) if "grad" in tensors else (None, None)
+    tensors |= {"images": images, "transform": transform, "basis": basis, "fill": fill}
+    tensors |= {"index": index, "order": order, "starts": starts}
     call = Warp(
-        batch=batch,
+        batch=len(transform),
+        pictures=pictures,
         channels=channels,
         h=h,
         w=w,
@@ -95,7 +116,8 @@ def _run(name, images, transform, fill, size, padding, align_corners, **tensors)
         kind=kind,
         K=0 if basis is None else len(basis),
         uint8=images.dtype == torch.uint8,
-        border=padding == "border",
+        border=padding in ("border", "reflection"),
+        mirror=padding == "reflection",
         align_corners=align_corners,
         whole=WHOLE,
         bytes="out" in tensors and tensors["out"].dtype == torch.uint8,
@@ -107,28 +129,38 @@ def _run(name, images, transform, fill, size, padding, align_corners, **tensors)
     return getattr(library(), name)(call) == 0
 
 
-def forward(images, transform, fill, size, padding, align_corners, into=None) -> Tensor | None:
+def forward(
+    images, transform, fill, size, padding, align_corners, index=None, into=None
+) -> Tensor | None:
     """Images [B, C, h, w] read where the float32 transform says; fill [B, C] or None.
 
-    The result has the images' dtype, float32 for uint8, and is `into` if that is a contiguous
+    Of N transforms and an index [N], each reads the image that it says; without, its own. The
+    result has the images' dtype, float32 for uint8, and is `into` if that is a contiguous
     tensor of float32 or uint8. None: the transform was refused.
     """
     dtype = torch.float32 if images.dtype == torch.uint8 else images.dtype
-    out = torch.empty((*images.shape[:2], *size), **WRITTEN) if into is None else into
-    args = (images, transform, fill, size, padding, align_corners)
+    shape = len(transform), images.shape[1], *size
+    out = torch.empty(shape, **WRITTEN) if into is None else into
+    args = (images, transform, fill, size, padding, align_corners, index)
     done = _run("warp_forward", *args, out=out)
     return (out if into is not None else out.to(dtype)) if done else None
 
 
-def backward(grad, images, transform, fill, padding, align_corners, needed):
+def backward(grad, images, transform, fill, padding, align_corners, needed, index=None):
     """Gradients to images, transform and fill, each only where `needed`; None as in `forward`."""
     grad, size = grad.float().contiguous(), tuple(grad.shape[2:])
     images_needed, transform_needed, fill_needed = needed
+    levels = len(transform), images.shape[1]
     grads = (
         torch.empty(images.shape, **WRITTEN) if images_needed else None,
         torch.empty(transform.shape, **WRITTEN) if transform_needed else None,
-        torch.empty(images.shape[:2], **WRITTEN) if fill_needed else None,
+        torch.empty(levels, **WRITTEN) if fill_needed else None,
     )
     named = dict(zip(("grad_images", "grad_transform", "grad_fill"), grads, strict=True), grad=grad)
-    done = _run("warp_backward", images, transform, fill, size, padding, align_corners, **named)
-    return grads if done else None
+    args = (images, transform, fill, size, padding, align_corners, index)
+    if not _run("warp_backward", *args, **named):
+        return None
+    to_images, to_transform, to_fill = grads
+    if to_fill is not None and index is not None:
+        to_fill = torch.zeros(images.shape[:2], **WRITTEN).index_add_(0, index, to_fill)
+    return to_images, to_transform, to_fill

@@ -5,6 +5,8 @@ is summed by one program for each image (several for a small batch of large ones
 sums). The gradient to the images goes to addresses that several programs share: it is scaled by a
 power of two and added as 64-bit integers, which no order changes. That costs eight bytes a pixel
 of working memory, zeroed and read once, and one more pass over the incoming gradient.
+
+A grid of the caller's and padding="reflection" are not written as kernels: they are the sampler's.
 """
 
 import torch
@@ -30,9 +32,13 @@ def background(images: Tensor) -> Tensor:
 class _Call:
     """What all kernels are told about one warp."""
 
-    def __init__(self, images, transform, fill, size, padding, align_corners):
+    def __init__(self, images, transform, fill, size, padding, align_corners, index=None):
         self.images, self.transform = images.contiguous(), transform.contiguous()
-        self.batch, self.channels, self.h, self.w = images.shape
+        self.pictures, self.channels, self.h, self.w = images.shape
+        self.batch = len(transform)
+        self.index = index
+        if index is not None:  # its values are not looked at here, and memory is read where it says
+            self.index = index.clamp(0, self.pictures - 1).contiguous()
         self.H, self.W = size
         kind = transform.shape[1] if transform.shape[1:] in ((2, 3), (3, 3)) else 0
         self.size = transform[:1].numel() if len(transform) else 0
@@ -41,14 +47,20 @@ class _Call:
             where = (control_grid(transform), size, align_corners, torch.float32, images.device)
             self.basis = tps_basis(*where)  # [K, H*W]
             self.K = len(self.basis)
-        shape = (self.batch, self.channels)
+        shape = (self.pictures, self.channels)
         self.fill = images.new_zeros(shape, dtype=torch.float32) if fill is None else fill
         self.fill = self.fill.contiguous()
         self.block = 256 if self.H * self.W <= 2**20 else 1024
         while self.blocks > MOST_BLOCKS:
             self.block *= 2
         self.flags = {"KIND": kind, "ALIGN": align_corners, "BORDER": padding == "border"}
+        self.flags["INDEXED"] = index is not None
         self.uint8 = images.dtype == torch.uint8
+
+    @property
+    def which(self) -> Tensor:
+        """What kernels are given for the index; never read where there is none."""
+        return self.transform if self.index is None else self.index
 
     @property
     def planes(self) -> int:
@@ -65,9 +77,19 @@ class _Call:
         return torch.empty(shape, dtype=dtype, device=self.images.device)
 
 
-def forward(images, transform, fill, size, padding, align_corners) -> Tensor:
-    """Images [B, C, h, w] read where the float32 transform says; fill [B, C] or None."""
-    c = _Call(images, transform, fill, size, padding, align_corners)
+def _unwritten(transform: Tensor, padding: str) -> bool:
+    """Whether there is no kernel for this: None is the answer, and the sampler does it."""
+    return transform.ndim == 5 or padding == "reflection"
+
+
+def forward(images, transform, fill, size, padding, align_corners, index=None) -> Tensor | None:
+    """Images [B, C, h, w] read where the float32 transform says; fill [B, C] or None.
+
+    Of N transforms and an index [N], each reads the image that it says. None: no kernel does it.
+    """
+    if _unwritten(transform, padding):
+        return None
+    c = _Call(images, transform, fill, size, padding, align_corners, index)
     dtype = torch.float32 if c.uint8 else images.dtype
     out = c.new(c.batch, c.channels, *size, dtype=dtype)
     if out.numel():
@@ -77,6 +99,7 @@ def forward(images, transform, fill, size, padding, align_corners) -> Tensor:
                 c.transform,
                 c.basis,
                 c.fill,
+                c.which,
                 out,
                 *c.sizes(),
                 **c.flags,
@@ -86,9 +109,11 @@ def forward(images, transform, fill, size, padding, align_corners) -> Tensor:
     return out
 
 
-def backward(grad, images, transform, fill, padding, align_corners, needed):
-    """Gradients to images, transform and fill, each only where `needed`, else None."""
-    c = _Call(images, transform, fill, tuple(grad.shape[2:]), padding, align_corners)
+def backward(grad, images, transform, fill, padding, align_corners, needed, index=None):
+    """Gradients to images, transform and fill, each only where `needed`; None as in `forward`."""
+    if _unwritten(transform, padding):
+        return None
+    c = _Call(images, transform, fill, tuple(grad.shape[2:]), padding, align_corners, index)
     grad, (images_needed, transform_needed, fill_needed) = grad.contiguous(), needed
     with torch.cuda.device_of(images):
         to_transform = _to_transform(c, grad).view(transform.shape) if transform_needed else None
@@ -115,6 +140,7 @@ def _to_transform(c: _Call, grad: Tensor) -> Tensor:
             c.transform,
             c.basis,
             c.fill,
+            c.which,
             out,
             *c.sizes(),
             steps,
@@ -127,16 +153,23 @@ def _to_transform(c: _Call, grad: Tensor) -> Tensor:
 
 
 def _to_images(c: _Call, grad: Tensor) -> tuple[Tensor, Tensor]:
-    n = c.H * c.W
+    n, planes = c.H * c.W, c.pictures * c.channels
     scale, inverse = c.new(c.planes), c.new(c.planes)
-    cells = torch.zeros(c.planes, c.h * c.w, dtype=torch.int64, device=grad.device)
-    levels = torch.zeros(c.planes, dtype=torch.int64, device=grad.device)
+    cells = torch.zeros(planes, c.h * c.w, dtype=torch.int64, device=grad.device)
+    levels = torch.zeros(planes, dtype=torch.int64, device=grad.device)
+    shape = (c.pictures, c.channels, c.h, c.w)
     if c.planes:
-        triton_kernels.scales[(c.planes,)](grad, scale, inverse, n, n.bit_length(), BLOCK=256)
+        # Of as many numbers as one picture may get, if all transforms read it.
+        most = n if c.index is None else n * c.batch
+        triton_kernels.scales[(c.planes,)](grad, scale, inverse, n, most.bit_length(), BLOCK=256)
+    if c.index is not None:
+        scale, inverse = _shared(c, scale, inverse)
+    if c.planes:
         triton_kernels.to_images[(c.planes, c.blocks)](
             grad,
             c.transform,
             c.basis,
+            c.which,
             scale,
             cells,
             levels,
@@ -144,5 +177,17 @@ def _to_images(c: _Call, grad: Tensor) -> tuple[Tensor, Tensor]:
             **c.flags,
             BLOCK=c.block,
         )
-    shape = (c.batch, c.channels, c.h, c.w)
     return (cells * inverse[:, None]).view(shape), (levels * inverse).view(shape[:2])
+
+
+def _shared(c: _Call, scale: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
+    """One scale for all that reads a picture, the smallest, at each plane that is written to it.
+
+    [N * C], and its inverse for each picture's plane [B * C]; NaN stays NaN.
+    """
+    planes = c.index[:, None].expand(-1, c.channels)  # [N, C]
+    shared = scale.new_full((c.pictures, c.channels), torch.inf)
+    shared = shared.scatter_reduce(0, planes, scale.view(-1, c.channels), "amin")
+    back = inverse.new_zeros(c.pictures, c.channels)
+    back = back.scatter_reduce(0, planes, inverse.view(-1, c.channels), "amax")
+    return shared[c.index].flatten(), back.flatten()

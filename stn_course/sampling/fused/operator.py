@@ -44,36 +44,41 @@ def _background(images: Tensor) -> Tensor:
     return _backend(images).background(images)
 
 
-def _forward(images, transform, fill, height, width, padding, align_corners) -> Tensor:
+def _forward(images, transform, fill, height, width, padding, align_corners, index=None) -> Tensor:
     size = (height, width)
-    out = _backend(images).forward(images, transform, fill, size, padding, align_corners)
+    out = _backend(images).forward(images, transform, fill, size, padding, align_corners, index)
     if out is None:  # the sampler says why not, or does it: rounding decides at the very horizon
-        return _sampled(images, transform, fill, size, padding, align_corners)
+        return _sampled(images, transform, fill, size, padding, align_corners, index)
     return out
 
 
-def _backward(grad, images, transform, fill, padding, align_corners, *asked):
+def _backward(grad, images, transform, fill, padding, align_corners, *asked, index=None):
     """Gradients to images, transform and fill, None for what is not asked for."""
     backend = _backend(images)
-    grads = backend.backward(grad, images, transform, fill, padding, align_corners, asked)
+    args = (images, transform, fill, padding, align_corners)
+    grads = backend.backward(grad, *args, asked, index=index)
     if grads is None:
-        return _by_sampler(grad, (images, transform, fill), asked, padding, align_corners)
+        return _by_sampler(grad, (images, transform, fill), asked, padding, align_corners, index)
     to_images, *others = grads
     return to_images if to_images is None else to_images.to(images.dtype), *others
 
 
-def _sampled(images, transform, fill, size, padding: str, align_corners: bool) -> Tensor:
-    return reference.warp(plain(images), transform, size, padding, fill, align_corners)
+def _sampled(images, transform, fill, size, padding: str, align_corners: bool, index) -> Tensor:
+    grid = transform.squeeze(1) if transform.ndim == 5 else None
+    how = (padding, fill, align_corners)
+    if grid is not None:
+        return reference.warp(plain(images), None, None, *how, index=index, grid=grid)
+    return reference.warp(plain(images), transform, size, *how, index=index)
 
 
-def _by_sampler(grad: Tensor, inputs, asked, padding: str, align_corners: bool) -> tuple:
+def _by_sampler(grad: Tensor, inputs, asked, padding: str, align_corners: bool, index) -> tuple:
     """What `_backward` gives, by the sampler's own derivative; `grad` may be a batch of them."""
     inputs = [
         t.detach().requires_grad_() if needed else t
         for t, needed in zip(inputs, asked, strict=True)
     ]
     with torch.enable_grad():
-        out = _sampled(*inputs, tuple(grad.shape[2:]), padding, align_corners)
+        out = _sampled(*inputs, tuple(grad.shape[2:]), padding, align_corners, index)
     sources = [t for t, needed in zip(inputs, asked, strict=True) if needed]
     found = iter(torch.autograd.grad(out, sources, grad))
     return tuple(next(found) if needed else None for needed in asked)
@@ -92,24 +97,32 @@ def _check_images(images: Tensor) -> None:
         raise ValueError(f"images must have sides of at most {cpu.LARGEST} pixels")
 
 
-def _check(images, transform, fill, size: tuple[int, int], padding: str) -> None:
-    """Refuse what the operators do not take. Values are no danger: they are not looked at."""
+def _check(images, transform, fill, size: tuple[int, int], padding: str, index) -> None:
+    """Refuse what the operators do not take. Values are no danger: they are not looked at.
+
+    But those of an index are: they say where memory is read.
+    """
     _check_images(images)
     if padding not in reference.PADDINGS:
         raise ValueError(f"padding must be one of {reference.PADDINGS}, got {padding!r}")
     if max(check_size(size)) > cpu.LARGEST:
         raise ValueError(f"size must be at most {cpu.LARGEST} on both sides, got {size}")
-    batch, shape = images.shape[0], transform.shape
+    shape = transform.shape
+    batch = images.shape[0] if index is None else index.shape[0] if index.ndim else -1
     if transform.dtype != torch.float32 or transform.device != images.device:
         got = f"{transform.dtype} on {transform.device}"
         raise ValueError(f"transform must be torch.float32 on {images.device}, got {got}")
     matrix = shape[1:] in ((2, 3), (3, 3))
     points = transform.ndim in (3, 4) and shape[-1] == 2
-    if not (matrix or points) or shape[0] != batch:
-        wanted = f"[{batch}, 2, 3], [{batch}, 3, 3], [{batch}, K, 2] or [{batch}, rows, columns, 2]"
+    grid = shape[1:] == (1, *size, 2)
+    if not (matrix or points or grid) or shape[0] != batch:
+        wanted = f"[{batch}, 2, 3], [{batch}, 3, 3], [{batch}, K, 2], [{batch}, rows, columns, 2]"
+        wanted += f" or, of a grid, [{batch}, 1, {size[0]}, {size[1]}, 2]"
         raise ValueError(f"transform must have shape {wanted}, got {list(shape)}")
     if points:
         control_grid(transform)
+    if index is not None:
+        reference.picture_index(index, images, batch, "transform")
     if fill is None and padding == "background":
         raise ValueError("fill must be a tensor where padding='background', got None")
     if fill is not None and (
@@ -143,18 +156,22 @@ def warp_op(
     width: int,
     padding: str,
     align_corners: bool,
+    index: Tensor | None = None,
 ) -> Tensor:
     """images [B, C, h, w] read where transform (float32) says; fill [B, C], float32.
 
+    transform: as in `warp`, or a grid [N, 1, H, W, 2], whose five axes tell it from offsets.
+    index: [N] which image each of N transforms reads, without one its own.
     Raises TypeError or ValueError for other types, shapes, sizes and devices.
     """
-    _check(images, transform, fill, (height, width), padding)
-    return _forward(images, transform, fill, height, width, padding, align_corners)
+    _check(images, transform, fill, (height, width), padding, index)
+    return _forward(images, transform, fill, height, width, padding, align_corners, index)
 
 
 @warp_op.register_fake
-def _(images, transform, fill, height, width, padding, align_corners):
-    return images.new_empty((*images.shape[:2], height, width), dtype=result_type(images))
+def _(images, transform, fill, height, width, padding, align_corners, index=None):
+    shape = (transform.shape[0], images.shape[1], height, width)
+    return images.new_empty(shape, dtype=result_type(images))
 
 
 @torch.library.custom_op("stn_course::warp_backward", mutates_args=())
@@ -168,19 +185,21 @@ def backward_op(
     to_images: bool,
     to_transform: bool,
     to_fill: bool,
+    index: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients to images, transform and fill; what is not asked for comes back empty.
 
-    grad [B, C, H, W], floating point. Raises as `warp_op`.
+    grad [N, C, H, W], floating point. Raises as `warp_op`.
     """
-    _check(images, transform, fill, tuple(grad.shape[2:]), padding)
-    if grad.shape[:2] != images.shape[:2] or not grad.is_floating_point():
-        wanted, got = [*images.shape[:2], "H", "W"], f"{grad.dtype} {list(grad.shape)}"
+    _check(images, transform, fill, tuple(grad.shape[2:]), padding, index)
+    planes = transform.shape[0], images.shape[1]
+    if grad.shape[:2] != planes or not grad.is_floating_point():
+        wanted, got = [*planes, "H", "W"], f"{grad.dtype} {list(grad.shape)}"
         raise ValueError(f"grad must be floating point {wanted}, got {got}")
     if grad.device != images.device:
         raise ValueError(f"grad must be on {images.device}, got {grad.device}")
     asked = (to_images, to_transform, to_fill)
-    grads = _backward(grad, images, transform, fill, padding, align_corners, *asked)
+    grads = _backward(grad, images, transform, fill, padding, align_corners, *asked, index=index)
     types = (images.dtype, torch.float32, torch.float32)
     return tuple(
         images.new_empty(0, dtype=dtype) if g is None else g
@@ -189,7 +208,7 @@ def backward_op(
 
 
 @backward_op.register_fake
-def _(grad, images, transform, fill, padding, align_corners, to_images, to_transform, to_fill):
+def _(grad, images, transform, fill, padding, flag, to_images, to_transform, to_fill, index=None):
     return (
         images.new_empty(images.shape if to_images else 0),
         transform.new_empty(transform.shape if to_transform else 0),
@@ -199,28 +218,30 @@ def _(grad, images, transform, fill, padding, align_corners, to_images, to_trans
 
 # ---------------------------------------------------------------- derivatives
 def _keep(ctx, inputs, output) -> None:
-    images, transform, fill, _, _, ctx.padding, ctx.align_corners = inputs
-    ctx.save_for_backward(images, transform, fill)
+    images, transform, fill, _, _, ctx.padding, ctx.align_corners, index = inputs
+    ctx.save_for_backward(images, transform, fill, index)
 
 
 def _flow_back(ctx, grad: Tensor, function=backward_op):
     asked = [bool(needed) for needed in ctx.needs_input_grad[:3]]
+    *inputs, index = ctx.saved_tensors
+    how = (ctx.padding, ctx.align_corners)
     if torch._C._functorch.is_legacy_batchedtensor(grad):  # vectorised Jacobians
         say_once("batched gradients")
-        grads = _by_sampler(grad, ctx.saved_tensors, asked, ctx.padding, ctx.align_corners)
-        return *grads, None, None, None, None
-    grads = function(grad, *ctx.saved_tensors, ctx.padding, ctx.align_corners, *asked)
+        grads = _by_sampler(grad, inputs, asked, *how, index)
+        return *grads, None, None, None, None, None
+    grads = function(grad, *inputs, *how, *asked, index=index)
     wanted = (g if needed else None for g, needed in zip(grads, asked, strict=True))
-    return *wanted, None, None, None, None
+    return *wanted, None, None, None, None, None
 
 
 warp_op.register_autograd(_flow_back, setup_context=_keep)
 
 
 def _keep_again(ctx, inputs, output) -> None:
-    *tensors, ctx.padding, ctx.align_corners, _, _, _ = inputs
-    ctx.save_for_backward(*tensors)
-    ctx.asked = inputs[-3:]
+    *tensors, ctx.padding, ctx.align_corners, _, _, _, index = inputs
+    ctx.save_for_backward(*tensors, index)
+    ctx.asked = inputs[-4:-1]
 
 
 def _flow_back_twice(ctx, *changes: Tensor):
@@ -228,13 +249,14 @@ def _flow_back_twice(ctx, *changes: Tensor):
     say_once("second derivatives")
     with torch.enable_grad():
         # A new leaf for each, so that nothing beyond this operator is differentiated.
+        *saved, index = ctx.saved_tensors
         inputs = [
             t.detach().requires_grad_() if t is not None and t.is_floating_point() else t
-            for t in ctx.saved_tensors
+            for t in saved
         ]
         grad, images, transform, fill = inputs
         size = tuple(grad.shape[2:])
-        out = _sampled(images, transform, fill, size, ctx.padding, ctx.align_corners)
+        out = _sampled(images, transform, fill, size, ctx.padding, ctx.align_corners, index)
         chosen = [i for i in range(3) if ctx.asked[i]]
         sources = [inputs[1 + i] for i in chosen]
         first = torch.autograd.grad(out, sources, grad, create_graph=True)
@@ -242,7 +264,7 @@ def _flow_back_twice(ctx, *changes: Tensor):
         weights = [changes[i] for i in chosen]
         second = iter(torch.autograd.grad(first, leaves, weights, allow_unused=True))
     found = [next(second) if t is not None and t.requires_grad else None for t in inputs]
-    return *found, None, None, None, None, None
+    return *found, None, None, None, None, None, None
 
 
 backward_op.register_autograd(_flow_back_twice, setup_context=_keep_again)
@@ -273,20 +295,20 @@ def background(images: Tensor) -> Tensor:
     return background_op(images) if watched(images) else _background(images)
 
 
-def warp(images, transform, fill, height, width, padding, align_corners) -> Tensor:
+def warp(images, transform, fill, height, width, padding, align_corners, index) -> Tensor:
     """warp_op, by the shorter of the two ways."""
     function = warp_op if watched(images, transform) else _Eager.apply
-    return function(images, transform, fill, height, width, padding, align_corners)
+    return function(images, transform, fill, height, width, padding, align_corners, index)
 
 
-def warp_into(out, images, transform, fill, padding, align_corners) -> Tensor:
+def warp_into(out, images, transform, fill, padding, align_corners, index) -> Tensor:
     """What `warp` gives, written to `out`: float32, or rounded if that is uint8."""
-    size = tuple(out.shape[2:])
+    size, args = tuple(out.shape[2:]), (padding, align_corners, index)
     if out.is_cpu and out.dtype in (torch.float32, torch.uint8):
-        found = cpu.forward(images, transform, fill, size, padding, align_corners, into=out)
+        found = cpu.forward(images, transform, fill, size, *args, into=out)
         if found is not None:
             return found
-    return put(out, _forward(images, transform, fill, *size, padding, align_corners))
+    return put(out, _forward(images, transform, fill, *size, *args))
 
 
 def put(out: Tensor, found: Tensor) -> Tensor:

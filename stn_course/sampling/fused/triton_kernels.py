@@ -2,7 +2,8 @@
 
 Places are in pixels of the image, 0 at the centre of its first. KIND is the number of rows of
 theta (2, 3) or 0 for a spline; BORDER says that outside is the nearest pixel, otherwise it is
-`level`. An image whose transform is not finite, or has a horizon in sight, gives NaN.
+`level`. INDEXED: transform b reads image index[b], and not its own. An image whose transform is
+not finite, or has a horizon in sight, gives NaN.
 
 Run with TRITON_INTERPRET=1 set before the import they need no GPU.
 """
@@ -109,6 +110,15 @@ def spot(row, column, valid, h, w, BORDER: tl.constexpr):
 
 
 @triton.jit
+def source_of(index, plane, C, INDEXED: tl.constexpr):
+    """The plane of the images that this plane of the output is read from."""
+    if INDEXED:
+        return tl.load(index + plane // C) * C + plane % C
+    else:
+        return plane
+
+
+@triton.jit
 def read(plane, row, column, valid, level, h, w, BORDER: tl.constexpr, UINT8: tl.constexpr):
     index, inside = spot(row, column, valid, h, w, BORDER)
     value = tl.load(plane + index, mask=inside, other=0).to(tl.float32)
@@ -123,6 +133,7 @@ def forward(
     theta,
     basis,
     fill,
+    index,
     out,
     C,
     h,
@@ -134,6 +145,7 @@ def forward(
     KIND: tl.constexpr,
     ALIGN: tl.constexpr,
     BORDER: tl.constexpr,
+    INDEXED: tl.constexpr,
     UINT8: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
@@ -144,7 +156,8 @@ def forward(
     x, y, good, _X, _Y, _s = place(own, basis, p, valid, h, w, H, W, K, KIND, ALIGN)
     column, right = split(x, w)
     row, down = split(y, h)
-    level, source = tl.load(fill + plane), images + plane * h * w
+    own = source_of(index, plane, C, INDEXED)
+    level, source = tl.load(fill + own), images + own * h * w
     a = read(source, row, column, valid, level, h, w, BORDER, UINT8)
     b = read(source, row, column + 1, valid, level, h, w, BORDER, UINT8)
     c = read(source, row + 1, column, valid, level, h, w, BORDER, UINT8)
@@ -160,6 +173,7 @@ def slopes(
     grad,
     images,
     fill,
+    index,
     b,
     C,
     p,
@@ -171,6 +185,7 @@ def slopes(
     H,
     W,
     BORDER: tl.constexpr,
+    INDEXED: tl.constexpr,
     UINT8: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
@@ -180,7 +195,8 @@ def slopes(
     gx, gy = tl.zeros([BLOCK], tl.float32), tl.zeros([BLOCK], tl.float32)
     for channel in range(C):
         plane = b * C + channel
-        level, source = tl.load(fill + plane), images + plane * h * w
+        own = source_of(index, plane, C, INDEXED)
+        level, source = tl.load(fill + own), images + own * h * w
         g = tl.load(grad + plane * H * W + p, mask=valid, other=0.0).to(tl.float32)
         v00 = read(source, row, column, valid, level, h, w, BORDER, UINT8)
         v01 = read(source, row, column + 1, valid, level, h, w, BORDER, UINT8)
@@ -199,6 +215,7 @@ def to_transform(
     theta,
     basis,
     fill,
+    index,
     out,
     C,
     h,
@@ -211,6 +228,7 @@ def to_transform(
     KIND: tl.constexpr,
     ALIGN: tl.constexpr,
     BORDER: tl.constexpr,
+    INDEXED: tl.constexpr,
     UINT8: tl.constexpr,
     BLOCK: tl.constexpr,
     SUMS: tl.constexpr,
@@ -223,7 +241,26 @@ def to_transform(
         p = (tl.program_id(1) * steps + step) * BLOCK + tl.arange(0, BLOCK)
         valid = p < H * W
         x, y, good, X, Y, shrink = place(own, basis, p, valid, h, w, H, W, K, KIND, ALIGN)
-        gx, gy = slopes(grad, images, fill, b, C, p, valid, x, y, h, w, H, W, BORDER, UINT8, BLOCK)
+        gx, gy = slopes(
+            grad,
+            images,
+            fill,
+            index,
+            b,
+            C,
+            p,
+            valid,
+            x,
+            y,
+            h,
+            w,
+            H,
+            W,
+            BORDER,
+            INDEXED,
+            UINT8,
+            BLOCK,
+        )
         # Where a coordinate was clamped it does not matter.
         in_x, in_y = (x >= -1) & (x <= w), (y >= -1) & (y <= h)
         gx = tl.where(good | (valid == 0), tl.where(in_x, gx * shrink, 0.0), float("nan"))
@@ -270,6 +307,7 @@ def to_images(
     grad,
     theta,
     basis,
+    index,
     scale,
     cells,
     levels,
@@ -283,6 +321,7 @@ def to_images(
     KIND: tl.constexpr,
     ALIGN: tl.constexpr,
     BORDER: tl.constexpr,
+    INDEXED: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """One program: what BLOCK output pixels of one channel give back to the pixels they read.
@@ -298,13 +337,13 @@ def to_images(
     g = tl.load(grad + plane * H * W + p, mask=valid, other=0.0).to(tl.float32)
     g = g * tl.load(scale + plane)
     g = tl.where(good & (tl.abs(g) < 1e19), g, 0.0)  # NaN and infinity come back by the scale
-    outside = tl.zeros([BLOCK], tl.int64)
+    outside, own = tl.zeros([BLOCK], tl.int64), source_of(index, plane, C, INDEXED)
     for i in tl.static_range(2):
         for j in tl.static_range(2):
             weight = (right if j else 1.0 - right) * (down if i else 1.0 - down)
-            index, inside = spot(row + i, column + j, valid, h, w, BORDER)
+            where, inside = spot(row + i, column + j, valid, h, w, BORDER)
             share = (g * weight).to(tl.int64)
-            tl.atomic_add(cells + plane * h * w + index, share, mask=inside, sem="relaxed")
+            tl.atomic_add(cells + own * h * w + where, share, mask=inside, sem="relaxed")
             outside += tl.where(inside, 0, share)
     if not BORDER:
-        tl.atomic_add(levels + plane, tl.sum(outside), sem="relaxed")
+        tl.atomic_add(levels + own, tl.sum(outside), sem="relaxed")

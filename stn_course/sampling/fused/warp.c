@@ -27,7 +27,7 @@ int omp_get_thread_num(void);
 static int omp_get_thread_num(void) { return 0; }
 #endif
 
-enum { AFFINE = 2, HOMOGRAPHY = 3, SPLINE = 0 }; /* rows of theta */
+enum { AFFINE = 2, HOMOGRAPHY = 3, SPLINE = 0, GRID = 1 }; /* rows of theta, and what has none */
 enum { LANES = 16, BLOCK = 256 };                /* floats of a line; of a float32 sum */
 enum { TILE = 4096, TILE_COLUMNS = 64 };         /* pixels of a tile; of a row of it, at most */
 enum { WINDOW = 1 << 16, CHUNKS = 64 };          /* pixels copied for a tile; sums of an image */
@@ -36,17 +36,22 @@ typedef float four __attribute__((vector_size(16)));
 typedef struct {
     int64_t batch, channels, h, w, H, W; /* input h x w, output H x W */
     int64_t kind, K, uint8, border, align_corners, threads;
+    int64_t pictures;            /* of the input, of which `batch` transforms read one each */
+    int64_t mirror;              /* places outside are mirrored at the edges; border is set, too */
     int64_t whole;               /* images of more pixels, in or out, are cut into tiles */
     int64_t bytes;               /* `out` is uint8: 255 times what is read, rounded */
-    const void *images;          /* [B, C, h, w], float or uint8 (k is read as k / 255) */
-    const float *transform;      /* [B, 2, 3], [B, 3, 3] or [B, K, 2] */
+    const void *images;          /* [pictures, C, h, w], float or uint8 (k is read as k / 255) */
+    const float *transform;      /* [B, 2, 3], [B, 3, 3], [B, K, 2], or a grid [B, H, W, 2] */
+    const int64_t *index;        /* [B] which picture each reads; NULL: its own */
+    const int64_t *order;        /* [B] transforms by picture, backward only ... */
+    const int64_t *starts;       /* [pictures + 1] ... and where those of each picture begin */
     const float *basis;          /* [K, H*W], splines only */
-    const float *fill;           /* [B, C], or NULL for zeros and border */
+    const float *fill;           /* [pictures, C], or NULL for zeros and border */
     const float *grad;           /* [B, C, H, W], backward only */
     void *out;                   /* [B, C, H, W], forward only */
-    float *grad_images;          /* [B, C, h, w] or NULL */
+    float *grad_images;          /* like images, or NULL */
     float *grad_transform;       /* like transform, or NULL */
-    float *grad_fill;            /* [B, C] or NULL */
+    float *grad_fill;            /* [B, C], for each transform, or NULL */
     float *scratch;              /* scratch_floats() of them, aligned to 64 bytes */
 } Warp;
 
@@ -78,6 +83,7 @@ typedef struct {
                           before it, zeros for the neighbours of the first row */
     double *total;     /* the gradient to one image's transform, and to its fill */
     int64_t from, to;  /* the rows of the input to which this thread adds; none: from = to */
+    float *into;       /* the picture [C, h, w] whose rows they are */
 } Work;
 
 /* ------------------------------------------------------------------ pieces, and their memory */
@@ -116,18 +122,31 @@ static int64_t cells(const Warp *c)
     return tiled(c) ? WINDOW : rounded((c->h + 3) * (c->w + 3));
 }
 static int64_t margin(const Warp *c) { return rounded(tiled(c) ? WINDOW / 2 + 1 : c->w + 4); }
-static int64_t unknowns(const Warp *c) { return c->kind == SPLINE ? 2 * c->K : 3 * c->kind; }
-static int64_t totals(const Warp *c) { return unknowns(c) + c->channels; }
+/* The numbers of one transform; how many of them are sums over the output when flowing back. */
+static int64_t unknowns(const Warp *c)
+{
+    if (c->kind == GRID) return 2 * c->H * c->W;
+    return c->kind == SPLINE ? 2 * c->K : 3 * c->kind;
+}
+static int64_t summed(const Warp *c) { return c->kind == GRID ? 0 : unknowns(c); }
+static int64_t totals(const Warp *c) { return summed(c) + c->channels; }
+static int64_t picture(const Warp *c, int64_t b) { return c->index ? c->index[b] : b; }
 static int64_t chunks(const Warp *c) { return lesser(pieces(c), CHUNKS); }
 static int64_t shared(const Warp *c) /* X and Y of a whole image, or the sums of all chunks */
 {
     if (!tiled(c)) return 2 * points(c);
     return c->grad ? rounded(2 * c->batch * chunks(c) * totals(c)) : 0;
 }
+/* What flows back to one picture by one of its transforms: added to the others' when it is whole,
+ * so that the sum has the bits of a sum over copies of the picture. */
+static int64_t spare(const Warp *c)
+{
+    return tiled(c) && c->index && c->grad_images ? rounded(c->channels * c->h * c->w) : 0;
+}
 static int64_t one_thread(const Warp *c)
 {
     const int64_t own = tiled(c) ? 2 * points(c) : rounded(2 * totals(c));
-    return own + 9 * points(c) + 5 * cells(c) + 4 * margin(c);
+    return spare(c) + own + 9 * points(c) + 5 * cells(c) + 4 * margin(c);
 }
 int64_t warp_pieces(const Warp *c) { return c->batch * pieces(c); }
 int64_t scratch_floats(const Warp *c) { return shared(c) + c->threads * one_thread(c); }
@@ -137,11 +156,12 @@ static Work work_of(const Warp *c, int64_t thread)
     const int64_t n = points(c);
     float *end = c->scratch + shared(c) + (thread + 1) * one_thread(c);
     float *plane = end - 5 * cells(c) - 4 * margin(c), *a = plane - 9 * n;
-    float *first = end - one_thread(c), *X = tiled(c) ? first : c->scratch;
+    float *first = end - one_thread(c) + spare(c), *X = tiled(c) ? first : c->scratch;
     return (Work){
         .X = X, .Y = X + n, .x = a, .y = a + n, .at = (int32_t *)(a + 2 * n), .sx = a + 3 * n,
         .sy = a + 4 * n, .weights = (four *)(a + 5 * n), .plane = plane,
-        .sums = (four *)(plane + cells(c)) + margin(c), .total = (double *)first};
+        .sums = (four *)(plane + cells(c)) + margin(c), .total = (double *)first,
+        .into = first - spare(c)};
 }
 
 /* ------------------------------------------------------------------ where to read */
@@ -207,6 +227,38 @@ static void place_offsets(const Warp *c, int64_t b, Work *m)
         }
 }
 
+/* Places that the caller gives; behind a row's end its last one again. */
+static void place_grid(const Warp *c, int64_t b, Work *m)
+{
+    const Piece t = m->piece;
+    const float kx = span(c->w, c->align_corners), ky = span(c->h, c->align_corners);
+    const float mx = middle(c->w), my = middle(c->h);
+    for (int64_t i = 0; i < t.rows; i++) {
+        const float *from = c->transform + 2 * ((b * c->H + t.row + i) * c->W + t.column);
+        float *x = m->x + i * t.pitch, *y = m->y + i * t.pitch;
+#pragma omp simd
+        for (int64_t p = 0; p < t.columns; p++)
+            x[p] = kx * from[2 * p] + mx, y[p] = ky * from[2 * p + 1] + my;
+        for (int64_t p = t.columns; p < t.pitch; p++) x[p] = x[p - 1], y[p] = y[p - 1];
+    }
+}
+
+/* Places along one axis of the padded plane mirrored at its n pixels' edges, or at the centres of
+ * the outermost, until they lie inside. Slopes `s`, if any, become those along the way there. */
+static void mirror(float *x, float *s, int64_t count, int64_t n, int64_t align)
+{
+    const float first = align ? 1 : 0.5f, across = align ? n - 1 : n;
+    for (int64_t p = 0; p < count; p++) {
+        float away = fabsf(x[p] - first), turn = x[p] < first ? -1 : 1;
+        if (away >= 2 * across) away = across > 0 && away < 1e38f ? fmodf(away, 2 * across) : 0;
+        if (!(away > 0)) away = 0; /* NaN: infinity has no place */
+        if (away > across) away = 2 * across - away, turn = -turn;
+        const float in = away + first, to = in < 1 ? 1 : in > n ? n : in;
+        if (s) s[p] *= in == to && across > 0 ? turn : 0;
+        else x[p] = to;
+    }
+}
+
 static void place(const Warp *c, int64_t b, Work *m)
 {
     const int64_t n = m->piece.rows * m->piece.pitch, align = c->align_corners;
@@ -236,6 +288,8 @@ static void place(const Warp *c, int64_t b, Work *m)
             x[p] = (a0 * X[p] + (a1 * Y[p] + a2)) * scale + mx;
             y[p] = (b0 * X[p] + (b1 * Y[p] + b2)) * scale + my;
         }
+    } else if (c->kind == GRID) {
+        place_grid(c, b, m);
     } else {
         place_offsets(c, b, m);
 #pragma omp simd
@@ -288,6 +342,10 @@ static void visit(const Warp *c, int64_t b, Piece t, Work *m, Act *act)
     m->piece = t;
     if (tiled(c)) centres(c, t, m->X, m->Y);
     place(c, b, m);
+    if (c->mirror) {
+        mirror(m->x, 0, t.rows * t.pitch, c->w, c->align_corners);
+        mirror(m->y, 0, t.rows * t.pitch, c->h, c->align_corners);
+    }
     m->window = (Window){0, 0, c->h + 3, c->w + 3, c->w + 3, 0};
     if (tiled(c)) {
         const Window a = m->window = window_of(c, m, m->to > m->from);
@@ -360,9 +418,11 @@ static void pad(const Warp *c, int64_t number, const Window *a, float *plane)
     }
 }
 
-static const float *plane_of(const Warp *c, int64_t number, const Work *m)
+/* One channel of what transform b reads. */
+static const float *plane_of(const Warp *c, int64_t b, int64_t channel, const Work *m)
 {
     const Window *a = &m->window;
+    const int64_t number = picture(c, b) * c->channels + channel;
     if (a->direct) {
         const int64_t start = (number * c->h + a->top - 1) * c->w + a->left - 1;
         const float *first = (const float *)c->images + start;
@@ -490,9 +550,9 @@ static void round_to_bytes(const float *from, uint8_t *to, int64_t n)
 static void read_piece(const Warp *c, int64_t b, Work *m)
 {
     const Piece t = m->piece;
-    for (int64_t i = b * c->channels; i < (b + 1) * c->channels; i++) {
-        const int64_t start = (i * c->H + t.row) * c->W + t.column;
-        const float *plane = plane_of(c, i, m);
+    for (int64_t i = 0; i < c->channels; i++) {
+        const int64_t start = ((b * c->channels + i) * c->H + t.row) * c->W + t.column;
+        const float *plane = plane_of(c, b, i, m);
         if (!c->bytes) {
             read_plane(m, plane, (float *)c->out + start, c->W);
             continue;
@@ -529,14 +589,15 @@ sum_block(const Warp *c, int kind, const float *t, const Work *m, int64_t from, 
 {
     const float *X = m->X, *Y = m->Y, *x = m->x, *y = m->y;
     const float kx = span(c->w, c->align_corners), ky = span(c->h, c->align_corners);
-    const float mx = middle(c->w), my = middle(c->h), right = c->w + 1, bottom = c->h + 1;
+    const float mx = middle(c->w), my = middle(c->h), low = c->mirror ? -INFINITY : 0;
+    const float right = c->mirror ? INFINITY : c->w + 1, bottom = c->mirror ? INFINITY : c->h + 1;
     const float ux = unit(c->W, c->align_corners), uy = unit(c->H, c->align_corners);
     const float w0 = kind == HOMOGRAPHY ? ux * t[6] : 0, w1 = kind == HOMOGRAPHY ? uy * t[7] : 0;
     float *sx = m->sx, *sy = m->sy;
     float s0 = 0, s1 = 0, s2 = 0, s3 = 0, s4 = 0, s5 = 0, s6 = 0, s7 = 0, s8 = 0;
 #pragma omp simd reduction(+ : s0, s1, s2, s3, s4, s5, s6, s7, s8)
     for (int64_t p = from; p < to; p++) {
-        const int in_x = (x[p] >= 0) & (x[p] <= right), in_y = (y[p] >= 0) & (y[p] <= bottom);
+        const int in_x = (x[p] >= low) & (x[p] <= right), in_y = (y[p] >= low) & (y[p] <= bottom);
         float gx = in_x ? sx[p] : 0, gy = in_y ? sy[p] : 0;
         if (kind == HOMOGRAPHY) {
             const float scale = 1 / (w0 * X[p] + (w1 * Y[p] + t[8]));
@@ -575,6 +636,15 @@ static void sum_offsets(const Warp *c, const Work *m, int64_t row)
     }
 }
 
+/* A grid's gradient is its slopes themselves, one row of a piece. */
+static void hand_slopes(const Warp *c, int64_t b, const Work *m, int64_t row)
+{
+    const Piece t = m->piece;
+    const float *sx = m->sx + row * t.pitch, *sy = m->sy + row * t.pitch;
+    float *to = c->grad_transform + 2 * ((b * c->H + t.row + row) * c->W + t.column);
+    for (int64_t p = 0; p < t.columns; p++) to[2 * p] = sx[p], to[2 * p + 1] = sy[p];
+}
+
 /* The slopes of one piece, summed to its part of the transform's gradient: six sums for an affine,
  * nine, or 2 K. Blocks are summed in float32, then in float64. */
 static void sum_transform(const Warp *c, int64_t b, Work *m)
@@ -582,6 +652,10 @@ static void sum_transform(const Warp *c, int64_t b, Work *m)
     const Piece piece = m->piece;
     const float *t = c->transform + unknowns(c) * b;
     place(c, b, m);
+    if (c->mirror) {
+        mirror(m->x, m->sx, piece.rows * piece.pitch, c->w, c->align_corners);
+        mirror(m->y, m->sy, piece.rows * piece.pitch, c->h, c->align_corners);
+    }
     for (int64_t i = 0; i < piece.rows; i++) {
         for (int64_t start = 0; start < piece.columns; start += BLOCK) {
             const int64_t from = i * piece.pitch + start;
@@ -591,6 +665,7 @@ static void sum_transform(const Warp *c, int64_t b, Work *m)
             else sum_block(c, SPLINE, t, m, from, to);
         }
         if (c->kind == SPLINE) sum_offsets(c, m, i);
+        if (c->kind == GRID) hand_slopes(c, b, m, i);
     }
 }
 
@@ -629,13 +704,10 @@ static void scatter(const Warp *c, const Work *m, const float *grad)
     }
 }
 
-/* What came back to a whole plane: to its pixels, and to the level around them. */
-static void settle(const Warp *c, int64_t number, const float *back)
+/* What came back to a whole plane of transform b: to its pixels, and to the level around them. */
+static void settle(const Warp *c, int64_t b, int64_t channel, float *back)
 {
     const int64_t h = c->h, w = c->w, pitch = w + 3;
-    float *out = c->grad_images ? c->grad_images + number * h * w : 0;
-    for (int64_t i = 0; out && i < h; i++)
-        copy(out + i * w, back + (i + 1) * pitch + 1, w);
     double outside = 0;
     for (int64_t i = 0; i < h + 3 && (c->grad_fill || c->border); i++) {
         const int64_t row = within(i - 1, 0, h - 1);
@@ -643,14 +715,21 @@ static void settle(const Warp *c, int64_t number, const float *back)
             const int64_t column = within(j - 1, 0, w - 1);
             if (i == row + 1 && j == column + 1) continue;
             outside += back[i * pitch + j];
-            if (out && c->border) out[row * w + column] += back[i * pitch + j];
+            if (c->border) back[(row + 1) * pitch + column + 1] += back[i * pitch + j];
         }
     }
-    if (c->grad_fill) c->grad_fill[number] = outside;
+    if (c->grad_fill) c->grad_fill[b * c->channels + channel] = outside;
+    if (!c->grad_images) return;
+    float *out = c->grad_images + (picture(c, b) * c->channels + channel) * h * w;
+    for (int64_t i = 0; i < h; i++) {
+        const float *row = back + (i + 1) * pitch + 1;
+        if (!c->index) copy(out + i * w, row, w);
+        for (int64_t j = 0; j < w && c->index; j++) out[i * w + j] += row[j];
+    }
 }
 
-/* What came back to a tile's window, added to this thread's rows of the image. */
-static void add_window(const Warp *c, int64_t number, const Work *m)
+/* What came back to a tile's window, added to this thread's rows of the picture. */
+static void add_window(const Warp *c, int64_t channel, const Work *m)
 {
     const Window *a = &m->window;
     const int64_t lead = before(a), n = inside(c, a);
@@ -658,7 +737,7 @@ static void add_window(const Warp *c, int64_t number, const Work *m)
         const int64_t row = a->top + i - 1, to = within(row, 0, c->h - 1);
         if (to < m->from || to >= m->to || (!c->border && to != row)) continue;
         const float *back = m->plane + i * a->pitch;
-        float *out = c->grad_images + (number * c->h + to) * c->w;
+        float *out = m->into + (channel * c->h + to) * c->w;
         float *first = out + a->left + lead - 1;
 #pragma omp simd
         for (int64_t j = 0; j < n; j++) first[j] += back[lead + j];
@@ -696,9 +775,9 @@ static double sum_outside(const Warp *c, const Work *m, const float *share, cons
     return sum;
 }
 
-static const float *grad_of(const Warp *c, int64_t number, const Work *m)
+static const float *grad_of(const Warp *c, int64_t b, int64_t channel, const Work *m)
 {
-    return c->grad + (number * c->H + m->piece.row) * c->W + m->piece.column;
+    return c->grad + ((b * c->channels + channel) * c->H + m->piece.row) * c->W + m->piece.column;
 }
 
 /* Everything that flows back through a whole image. */
@@ -706,10 +785,10 @@ static void flow_back(const Warp *c, int64_t b, Work *m)
 {
     if (c->grad_images || c->grad_fill) weigh(m);
     memset(m->sx, 0, 2 * points(c) * sizeof *m->sx); /* sx and sy */
-    for (int64_t i = b * c->channels; i < (b + 1) * c->channels; i++) {
-        const float *grad = grad_of(c, i, m);
-        if (c->grad_transform) slopes(c, m, plane_of(c, i, m), grad);
-        if (c->grad_images || c->grad_fill) scatter(c, m, grad), settle(c, i, m->plane);
+    for (int64_t i = 0; i < c->channels; i++) {
+        const float *grad = grad_of(c, b, i, m);
+        if (c->grad_transform) slopes(c, m, plane_of(c, b, i, m), grad);
+        if (c->grad_images || c->grad_fill) scatter(c, m, grad), settle(c, b, i, m->plane);
     }
     if (c->grad_transform) sum_transform(c, b, m);
 }
@@ -720,9 +799,9 @@ static void sum_tile(const Warp *c, int64_t b, Work *m)
     const float *share = c->grad_fill && !m->window.direct ? outside(c, m) : 0;
     memset(m->sx, 0, 2 * points(c) * sizeof *m->sx);
     for (int64_t i = 0; i < c->channels; i++) {
-        const float *grad = grad_of(c, b * c->channels + i, m);
-        if (c->grad_transform) slopes(c, m, plane_of(c, b * c->channels + i, m), grad);
-        if (share) m->total[unknowns(c) + i] += sum_outside(c, m, share, grad);
+        const float *grad = grad_of(c, b, i, m);
+        if (c->grad_transform) slopes(c, m, plane_of(c, b, i, m), grad);
+        if (share) m->total[summed(c) + i] += sum_outside(c, m, share, grad);
     }
     if (c->grad_transform) sum_transform(c, b, m);
 }
@@ -731,8 +810,8 @@ static void sum_tile(const Warp *c, int64_t b, Work *m)
 static void spread_tile(const Warp *c, int64_t b, Work *m)
 {
     weigh(m);
-    for (int64_t i = b * c->channels; i < (b + 1) * c->channels; i++)
-        scatter(c, m, grad_of(c, i, m)), add_window(c, i, m);
+    for (int64_t i = 0; i < c->channels; i++)
+        scatter(c, m, grad_of(c, b, i, m)), add_window(c, i, m);
 }
 
 /* ------------------------------------------------------------------ the background */
@@ -778,8 +857,10 @@ void warp_background(const Warp *c)
 /* 1 if a transform is not finite, too large to calculate with, or has a horizon in sight. */
 static int refused(const Warp *c)
 {
-    for (int64_t i = 0; i < c->batch * unknowns(c); i++)
-        if (!(fabsf(c->transform[i]) < 1e30f)) return 1;
+    int32_t bad = 0;
+#pragma omp simd reduction(| : bad)
+    for (int64_t i = 0; i < c->batch * unknowns(c); i++) bad |= !(fabsf(c->transform[i]) < 1e30f);
+    if (bad) return 1;
     for (int64_t b = 0; c->kind == HOMOGRAPHY && b < c->batch; b++) {
         const float *t = c->transform + 9 * b;
         int ahead = 0, behind = 0;
@@ -798,7 +879,7 @@ static int refused(const Warp *c)
 static void finish(const Warp *c, int64_t b, const double *total, int64_t n)
 {
     for (int64_t i = 0; i < totals(c); i++) {
-        const int64_t channel = i - unknowns(c);
+        const int64_t channel = i - summed(c);
         double sum = 0;
         for (int64_t k = 0; k < n; k++) sum += total[k * totals(c) + i];
         if (channel < 0 && c->grad_transform) c->grad_transform[unknowns(c) * b + i] = sum;
@@ -814,8 +895,24 @@ static void backward_whole(const Warp *c)
         Work m = work_of(c, omp_get_thread_num());
         memset(m.total, 0, totals(c) * sizeof *m.total);
         visit(c, b, piece_of(c, 0), &m, flow_back);
-        for (int64_t i = 0; c->grad_transform && i < unknowns(c); i++)
+        for (int64_t i = 0; c->grad_transform && i < summed(c); i++)
             c->grad_transform[unknowns(c) * b + i] = m.total[i];
+    }
+}
+
+/* What several transforms send back to one picture: one thread adds it up, in their order. */
+static void spread_pictures(const Warp *c)
+{
+    const int64_t size = c->channels * c->h * c->w;
+    Warp images = *c; /* nothing else is asked for */
+    images.grad_transform = images.grad_fill = 0;
+    all_centres(c);
+#pragma omp parallel for num_threads(c->threads) schedule(dynamic)
+    for (int64_t i = 0; i < c->pictures; i++) {
+        Work m = work_of(c, omp_get_thread_num());
+        memset(c->grad_images + i * size, 0, size * sizeof *c->grad_images);
+        for (int64_t k = c->starts[i]; k < c->starts[i + 1]; k++)
+            visit(&images, c->order[k], piece_of(c, 0), &m, flow_back);
     }
 }
 
@@ -835,20 +932,35 @@ static void sum_tiles(const Warp *c)
     for (int64_t b = 0; b < c->batch; b++) finish(c, b, sums + b * k * size, k);
 }
 
-/* A band is some of an input's rows; one thread adds to them, tile after tile, whatever band a
- * row is in. */
+/* A band is some of an input's rows; one thread adds to them, tile after tile and transform after
+ * transform, whatever band a row is in. */
 static void spread_tiles(const Warp *c)
 {
-    const int64_t bands = c->threads > 1 ? lesser(c->h, parts(2 * c->threads, c->batch)) : 1;
+    const int64_t h = c->h, plane = h * c->w, own = c->channels * plane;
+    const int64_t bands = c->threads > 1 ? lesser(h, parts(2 * c->threads, c->pictures)) : 1;
 #pragma omp parallel for num_threads(c->threads) schedule(dynamic)
-    for (int64_t i = 0; i < c->batch * bands; i++) {
-        const int64_t b = i / bands, plane = c->h * c->w;
+    for (int64_t i = 0; i < c->pictures * bands; i++) {
+        const int64_t number = i / bands;
         Work m = work_of(c, omp_get_thread_num());
-        m.from = i % bands * c->h / bands, m.to = (i % bands + 1) * c->h / bands;
-        for (int64_t number = b * c->channels; number < (b + 1) * c->channels; number++)
-            memset(c->grad_images + number * plane + m.from * c->w, 0,
-                   (m.to - m.from) * c->w * sizeof *c->grad_images);
-        for (int64_t t = 0; t < pieces(c); t++) visit(c, b, piece_of(c, t), &m, spread_tile);
+        m.from = i % bands * h / bands, m.to = (i % bands + 1) * h / bands;
+        const int64_t first = m.from * c->w, n = (m.to - m.from) * c->w;
+        float *back = c->grad_images + number * own, *spare = m.into;
+        for (int64_t j = 0; j < c->channels; j++)
+            memset(back + j * plane + first, 0, n * sizeof *back);
+        if (!c->index) {
+            m.into = back;
+            for (int64_t t = 0; t < pieces(c); t++) visit(c, number, piece_of(c, t), &m, spread_tile);
+            continue;
+        }
+        for (int64_t k = c->starts[number]; k < c->starts[number + 1]; k++) {
+            for (int64_t j = 0; j < c->channels; j++)
+                memset(spare + j * plane + first, 0, n * sizeof *spare);
+            for (int64_t t = 0; t < pieces(c); t++)
+                visit(c, c->order[k], piece_of(c, t), &m, spread_tile);
+            for (int64_t j = 0; j < c->channels; j++)
+                for (int64_t p = j * plane + first; p < j * plane + first + n; p++)
+                    back[p] += spare[p];
+        }
     }
 }
 
@@ -869,7 +981,10 @@ int warp_backward(const Warp *c)
 {
     if (refused(c)) return 1;
     if (!tiled(c)) {
-        backward_whole(c);
+        Warp sums = *c;
+        if (c->index) sums.grad_images = 0; /* several transforms may read one picture */
+        if (!c->index || c->grad_transform || c->grad_fill) backward_whole(&sums);
+        if (c->index && c->grad_images) spread_pictures(c);
         return 0;
     }
     if (c->grad_transform || c->grad_fill) sum_tiles(c);
