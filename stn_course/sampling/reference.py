@@ -84,7 +84,7 @@ def tps_grid(offsets: Tensor, size: tuple[int, int], align_corners: bool = False
         offsets = as_float(offsets, "offsets", ("B", "K + 3", 4))
         x, y = _centres(size, align_corners, offsets)
         at = torch.stack([x.expand(size), y.expand(size)], 2).flatten(0, 1)  # [H*W, 2]
-        places = landmark_places(offsets, at.expand(len(offsets), -1, -1))
+        places = landmark_places(offsets, at.expand(offsets.shape[0], -1, -1))
         return places.unflatten(1, check_size(size))  # [B, H, W, 2]
     ndim = getattr(offsets, "ndim", 3)
     shape = ("B", "rows", "columns", 2) if ndim == 4 else ("B", "K", 2)

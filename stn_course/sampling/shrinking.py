@@ -7,6 +7,9 @@ neighbouring parts lie at most a pixel of the input apart; each part is read, an
 (supersampling by a regular grid). For an upright shrinking by a whole number that is the mean over
 the area, exactly. Where nothing shrinks n is 1, and nothing changes, to the bit.
 
+With align_corners an output's outermost pixels reach beyond [-1, 1] by half a pixel, and a
+homography must keep w away from 0 there, too.
+
 n is that of the transform's largest local scale along each side of the output, for each image by
 itself. A transform under which the image is less than 1/32 of the output's width needs more parts
 than are read, and some of its pixels are passed over.

@@ -23,6 +23,9 @@ from stn_course.sampling import background_of, bilinear_sample, reference  # noq
 
 tf = load_tensorflow()  # not by an import of its own: that one would speak
 GOLDEN = json.loads((ROOT / "tests" / "sampling" / "golden" / "sampler.json").read_text())
+GOLDEN["cases"] += json.loads(
+    (ROOT / "tests" / "sampling" / "golden" / "mirrored.json").read_text()
+)["cases"]
 SHAPES = GOLDEN["shapes"]
 SIZE = tuple(SHAPES["output"][2:])
 GRIDS = {

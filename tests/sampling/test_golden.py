@@ -13,10 +13,12 @@ import pytest
 import torch
 
 from stn_course.sampling import affine_grid, bilinear_sample_loops, homography_grid, tps_grid
-from stn_course.sampling.reference import warp
+from stn_course.sampling.reference import PADDINGS, warp
 
 PATH = Path(__file__).parent / "golden" / "sampler.json"
 GOLDEN = json.loads(PATH.read_text())
+MIRRORED = json.loads(PATH.with_name("mirrored.json").read_text())
+CASES = GOLDEN["cases"] + MIRRORED["cases"]
 SHAPES = GOLDEN["shapes"]
 SIZE = tuple(SHAPES["output"][2:])
 GRIDS = {"affine": affine_grid, "homography": homography_grid, "tps": tps_grid}
@@ -55,14 +57,14 @@ def differences(case):
     }
 
 
-@pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: case["name"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_case(case):
     for quantity, gap in differences(case).items():
         assert gap <= TOLERANCE, (quantity, gap)
 
 
 def test_largest_differences_are_told(tell):
-    gaps = [differences(case) for case in GOLDEN["cases"]]
+    gaps = [differences(case) for case in CASES]
     worst = {quantity: max(gap[quantity] for gap in gaps) for quantity in gaps[0]}
     shown = ", ".join(f"{quantity} {gap:.1e}" for quantity, gap in worst.items())
     tell(f"golden file, {len(gaps)} cases, largest differences: {shown}")
@@ -70,10 +72,10 @@ def test_largest_differences_are_told(tell):
 
 
 def test_file_covers_what_it_promises():
-    cases = GOLDEN["cases"]
-    wanted = {(k, p, a) for k in GRIDS for p in ("background", "zeros", "border") for a in (0, 1)}
+    cases = CASES
+    wanted = {(k, p, a) for k in GRIDS for p in PADDINGS for a in (0, 1)}
     assert {(c["kind"], c["padding"], c["align_corners"]) for c in cases} == wanted
-    assert PATH.stat().st_size < 200_000
+    assert all(path.stat().st_size < 200_000 for path in PATH.parent.glob("*.json"))
     for case in cases:
         for name in ("grid", "output", "grad_images"):
             assert len(case[name]) == math.prod(SHAPES[name])
@@ -89,11 +91,13 @@ def test_remaking_gives_the_file(tmp_path, monkeypatch):
     spec.loader.exec_module(script)
     monkeypatch.setattr(script, "__file__", str(tmp_path / "make_sampler.py"))
     script.main()
-    remade = json.loads((tmp_path / "sampler.json").read_text())
-    assert remade["about"] == GOLDEN["about"] and remade["shapes"] == SHAPES
-    for name in ("images", "upstream", "fill"):
-        assert remade[name] == GOLDEN[name]
-    for new, old in zip(remade["cases"], GOLDEN["cases"], strict=True):
+    remade = []
+    for kept, name in ((GOLDEN, "sampler.json"), (MIRRORED, "mirrored.json")):
+        made = json.loads((tmp_path / name).read_text())
+        remade += made["cases"]
+        for part in ("about", "shapes", "images", "upstream", "fill"):
+            assert made[part] == kept[part] == GOLDEN[part]
+    for new, old in zip(remade, CASES, strict=True):
         assert new["name"] == old["name"]
         for name in ("params", "grid", "output", "grad_images", "grad_params"):
             np.testing.assert_allclose(new[name], old[name], rtol=0, atol=1e-12)

@@ -106,7 +106,7 @@ def warp(
         size = images.shape[2:] if size is None else size
         grid = reference.tps_grid(transform, tuple(size), align_corners)
     places = transform if grid is None else grid[:, None]  # [N, 1, H, W, 2]
-    index = reference.picture_index(index, images, len(places), "transform")
+    index = reference.picture_index(index, images, places.shape[0], "transform")
     if grid is not None:
         size = tuple(grid.shape[1:3])
     height, width = check_size(images.shape[2:] if size is None else size)
@@ -121,7 +121,7 @@ def _handed_on(reason, out, images, transform, size, padding, fill, align_corner
     """`warp` by the sampler, for a reason that is said; or with antialias, by itself in parts."""
     args = (size, padding, fill, align_corners)
     if more["antialias"] is True and _reads_many(images, transform, more["grid"], mode):
-        index = reference.picture_index(more["index"], images, len(transform), "transform")
+        index = reference.picture_index(more["index"], images, transform.shape[0], "transform")
         size = tuple(images.shape[2:]) if size is None else size
         found = shrinking.antialiased(warp, images, transform, size, *args[1:], index)
         return found if out is None else operator.put(out, found)

@@ -1,7 +1,7 @@
-"""Make sampler.json: warps and their gradients in float64 NumPy, by hand, without autograd.
+"""Make sampler.json and mirrored.json: warps and gradients in float64 NumPy, without autograd.
 
-Run `python tests/sampling/golden/make_sampler.py`; it writes the file beside itself, each time the
-same.
+Run `python tests/sampling/golden/make_sampler.py`; it writes the files beside itself, each time
+the same. mirrored.json has the same shapes, images and transforms under the padding "reflection".
 It shares no code with the package: weights, gradients and splines are written out again here.
 """
 
@@ -69,6 +69,19 @@ def grid_of(kind, params, align_corners):
     return place[..., :2] / w, jacobian
 
 
+def mirrored(pixel, align_corners):
+    """Places mirrored at the edges, and the factor of their slopes: 1, -1, or 0 at the rim."""
+    limit = np.array([W_IN, H_IN]) - 1
+    low = 0 if align_corners else -0.5
+    turn, away = np.sign(pixel - low), np.abs(pixel - low)
+    span = limit - 2 * low
+    away = away % (2 * span)
+    turn = np.where(away > span, -turn, turn)
+    place = np.where(away > span, 2 * span - away, away) + low
+    inside = (place >= 0) & (place <= limit)
+    return np.clip(place, 0, limit), turn * inside
+
+
 def run(kind, padding, align_corners, images, params, fill, upstream):
     grid, jacobian = grid_of(kind, params, align_corners)
     output = np.zeros((B, C, H * W))
@@ -76,6 +89,9 @@ def run(kind, padding, align_corners, images, params, fill, upstream):
     scale = np.array([W_IN, H_IN]) / 2 - (0.5 if align_corners else 0)
     pixel = (grid + 1) * scale - (0 if align_corners else 0.5)
     assert np.abs(pixel - np.round(pixel)).min() > 0.01, f"{kind}: on the lattice, change a number"
+    turn = np.ones_like(pixel)
+    if padding == "reflection":
+        pixel, turn = mirrored(pixel, align_corners)
     for b, p in np.ndindex(B, H * W):
         limit = np.array([W_IN, H_IN]) - 1
         free = ((pixel[b, p] >= 0) & (pixel[b, p] <= limit)) | (padding != "border")
@@ -89,7 +105,7 @@ def run(kind, padding, align_corners, images, params, fill, upstream):
                 outside = fill[b] if padding == "background" else np.zeros(C)
                 value = images[b, :, j, i] if inside else outside
                 output[b, :, p] += wx * wy * value
-                slope = np.array([dx * wy, dy * wx]) * scale * free
+                slope = np.array([dx * wy, dy * wx]) * scale * free * turn[b, p]
                 grad_grid[b, p] += (up * value).sum() * slope
                 if inside:
                     grad_images[b, :, j, i] += wx * wy * up
@@ -130,15 +146,17 @@ def main():
     golden = {"about": ABOUT, "shapes": shapes}
     shared = {"images": images, "upstream": upstream, "fill": fill}
     golden |= {name: array.ravel().tolist() for name, array in shared.items()}
-    golden["cases"] = [
-        run(kind, padding, align_corners, images, params[kind], fill, upstream)
-        for kind in params
-        for padding in ("background", "zeros", "border")
-        for align_corners in (False, True)
-    ]
-    path = Path(__file__).with_name("sampler.json")
-    path.write_text(json.dumps(golden, indent=None, separators=(", ", ": ")) + "\n")
-    print(f"{path.name}: {len(golden['cases'])} cases, {path.stat().st_size} bytes")
+    files = {"sampler.json": ("background", "zeros", "border"), "mirrored.json": ("reflection",)}
+    for name, paddings in files.items():
+        golden["cases"] = [
+            run(kind, padding, align_corners, images, params[kind], fill, upstream)
+            for kind in params
+            for padding in paddings
+            for align_corners in (False, True)
+        ]
+        path = Path(__file__).with_name(name)
+        path.write_text(json.dumps(golden, indent=None, separators=(", ", ": ")) + "\n")
+        print(f"{path.name}: {len(golden['cases'])} cases, {path.stat().st_size} bytes")
 
 
 if __name__ == "__main__":
