@@ -18,6 +18,13 @@ the tiles, of one image too, and each needs at most 4 MiB beside input and outpu
 splines need more: their basis functions [K, H*W] are kept whole.
 
 On CUDA it runs Triton kernels (triton_kernels.py), which come with PyTorch there.
+
+Left to the sampler, with one warning for each reason: float64, mode="nearest", `torch.func`
+transforms, forward-mode, second and batched derivatives, other devices, a machine without a C
+compiler, sides of more than 2**24 - 2 pixels, on CUDA a grid (and with it a spline through
+landmarks) and padding="reflection", and what is exported to run elsewhere (`torch.jit.trace`,
+ONNX). `torch.export` keeps this operator, so whoever loads its program imports `stn_course` first.
+A program keeps what `torch.jit.trace` saw of the output's size; batch and input may be of any.
 """
 
 import sys
@@ -58,16 +65,10 @@ def warp(
 
     Arguments, results and errors are those of `reference.warp`, and one more type of images: uint8,
     whose k is read as k / 255, gives float32 in [0, 1] (so is `fill`); with mode="nearest" they
-    are labels like other whole numbers, and stay as they are. Other images keep their
-    type. Coordinates and weights are float32, under autocast too. Only gradients that are asked
-    for are computed; to the fill as well, where it is a tensor that needs one.
+    are labels like other whole numbers, and stay as they are. Other images keep their type.
+    Coordinates and weights are float32, under autocast too. Only gradients that are asked for are
+    computed; to the fill as well, where it is a tensor that needs one.
 
-    Left to the sampler, with one warning for each reason: float64, mode="nearest", `torch.func`
-    transforms, forward-mode, second and batched derivatives, other devices, a machine without a C
-    compiler, on CUDA a grid (and with it a spline through landmarks) and padding="reflection", and
-    what is exported to run elsewhere (`torch.jit.trace`, ONNX). `torch.export` keeps
-    this operator, so whoever loads its program imports `stn_course` first. A program keeps what
-    `torch.jit.trace` saw of the output's size; batch and input may be of any.
     `out` is memory for the result, which is then returned: new memory costs more than the warp of
     small images. It is a contiguous tensor [B, C, H, W] of the result's type and device, or of
     uint8 for uint8 images: 255 times the result, rounded. It is refused where a gradient is asked
@@ -75,10 +76,9 @@ def warp(
     With an `index` output and the gradient to a transform have the bits that copies of the images
     would give, and so has the gradient to the images, summed in the transforms' order.
 
-    Sides of more than 2**24 - 2 pixels are the sampler's too.
-    On a GPU values are not checked, which would wait for the device: an image whose transform is
-    not finite or has a horizon in sight comes out as NaN. (Those of an index are, unless a graph is
-    captured.)
+    What is left to the sampler says the module's docstring. On a GPU values are not checked, which
+    would wait for the device: an image whose transform is not finite or has a horizon in sight
+    comes out as NaN. (Those of an index are, unless a graph is captured.)
     """
     fill = reference.plain_fill(images, fill) if isinstance(images, Tensor) else fill
     size = plain_size(size)
@@ -88,20 +88,14 @@ def warp(
     if out is not None:
         _check_out(out, images, transform if grid is None else grid, size, fill, grid is not None)
     if antialias is not False or reason:
-        return _handed_on(
-            reason,
-            out,
-            images,
-            transform,
-            size,
-            padding,
-            fill,
-            align_corners,
-            mode,
-            index=index,
-            grid=grid,
-            antialias=antialias,
-        )
+        more = {"index": index, "grid": grid, "antialias": antialias}
+        args = (size, padding, fill, align_corners, mode)
+        return _handed_on(reason, out, images, transform, *args, **more)
+    return _fast(out, images, transform, size, padding, fill, align_corners, index, grid)
+
+
+def _fast(out, images, transform, size, padding, fill, align_corners, index, grid) -> Tensor:
+    """`warp` by the operator, which is open to this call."""
     if grid is None and is_landmark_spline(transform):
         size = images.shape[2:] if size is None else size
         grid = reference.tps_grid(transform, tuple(size), align_corners)

@@ -187,12 +187,11 @@ def slopes(
     BORDER: tl.constexpr,
     INDEXED: tl.constexpr,
     UINT8: tl.constexpr,
-    BLOCK: tl.constexpr,
 ):
     """What the output's gradient asks of the places x and y of one block, over all channels."""
     column, right = split(x, w)
     row, down = split(y, h)
-    gx, gy = tl.zeros([BLOCK], tl.float32), tl.zeros([BLOCK], tl.float32)
+    gx, gy = tl.zeros_like(x), tl.zeros_like(y)
     for channel in range(C):
         plane = b * C + channel
         own = source_of(index, plane, C, INDEXED)
@@ -242,24 +241,7 @@ def to_transform(
         valid = p < H * W
         x, y, good, X, Y, shrink = place(own, basis, p, valid, h, w, H, W, K, KIND, ALIGN)
         gx, gy = slopes(
-            grad,
-            images,
-            fill,
-            index,
-            b,
-            C,
-            p,
-            valid,
-            x,
-            y,
-            h,
-            w,
-            H,
-            W,
-            BORDER,
-            INDEXED,
-            UINT8,
-            BLOCK,
+            grad, images, fill, index, b, C, p, valid, x, y, h, w, H, W, BORDER, INDEXED, UINT8
         )
         # Where a coordinate was clamped it does not matter.
         in_x, in_y = (x >= -1) & (x <= w), (y >= -1) & (y <= h)
