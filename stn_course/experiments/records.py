@@ -35,7 +35,7 @@ def load(experiment: str, folder: Path | None = None) -> list[RunRecord]:
     """
     found = []
     for path in finished(Path(folder or records_dir()) / experiment, "*.json"):
-        record = loads(path.read_text(), str(path))
+        record = loads(_text(path), str(path))
         if (record.experiment, f"{record.seed}.json") != (experiment, path.name):
             raise ValueError(
                 f"{path} is the record of {record.experiment}, seed {record.seed}; wanted that of "
@@ -116,15 +116,19 @@ def _records_in(path: Path, *checks: Check) -> Iterator[tuple[str, RunRecord]]:
 
 
 def _texts_in(path: Path) -> Iterator[tuple[str, str]]:
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not text, so it holds no records") from None
+    text = _text(Path(path))
     if text.startswith("{\n"):  # `record.dumps` makes many lines of one record
         yield str(path), text
         return
     for k, line in enumerate(text.splitlines(), 1):
         yield f"{path}, line {k}", line
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not text, so it holds no records") from None
 
 
 def file_records(
@@ -164,7 +168,7 @@ def _file(found: list[tuple[str, RunRecord]], folder: Path, again: bool) -> dict
     todo, count = [], {"filed": 0, "same": 0, "replaced": 0}
     for where, record in found:
         target = folder / record.experiment / f"{record.seed}.json"
-        old = loads(target.read_text(), str(target)) if target.exists() else None
+        old = loads(_text(target), str(target)) if target.exists() else None
         if old == record:
             count["same"] += 1
             continue

@@ -4,6 +4,7 @@ Also what every stored file needs: the commit it is of.
 """
 
 import copy
+import hashlib
 import json
 import math
 import os
@@ -96,14 +97,25 @@ YOUNG = {
 }  # a record from before them has none
 
 
+SUM = "sha256"  # of the rest; records from before it have none
+
+
 def dumps(record: RunRecord) -> str:
-    """The record as text; a number that is not finite is a ValueError that says where it is."""
+    """The record as text, with its sum; a number that is not finite is a ValueError that names it.
+
+    The sum is of the content: lines and spaces are free.
+    """
     told = {k: v for k, v in asdict(record).items() if v or k not in YOUNG}
     for where, number in _not_finite(told, ""):
         raise ValueError(
             f"{record.experiment}/{record.seed}: {where} is {number}; a record holds finite numbers"
         )
-    return json.dumps(told, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    told = json.loads(json.dumps(told, allow_nan=False))  # as it will be read: tuples are lists
+    return json.dumps(told | {SUM: _sum(told)}, indent=1, sort_keys=True) + "\n"
+
+
+def _sum(data: dict) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
 def _not_finite(value, where: str) -> Iterator[tuple[str, float]]:
@@ -119,20 +131,11 @@ def _not_finite(value, where: str) -> Iterator[tuple[str, float]]:
 
 
 def loads(text: str, source: str = "text") -> RunRecord:
-    """Read one record; a missing or unknown field, or one of a wrong kind, is a ValueError."""
-    try:
-        data = json.loads(text, parse_constant=_no_number)
-    except ValueError as error:
-        raise ValueError(f"{source} is not a record: {error}") from None
-    names = {f.name for f in fields(RunRecord)}
-    if isinstance(data, dict):
-        data = copy.deepcopy(YOUNG) | data
-    if not isinstance(data, dict) or set(data) != names:
-        found = set(data) if isinstance(data, dict) else set()
-        raise ValueError(
-            f"{source} is not a record: missing {sorted(names - found)}, "
-            f"unknown {sorted(found - names)}"
-        )
+    """Read one record; a missing or unknown field, or one of a wrong kind, is a ValueError.
+
+    So is a content that is not the one that was written, where the record has its sum.
+    """
+    data, damaged = _fields(text, source)
     for name, kind in KINDS.items():
         if not isinstance(data[name], kind) or isinstance(data[name], bool):
             wanted = kind.__name__ if isinstance(kind, type) else "a number"
@@ -176,7 +179,31 @@ def loads(text: str, source: str = "text") -> RunRecord:
     for part in data["parts"]:
         if not isinstance(part, dict) or {k: type(v) for k, v in part.items()} != wanted_of_a_part:
             raise ValueError(f"{source}: parts has {part!r}; wanted {', '.join(wanted_of_a_part)}")
+    if damaged:
+        raise ValueError(damaged)
     return RunRecord(**data)
+
+
+def _fields(text: str, source: str) -> tuple[dict, str]:
+    """A record's fields, and words where they are not those of its sum; ValueError for others."""
+    try:
+        data = json.loads(text, parse_constant=_no_number)
+    except ValueError as error:
+        raise ValueError(f"{source} is not a record: {error}") from None
+    names, damaged = {f.name for f in fields(RunRecord)}, ""
+    if isinstance(data, dict):
+        wanted = data.pop(SUM, None)
+        if wanted is not None and (found := _sum(data)) != wanted:
+            told = f"SHA-256 {found[:16]}..., not {str(wanted)[:16]}..."
+            damaged = f"{source} is damaged: {told}; a record is not to be changed by hand"
+        data = copy.deepcopy(YOUNG) | data
+    if not isinstance(data, dict) or set(data) != names:
+        found = set(data) if isinstance(data, dict) else set()
+        raise ValueError(
+            f"{source} is not a record: missing {sorted(names - found)}, "
+            f"unknown {sorted(found - names)}"
+        )
+    return data, damaged
 
 
 def _no_number(word: str) -> None:

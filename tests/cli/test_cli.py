@@ -721,7 +721,7 @@ def test_records_of_another_machine_are_filed(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(records, "records_dir", lambda: folder)
     assert run("records", "import", out, capsys=capsys)[1] == "1 filed, 0 same, 0 replaced\n"
     assert records.load("xq-fc-clean", folder) == [made]
-    out.write_text(out.read_text().replace("xq-fc-clean", "xq-of-nobody"))
+    out.write_text(dumps(dataclasses.replace(made, experiment="xq-of-nobody")))
     code, _, err = run("records", "import", out, capsys=capsys)
     assert code == 2 and "xq-of-nobody" in err
     assert run("records", "import", tmp_path / "absent", capsys=capsys)[0] == 2
