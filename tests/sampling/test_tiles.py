@@ -1,6 +1,7 @@
 """Large images are warped tile by tile: the numbers of small ones, for any number of threads."""
 
 import ctypes
+import time
 import warnings
 
 import numpy as np
@@ -93,6 +94,26 @@ def test_tiles_and_whole_images_agree(shapes, kind, padding, monkeypatch):
                 same(everything(*args), found)
         finally:
             torch.set_num_threads(before)
+
+
+def test_a_much_shrunk_image_is_read_where_it_is_needed_alone():
+    """It was fetched whole: 2 ms for the 256 pixels of 16 x 16, half the time of 1000 x 1000."""
+    images, theta = torch.zeros(1, 1, 3000, 3000), geometry.identity(1) * 0.99
+
+    def fastest(side):  # in time of this processor alone, so that others do not matter
+        times = []
+        for _ in range(9):
+            start = time.thread_time()
+            fused.warp(images, theta, (side, side))
+            times.append(time.thread_time() - start)
+        return min(times)
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        assert 5 * fastest(16) < fastest(1000)
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.bfloat16])

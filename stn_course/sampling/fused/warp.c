@@ -426,7 +426,10 @@ static const float *plane_of(const Warp *c, int64_t b, int64_t channel, const Wo
     if (a->direct) {
         const int64_t start = (number * c->h + a->top - 1) * c->w + a->left - 1;
         const float *first = (const float *)c->images + start;
-        for (int64_t i = 0; i < a->rows; i++) /* too short for the processor to guess */
+        /* Rows too short for the processor to guess; of a much shrunk image most is not read. */
+        const int64_t lines = a->rows * parts(a->columns, LANES);
+        const int64_t fetched = 2 * lines <= m->piece.rows * m->piece.columns ? a->rows : 0;
+        for (int64_t i = 0; i < fetched; i++)
             for (int64_t j = 0; j < a->columns; j += LANES)
                 __builtin_prefetch(first + i * c->w + j);
         return first;
