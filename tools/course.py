@@ -20,6 +20,7 @@ import papermill
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from stn_course.files import write_atomically
 from tools.notebooks.run import (
     CELL_TIMEOUT,
     NOTEBOOKS,
@@ -48,12 +49,13 @@ def main(argv: list[str] | None = None) -> int:
     if code:
         print("the course stopped: the digits are not in order", file=sys.stderr)
         return code
+    (build / "course.json").unlink(missing_ok=True)  # it tells of notebooks that make room now
     try:
         result = run_all(arguments.notebooks, build / "notebooks", arguments.profile)
     except (NotebookFailed, FileNotFoundError) as failure:
         print(f"the course stopped: {failure}", file=sys.stderr)
         return 1
-    (build / "course.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_atomically(build / "course.json", (json.dumps(result, indent=1) + "\n").encode())
     if arguments.no_book:
         return 0
     code = subprocess.run(book_command(build), cwd=ROOT).returncode

@@ -1,7 +1,6 @@
 """Many runs at once, here and on a cluster: every record once, and the same as one by one."""
 
 import asyncio
-import contextlib
 import json
 import os
 import queue
@@ -26,7 +25,7 @@ from stn_course.training import checkpoints
 from stn_course.training.config import Config, build
 from stn_course.training.loop import fit
 from stn_course.training.record import dumps, loads
-from tests.support import ROOT
+from tests.experiments.cluster import cluster, free_port
 
 TINY = Config(model="fc", limit=200, epochs=1, precision="float32")
 WIDER = replace(TINY, options={"width": 200})
@@ -298,45 +297,6 @@ def test_bad_input_is_named(monkeypatch):
 
 
 # ---------------------------------------------------------------- a cluster
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-@contextlib.contextmanager
-def cluster(tmp_path, workers, **scheduler_settings):
-    """A real scheduler and its workers on loopback: (address, processes of the workers)."""
-    port = free_port()
-    address = f"tcp://127.0.0.1:{port}"
-    settings = {f"DASK_DISTRIBUTED__{k}": str(v) for k, v in scheduler_settings.items()}
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])  # the workers' runs are from here
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths, **settings}
-    started = []
-
-    def start(*words):
-        log = open(tmp_path / f"{len(started)}.log", "w")
-        command = [sys.executable, "-m", *words]
-        started.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log))
-        log.close()
-        return started[-1]
-
-    where = ("--host", "127.0.0.1", "--no-dashboard")
-    try:
-        scheduler = start("distributed.cli.dask_scheduler", *where, "--port", str(port))
-        worker = ("distributed.cli.dask_worker", address, *where, "--nthreads", "1", "--no-nanny")
-        yield (
-            address,
-            {f"w{k}": start(*worker, "--name", f"w{k}") for k in range(workers)}
-            | {"scheduler": scheduler},
-        )
-    finally:
-        for process in started:
-            process.kill()
-        for process in started:
-            process.wait()
-
-
 @pytest.fixture(scope="module")
 def two_workers(tmp_path_factory):
     """One cluster for two tests: its address, and the processes of its workers."""

@@ -32,6 +32,32 @@ def test_the_same_seed_draws_the_same_calls():
     from tools.torture import fuzz
 
     one, again, other = (
-        list(fuzz.drawn(fuzz.command_lines(), 20, random.Random(k))) for k in (1, 1, 2)
+        list(fuzz.drawn(fuzz.command_lines(fuzz.flags()), 20, random.Random(k))) for k in (1, 1, 2)
     )
     assert one == again != other
+
+
+def test_each_flag_of_the_command_line_is_tried():
+    """They are the real parser's, so that a new one is tried from its first day."""
+    from tools.torture import fuzz
+
+    known = fuzz.flags()
+    assert {"--start-from", "--limit-measured", "--tensorboard", "--data"} <= set(known["train"])
+    assert "--again" in known["records"] and "--cluster" in known["run"]
+    lines = list(fuzz.each_flag(known, random.Random(0)))
+    for command, of in known.items():
+        for flag in of:
+            assert any(words[0] == command and flag in words for words in lines), flag
+    assert all(words[-1] == "--out=none" for words in lines if words[0] == "export-web")
+
+
+def test_what_this_machine_lacks_is_skipped_aloud(monkeypatch, capsys):
+    from tools.torture import guarded
+
+    monkeypatch.setattr(guarded.shutil, "which", lambda name: None)
+    parts = {name: hunt.PARTS[name] for name in ("c-valgrind", "c-program")}
+    monkeypatch.setattr(hunt, "PARTS", parts)
+    monkeypatch.setattr(hunt.children, "prepare", lambda: None)
+    assert hunt.main([]) == 0
+    said = capsys.readouterr().out
+    assert "SKIPPED: c-valgrind: no" in said and "SKIPPED: c-program: no gcc" in said

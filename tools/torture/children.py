@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
+
 from stn_course.cli.main import main
 from stn_course.experiments import catalogue, records
 from stn_course.experiments.experiment import Experiment
@@ -20,7 +22,8 @@ SMALL = {
     "tiny": Experiment(TINY, "torture", seeds=2, minutes=1),
     "wider": Experiment(replace(TINY, options={"width": 200}), "torture", seeds=2, minutes=1),
 }
-PATIENCE = 120.0  # seconds; what takes longer hangs
+PATIENCE = 300.0  # seconds; what takes longer hangs
+MARK = "TORTURE_CHILD"  # in the environment of what a child starts, also in a session of its own
 WRITES = ("open", "os.rename", "os.remove", "os.mkdir", "os.truncate")
 
 
@@ -43,19 +46,25 @@ def prepare() -> None:
 
 
 class Child:
-    """`stn-course ARGUMENTS` in a process of its own, its records in `folder`/records."""
+    """`stn-course ARGUMENTS` in a process of its own, its records in `folder`/records.
 
-    def __init__(self, arguments, folder: Path, *, kill_at: int = 0, most_bytes: int = 0):
+    Or another `program`, which takes arguments and returns an exit code.
+    """
+
+    def __init__(
+        self, arguments, folder: Path, *, program=main, kill_at: int = 0, most_bytes: int = 0
+    ):
         self.said = folder / f"said-{time.monotonic_ns()}"
         arguments = [str(each) for each in arguments]
         self.pid = os.fork()
         if not self.pid:
-            self._become(arguments, folder, kill_at, most_bytes)
+            self._become(program, arguments, folder, kill_at, most_bytes)
 
-    def _become(self, arguments, folder: Path, kill_at: int, most_bytes: int) -> None:
+    def _become(self, program, arguments, folder: Path, kill_at: int, most_bytes: int) -> None:
         code = 70
         try:
             os.setsid()
+            os.environ[MARK] = str(os.getpid())
             said = os.open(self.said, os.O_CREAT | os.O_WRONLY)
             os.dup2(said, 1), os.dup2(said, 2), os.chdir(folder)
             sys.stdout = os.fdopen(1, "w", buffering=1)
@@ -65,7 +74,7 @@ class Child:
                 _die_at_write(kill_at, folder)
             if most_bytes:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
-            code = main(arguments)
+            code = program(arguments)
         except SystemExit as error:
             code = error.code
         except BaseException:
@@ -102,17 +111,25 @@ class Child:
             os.kill(self.pid, signal.SIGKILL)
         return self.wait()
 
-    def left_over(self, seconds: float = 20.0) -> bool:
-        """Whether processes that it started still run so much later."""
+    def left_over(self, seconds: float = 30.0) -> list[int]:
+        """Those processes that it started which still run so much later; they are killed."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            try:
-                os.killpg(self.pid, 0)
-            except ProcessLookupError:
-                return False
+        while (left := self._started()) and time.monotonic() < end:
             time.sleep(0.1)
-        os.killpg(self.pid, signal.SIGKILL)
-        return True
+        for each in left:
+            os.kill(each, signal.SIGKILL)
+        return left
+
+    def _started(self) -> list[int]:
+        found = []
+        for each in psutil.process_iter():
+            try:
+                own = each.environ().get(MARK) == str(self.pid) or os.getpgid(each.pid) == self.pid
+                if own and each.status() != psutil.STATUS_ZOMBIE:
+                    found.append(each.pid)
+            except (psutil.Error, ProcessLookupError):  # it has ended; it is another user's
+                continue
+        return found
 
 
 def run(arguments, folder: Path, **how) -> Ended:

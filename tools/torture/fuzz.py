@@ -1,11 +1,8 @@
-"""Command lines and calls that nobody thought of, by Hypothesis; and the C program under guard."""
+"""Command lines and calls that nobody thought of, by Hypothesis."""
 
-import os
+import argparse
 import random
-import re
 import shutil
-import subprocess
-import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,45 +11,82 @@ import torch
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from stn_course.cli.main import build_parser
 from stn_course.data import whole_picture
 from stn_course.sampling import fused, reference
+from tools.torture import verbs
 from tools.torture.children import Child
 from tools.torture.parts import Fallen, _crashed
-from tools.torture.verbs import ROOT
+from tools.torture.verbs import VERBS
 
 NUMBERS = "0 1 -1 2 7 1e30 1e300 -0.5 nan inf -inf 9999999999999999999999 0x10 1_0 ٣ ".split(" ")
 WORDS = (
-    'fc stn-small nope clean r hard sequences sample é $_$ -- --- {} [] {"width":0} null'.split()
+    'fc stn-small nope clean mild hard sequences sample é $_$ -- --- {} [] {"width":0} null '
+    "localiser classifier tiny S1".split()
 )
 PATHS = ". .. run run/ none/there /dev/null /dev/full /proc/1/x a.npz a.jsonl \x07.npz".split(" ")
-FLAGS = {
-    "train": "model options train-on limit data frozen with-clean augment tests epochs "
-    "batch-size lr lr-localiser optimizer momentum weight-decay epsilon schedule "
-    "precision pose-weight clip patience seed device out resume save-every "
-    "keep-every log-every threads experiment",
-    "test": "split out checkpoint all-checkpoints images limit device threads",
-    "data": "draw split seed out threads",
-    "run": "seeds out weights allow-sample jobs parallel-runs cluster plan list again",
-    "records": "again every-seed",
-    "table": "format",
-    "figures": "out",
-    "predict": "fit out device",
-    "export": "format out",
+# What a command cannot do without stands first; what would take long, or leave the folder, is
+# settled by what comes last.
+FIRST = {
+    "train": ["--model=fc", "--out=there"],
+    "test": ["run"],
+    "predict": ["run", "one.png"],
+    "export": ["run", "--format=safetensors"],
+    "run": ["tiny"],
 }
-# What would take long, or leave the folder, is settled by what comes last.
-LAST = {"train": ["--limit=20", "--epochs=1"], "run": ["tiny", "--plan"], "figures": ["S1"]}
+LAST = {
+    "train": ["--limit=20", "--limit-measured=20", "--epochs=1"],
+    "test": ["--limit=20"],
+    "run": ["--plan"],
+    "figures": ["S1"],
+    "export-web": ["--out=none"],
+}
+ALWAYS = ("export-web",)  # it would write into this checkout
+SHORT = 20.0  # seconds; only what reads few digits must have ended then
+
+
+def flags() -> dict[str, dict[str, argparse.Action]]:
+    """Each command of the real parser and its flags."""
+    found, parser = {}, build_parser()
+    commands = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    for name, sub in commands.choices.items():
+        parts = [sub]
+        for action in sub._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                parts += action.choices.values()
+        found[name] = {f: a for p in parts for f, a in p._option_string_actions.items()}
+        found[name] = {f: a for f, a in found[name].items() if f not in ("-h", "--help")}
+    return found
+
+
+def _line(command: str, words: list[str], short: bool, action: str) -> list[str]:
+    first = [action] if command == "records" else FIRST.get(command, [])
+    last = LAST.get(command, []) if short or command in ALWAYS else []
+    return [command, *first, *words, *last]
 
 
 @st.composite
-def command_lines(draw) -> list[str]:
-    command = draw(st.sampled_from([*FLAGS, "nope", ""]))
-    value = st.sampled_from([*NUMBERS, *WORDS, *PATHS, *FLAGS])
-    flags = st.sampled_from(FLAGS.get(command, "help version").split())
+def command_lines(draw, known: dict) -> list[str]:
+    command = draw(st.sampled_from([*known, "nope"]))
+    of = known.get(command, {"--help": None, "--version": None})
     words = []
     for _ in range(draw(st.integers(0, 5))):
-        flag, said = f"--{draw(flags)}", draw(value)
+        flag = draw(st.sampled_from([*of]))
+        right = [str(each) for each in getattr(of[flag], "choices", None) or ()]
+        said = draw(st.sampled_from([*NUMBERS, *WORDS, *PATHS, *known, *right]))
         words += draw(st.sampled_from([[flag], [flag, said], [f"{flag}={said}"], [said]]))
-    return [command, *words, *(LAST.get(command, []) if draw(st.booleans()) else [])]
+    return _line(
+        command, words, draw(st.booleans()), draw(st.sampled_from(["check", "import", "x"]))
+    )
+
+
+def each_flag(known: dict, chance: random.Random) -> Iterator[list[str]]:
+    """Each flag of each command once, with a value that may be right."""
+    for command, of in known.items():
+        for flag, action in of.items():
+            values = [str(each) for each in action.choices or [*NUMBERS, *WORDS, *PATHS]]
+            words = [flag] if action.nargs == 0 else [flag, chance.choice(values)]
+            yield _line(command, words, True, "check" if flag == "--every-seed" else "import")
 
 
 def drawn(strategy, times: int, chance: random.Random) -> Iterator:
@@ -71,16 +105,30 @@ def drawn(strategy, times: int, chance: random.Random) -> Iterator:
 
 
 def command_line(times: int, chance: random.Random, folder: Path) -> Fallen:
-    """Any words: an exit code of 0, 1 or 2 within the time, and no traceback."""
-    for words in drawn(command_lines(), times, chance):
-        if any("\0" in word for word in words):
-            continue
-        child = Child(words, folder)
-        ended = child.wait(20.0)
-        fell = None if ended.code is None and "--limit=20" not in words else _crashed(ended)
-        if not fell and ended.code not in (0, 1, 2, None):
-            fell = f"exit code {ended.code}"
-        yield f"{' '.join(map(repr, words))}: {fell}" if fell else None
+    """Each flag once, then any words: a code of 0, 1 or 2 within the time, and no traceback."""
+    from PIL import Image
+
+    verbs.wanted(VERBS["train"], folder)
+    Image.new("L", (28, 28), 9).save(folder / "one.png")
+    kept, known = folder.parent / f"{folder.name}-kept", flags()
+    shutil.copytree(folder / "run", kept)
+    try:
+        for words in [*each_flag(known, chance), *drawn(command_lines(known), times, chance)]:
+            if any("\0" in word for word in words):
+                continue
+            child, short = Child(words, folder), LAST.get(words[0], ["\0"])[-1] in words
+            ended = child.wait() if short else child.wait(SHORT)
+            fell = None if ended.code is None and not short else _crashed(ended)
+            if not fell and ended.code not in (0, 1, 2, None):
+                fell = f"ended with {ended.code}"
+            if child.left_over():
+                fell = fell or "its processes live on"
+            yield f"{words}: {fell}" if fell else None
+            shutil.rmtree(folder / "there", ignore_errors=True)
+            shutil.rmtree(folder / "run", ignore_errors=True)
+            shutil.copytree(kept, folder / "run")
+    finally:
+        shutil.rmtree(kept)
 
 
 @st.composite
@@ -173,33 +221,3 @@ def pictures(times: int, chance: random.Random, folder: Path) -> Fallen:
             yield f"{kind}: {error!r}"
         else:
             yield None
-
-
-def c_program(times: int, chance: random.Random, folder: Path) -> Fallen:
-    """The warp's tests, its library compiled with the sanitizers of addresses and behaviour."""
-    cc = shutil.which("gcc")
-    asan = cc and subprocess.run(
-        [cc, "-print-file-name=libasan.so"], capture_output=True, text=True
-    )
-    if not asan or not Path(asan.stdout.strip()).is_absolute():
-        raise FileNotFoundError("NO gcc WITH libasan: the C program was not tried under guard")
-    checks = "-fsanitize=address,undefined -fno-sanitize-recover=undefined"
-    own = {"CC": f"{cc} -g {checks}", "STN_COURSE_CACHE": str(folder / "cache")}
-    own |= {"LD_PRELOAD": asan.stdout.strip(), "PYTHONMALLOC": "malloc", "OMP_NUM_THREADS": "2"}
-    own |= {"ASAN_OPTIONS": "detect_leaks=0", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    tests = ["test_random_cases", "test_positions", "background", "tile", "out", "far", "large"]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k"]
-    done = subprocess.run(
-        [*command, " or ".join(tests[: max(1, times)])]
-        + ["tests/sampling/test_fused.py", "tests/sampling/test_tiles.py"],
-        cwd=ROOT,
-        env=os.environ | own,
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    passed = re.search(r"(\d+) passed", done.stdout)
-    for _ in range(int(passed[1]) if passed else 0):
-        yield None
-    if done.returncode:
-        yield f"{done.stdout[-1500:]} {done.stderr[-1500:]}"

@@ -8,15 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import nbformat
 import numpy as np
 from PIL import Image
 
+from stn_course.cli.main import main
 from stn_course.files import finished
 from stn_course.training.record import loads
-from tools.torture.children import Ended, run
+from tools.torture.children import Child, run
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURE = "S1"
+ASKED = "stn_course.warp"  # what a notebook's cell shows
 
 
 class Verb(NamedTuple):
@@ -27,6 +30,7 @@ class Verb(NamedTuple):
     arguments: Callable[[Path], list]
     holds: Callable[[Path], dict]
     before: Callable[[Path], None] = lambda folder: None
+    program: Callable[[list], int] = main
 
 
 def _record(text: str):
@@ -76,6 +80,34 @@ def pictures(folder: Path) -> dict:
         name = re.sub(r"sheet_[0-9a-f]+_", "sheet_", str(path.relative_to(folder)))
         found[name] = True  # a sheet's name holds a random key
     return found
+
+
+def courses(folder: Path) -> dict:
+    """What `make course` says it ran, and the notebooks that it speaks of."""
+    path = folder / "build" / "course.json"
+    if not path.exists():
+        return {}
+    told = json.loads(path.read_text())
+    for name in told["notebooks"]:
+        cells = json.loads((folder / "build" / "notebooks" / f"{name}.ipynb").read_text())["cells"]
+        if not all(cell["outputs"] for cell in cells if cell["source"] == ASKED):
+            raise ValueError(f"{name} has cells that were not run")
+    return {name: told[name] for name in ("digits", "profile")} | dict.fromkeys(told["notebooks"])
+
+
+def _notebooks(folder: Path) -> None:
+    (folder / "notebooks").mkdir()
+    for name in ("01_one", "02_two"):
+        code = ['PROFILE = "quick"', "import stn_course", ASKED, ASKED]
+        nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(each) for each in code])
+        nb.cells[0].metadata.tags = ["parameters"]
+        nbformat.write(nb, folder / "notebooks" / f"{name}.ipynb")
+
+
+def make_course(arguments: list) -> int:
+    from tools.course import main  # in the child alone: it has threads
+
+    return main(arguments)
 
 
 def arrays(folder: Path) -> dict:
@@ -129,8 +161,19 @@ VERBS = {
             pictures,
             _a_run,
         ),
+        Verb(
+            "course",
+            lambda f: ["--notebooks", "notebooks", "--build", "build", "--no-book"],
+            courses,
+            _notebooks,
+            make_course,
+        ),
     )
 }
+
+
+def begun(verb: Verb, folder: Path, **how) -> Child:
+    return Child(verb.arguments(folder), folder, program=verb.program, **how)
 
 
 def wanted(verb: Verb, folder: Path) -> tuple[dict, float]:
@@ -138,7 +181,7 @@ def wanted(verb: Verb, folder: Path) -> tuple[dict, float]:
     folder.mkdir()
     verb.before(folder)
     start = time.monotonic()
-    ended: Ended = run(verb.arguments(folder), folder)
+    ended = begun(verb, folder).wait()
     seconds, found = time.monotonic() - start, verb.holds(folder)
     if ended.code or not found:
         raise RuntimeError(f"{verb.name} fails undisturbed: {ended.code} {ended.said[-2000:]}")
