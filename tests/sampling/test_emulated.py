@@ -6,6 +6,7 @@ out as the float64 sampler has it. Skipped aloud where cross compiler or emulato
 """
 
 import ctypes
+import dataclasses
 import shutil
 import struct
 import subprocess
@@ -135,7 +136,7 @@ def test_arm_cuts_a_large_picture_into_tiles(arm, monkeypatch):
 
 
 def test_arm_reads_bytes_into_bytes(arm):
-    of = cases.draw(1, channels=(3,), paddings=("zeros",))
+    of = dataclasses.replace(cases.draw(1, channels=(3,)), padding="zeros", fill=None)
     pictures = (255 * of.images).round().to(torch.uint8)
     out = torch.empty(*pictures.shape[:2], *of.size, dtype=torch.uint8)
     warp(pictures, of.transform.float(), out=out, **of.options())
