@@ -58,7 +58,7 @@ lab: setup ## JupyterLab, at notebook 01
 	$(BIN)/python -c 'import stn_course, jupyterlab.labapp as lab; lab.main()' notebooks/01_invariance.ipynb
 
 book: setup ## the book from the stored outputs: build/html
-	@$(BIN)/python -m tools.book --course build/none.json
+	@$(BIN)/python -m tools.book --course build/none.json $(BOOK_ARGS)
 
 notebooks: setup ## run the notebooks again from notebooks/src and store them
 	@$(BIN)/python -m tools.notebooks execute

@@ -81,8 +81,17 @@ if REPOSITORY:
         html_theme_options["launch_buttons"] = {"colab_url": "https://colab.research.google.com"}
 
 
+def footer(app, page, template, context, doctree):
+    """Below what every page says: when this one was changed, and where to edit it and to ask."""
+    from tools.book.pages import changed
+
+    if said := changed(page, REPOSITORY):
+        context["theme_extra_footer"] = f"{context.get('theme_extra_footer', '')}<p>{said}</p>"
+
+
 def setup(app):
-    """Add the static files that the build gathered."""
+    """Add the static files that the build gathered, and to each page its own footer."""
+    app.connect("html-page-context", footer)
     app.connect(
         "config-inited",
         lambda app, config: config.html_static_path.append(str(Path(app.srcdir) / "_vendor")),

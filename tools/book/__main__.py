@@ -15,7 +15,19 @@ from pathlib import Path
 
 import nbformat
 
-from tools.book import api, check, draw, formulas, notebooks, pages, policy, speed, theme, weight
+from tools.book import (
+    api,
+    check,
+    draw,
+    formulas,
+    notebooks,
+    pages,
+    policy,
+    speed,
+    teaching,
+    theme,
+    weight,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--course", type=Path, default=ROOT / "build" / "course.json")
     parser.add_argument("--records", type=Path, help="folder of run records, if not the usual one")
     parser.add_argument("--no-api", action="store_true", help="without the pages of the package")
+    parser.add_argument("--solutions", action="store_true", help="a page of them, for teachers")
     options = parser.parse_args(arguments)
     try:
         for folder in (options.out, options.work):
@@ -63,8 +76,9 @@ def stage(options: argparse.Namespace) -> dict[str, str]:
     generated = source / "generated"
     generated.mkdir()
     titles, measured = {}, {}
+    read = {}
     for path in sorted(options.notebooks.glob("[0-9][0-9]_*.ipynb")):
-        notebook = nbformat.read(path, as_version=4)
+        notebook = read[path.stem] = nbformat.read(path, as_version=4)
         titles[path.stem] = notebooks.title(notebook, path.name)
         measured[path.stem] = notebook.metadata.get("stn_course", {})
         ready = notebooks.prepare(notebook, path.name)
@@ -76,11 +90,18 @@ def stage(options: argparse.Namespace) -> dict[str, str]:
 
     board = rows(folder=options.records)
     commit, built = pages.commit(ROOT), pages.build_date()
+    if options.solutions:
+        (source / "solutions.md").write_text(teaching.solutions(), encoding="utf-8")
+    for path in source.glob("*.md"):
+        text = teaching.linked(path.read_text(encoding="utf-8"), list(titles))
+        path.write_text(text, encoding="utf-8")
     for name, text in {
+        "plans.md": teaching.plans(read),
+        "museum.md": teaching.museum(read, generated),
         "stn.md": notebooks.drawing("stn"),
         "draw.md": draw.block(),
         "map.md": pages.course_map(titles),
-        "toc.md": pages.toctree(list(titles)),
+        "toc.md": pages.toctree(list(titles)) + pages.teachers(options.solutions),
         "scoreboard.md": pages.scoreboard(board),
         "pairs.md": pages.pairs(board),
         "speed.md": speed.page(load(), generated),

@@ -79,7 +79,10 @@ def _says(path: Path) -> bool:
 
 
 def _directive(module: str, members: bool) -> str:
-    options = "   :members:\n   :member-order: bysource\n" if members else ""
+    # What a module defines, whatever its __all__ says: what it only hands on is told at its home.
+    options = (
+        "   :members:\n   :ignore-module-all:\n   :member-order: bysource\n" if members else ""
+    )
     return f"```{{eval-rst}}\n.. automodule:: {module}\n{options}```\n"
 
 

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
 from pathlib import Path
 
-from tools import matrix
+from tools import ROOT, matrix
 
 # number: title, and a line on what its reader will be able to do.
 COURSE = {
@@ -86,6 +86,12 @@ def toctree(stems: list[str]) -> str:
         return ""
     lines = "\n".join(f"notebooks/{stem}" for stem in sorted(stems))
     return f"```{{toctree}}\n:hidden:\n:caption: The course\n\n{lines}\n```\n"
+
+
+def teachers(solutions: bool) -> str:
+    """The hidden table of contents of the pages that go with the course."""
+    lines = ["stuck", "elsewhere", "teaching", *(["solutions"] if solutions else [])]
+    return "```{toctree}\n:hidden:\n:caption: Beside it\n\n" + "\n".join(lines) + "\n```\n"
 
 
 def unbroken(text: str) -> str:
@@ -254,6 +260,30 @@ def commit(root: Path) -> str:
     except (OSError, subprocess.CalledProcessError):
         return "not a git checkout with a commit"
     return f"{head} with local changes" if changed else head
+
+
+def changed(page: str, repository: str | None) -> str:
+    """When a page's source was last changed, and where to edit it and to ask, as HTML.
+
+    `page` as Sphinx names it. Nothing for a page that is made, not written; no links without an
+    address, and to edit only where the address of an editor is known.
+    """
+    name = page.rpartition("/")[2]
+    path = f"notebooks/src/{name}.md" if page.startswith("notebooks/") else f"book/{page}.md"
+    if not (ROOT / path).exists():
+        return ""
+    try:
+        day = _git(ROOT, "log", "-1", "--format=%cs", "--", path)
+    except (OSError, subprocess.CalledProcessError):
+        day = ""
+    said = [f"Last changed {day}."] if day else []
+    if repository:
+        ask = f"{repository}/issues"
+        if repository.startswith("https://github.com/"):
+            said.append(f'<a href="{repository}/edit/main/{path}">Edit this page</a>.')
+            ask += f"/new?title={name}:"
+        said.append(f'<a href="{ask}">Ask about it</a>.')
+    return " ".join(said)
 
 
 def _git(root: Path, *command: str) -> str:
