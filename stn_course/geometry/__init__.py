@@ -12,7 +12,14 @@ Conventions, here and in every module that builds on this one:
   transforms, compilation and CUDA graph capture only shapes and types are.
 """
 
-from stn_course.geometry.boxes import box_to_theta, glimpse_boxes, iou
+from stn_course.geometry.boxes import (
+    box_corners,
+    box_to_theta,
+    glimpse_boxes,
+    iou,
+    transform_boxes,
+    transform_polygons,
+)
 from stn_course.geometry.caching import cached_by_shape
 from stn_course.geometry.checks import (
     as_float,
@@ -83,6 +90,7 @@ __all__ = [
     "as_measure",
     "as_number",
     "as_whole",
+    "box_corners",
     "box_to_theta",
     "cached_by_shape",
     "check_down",
@@ -117,8 +125,10 @@ __all__ = [
     "spline_from_landmarks",
     "to_homogeneous",
     "to_pixels",
+    "transform_boxes",
     "transform_points",
     "transform_points_back",
+    "transform_polygons",
     "tps_basis",
     "values_can_be_checked",
     "whole_number",

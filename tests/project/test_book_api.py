@@ -7,6 +7,7 @@ import re
 import docutils.core
 import docutils.utils
 import pytest
+import torch
 
 import stn_course
 from tools import ROOT
@@ -69,6 +70,38 @@ def test_solutions_are_not_shown():
     found = list(book_api.modules(ROOT / "stn_course" / "lessons"))
     assert "stn_course.lessons.widgets" in found
     assert not any("exercises" in name for name in found)
+
+
+# What is beside the public names
+
+ELSEWHERE = re.compile(r"\{py:obj\}`([\w.]+) <(stn_course\.[\w.]+)>`")
+
+
+def test_what_packages_have_is_listed_where_it_is_defined_and_has_an_example(monkeypatch):
+    """And the examples run, one after another."""
+    from stn_course import models
+
+    page = (ROOT / "book" / "api.md").read_text(encoding="utf-8")
+    code = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    listed = dict(ELSEWHERE.findall(page))
+    for short, full in listed.items():
+        thing = stn_course
+        for part in short.split("."):
+            thing = getattr(thing, part)
+        assert f"{thing.__module__}.{thing.__qualname__}" == full
+        assert re.search(rf"\b{re.escape(short)}\b", "".join(code)) or short == "geometry.Rotation"
+    wanted = "transform_points transform_points_back transform_boxes transform_polygons Rotation "
+    wanted += "Parametrisation spline_from_landmarks homography_from_points robust_homography"
+    assert {f"geometry.{name}" for name in wanted.split()} <= set(listed)
+    monkeypatch.setattr(models, "TRANSFORMS", dict(models.TRANSFORMS))
+    names = {}
+    for block in code:
+        exec(block, names)
+    shapes = {"read_at": (4, 2, 2), "around": (4, 1, 4), "outline": (4, 1, 4, 2)}
+    shapes |= {"flat": (1, 3, 32, 100), "fit": (1, 3, 3), "four": (4, 3, 16, 50)}
+    shapes |= {"small": (4, 3, 8, 25), "wider": (4, 3, 16, 50), "shifted": (4, 3, 32, 100)}
+    assert {name: tuple(names[name].shape) for name in shapes} == shapes
+    assert names["moved"].dtype == torch.int64 and names["inliers"].tolist()[0].count(False) <= 2
 
 
 # The built pages
