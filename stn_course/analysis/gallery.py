@@ -33,6 +33,7 @@ def write(folder: Path, seen: Predictions, title: str, data: str | None = None) 
         "title": title,
         "across": ACROSS,
         "channels": seen.channels,
+        "colour": seen.inputs.ndim == 4,
         "input": _sheets(folder, key, "input", seen.inputs),
         "output": None if seen.outputs is None else _sheets(folder, key, "output", seen.outputs),
         "truth": words_of(seen.labels, data),
@@ -67,21 +68,22 @@ def write_images(folder: Path, seen: Predictions) -> None:
 
 
 def _sheets(folder: Path, key: str, kind: str, images: np.ndarray) -> dict:
-    """Write `images` [N, h, w] on sheets; what the page must know of them."""
-    n, h, w = images.shape
+    """Write `images` [N, h, w] or [N, h, w, 3] on sheets; what the page must know of them."""
+    n, h, w, *colour = images.shape
     for first in range(0, n, ACROSS**2):
         part = images[first : first + ACROSS**2]
         rows = math.ceil(len(part) / ACROSS)
-        sheet = np.zeros((rows * ACROSS, h, w), np.uint8)
+        sheet = np.zeros((rows * ACROSS, h, w, *colour), np.uint8)
         sheet[: len(part)] = part
-        sheet = sheet.reshape(rows, ACROSS, h, w).swapaxes(1, 2).reshape(rows * h, ACROSS * w)
+        sheet = sheet.reshape(rows, ACROSS, h, w, *colour).swapaxes(1, 2)
+        sheet = sheet.reshape(rows * h, ACROSS * w, *colour)
         with written_whole(folder / f"sheet_{key}_{kind}_{first // ACROSS**2}.png") as path:
             write_png(path, sheet)
     return {"height": h, "width": w}
 
 
 def write_png(path: Path, image: np.ndarray) -> None:
-    """A picture uint8 [h, w] as a file."""
+    """A picture uint8 [h, w], or in colour [h, w, 3], as a file."""
     with needs("course"):
         from PIL import Image
 

@@ -17,10 +17,13 @@ from stn_course.models.sequence import RecurrentTransformer
 from stn_course.models.transformers import first_transformer
 from stn_course.sampling import outline
 
+COLOUR = 3  # channels of a picture in colour
+
 
 @dataclass
 class Predictions:
-    """`inputs` uint8 [N, h, w] (channels side by side, each w / `channels` wide),
+    """`inputs` uint8 [N, h, w] (channels side by side, each w / `channels` wide; of pictures in
+    colour, which have three channels, [N, h, w, 3], and `channels` is 1),
     `outputs` the same of what the transformer handed on, `boxes` float32 [N, T, K, 2]:
     where each of T transformers read, a polygon in [-1, 1], x first. Both are None without
     a transformer that reads the images themselves. `labels` [N]; `probabilities`
@@ -59,6 +62,7 @@ def predict(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 250) 
     `labels` [N] or, of rows, [N, D]: whole numbers. Raises TypeError or ValueError for others.
     """
     labels = labels_of(images, labels)
+    colour = images.shape[1] == COLOUR
     front, batch = first_transformer(model), whole_number("batch", batch)
     scale = next((m for m in model.modules() if isinstance(m, Normalise)), None)
     seen: list[tuple] = []
@@ -74,18 +78,19 @@ def predict(model: nn.Module, images: Tensor, labels: Tensor, batch: int = 250) 
             y = as_labels(y, logits)
             each = F.cross_entropy(logits.flatten(0, -2), y.flatten(), reduction="none")
             losses = each.view(len(y), -1).sum(1)  # [B]
-            part = [_bytes(x), y, logits.softmax(-1), losses]
+            part = [_bytes(x[:, None], colour), y, logits.softmax(-1), losses]
             # It reads the images (as the network normalises them), no feature maps.
             if seen and torch.equal(seen[0][0], scale(x) if scale else x):
                 shown = seen[0][1] * scale.sd + scale.mean if scale else seen[0][1]
                 steps = shown.unflatten(0, (len(x), -1))  # [B, steps, C, H, W]; mostly one step
-                part += [_bytes(steps.movedim(1, 3).flatten(3)), boxes(front)]
+                part += [_bytes(steps, colour), boxes(front)]
             parts.append(part)
     inputs, truth, p, losses, *more = (
         torch.cat(each).cpu().numpy() for each in zip(*parts, strict=True)
     )
     outputs, places = more or (None, None)
-    return Predictions(inputs, outputs, places, truth, p, losses, images.shape[1])
+    panels = 1 if colour else images.shape[1]
+    return Predictions(inputs, outputs, places, truth, p, losses, panels)
 
 
 def boxes(front: nn.Module) -> Tensor:
@@ -96,7 +101,12 @@ def boxes(front: nn.Module) -> Tensor:
     return torch.stack([outline(one.theta) for one in each], 1)
 
 
-def _bytes(images: Tensor) -> Tensor:
-    """[B, C, h, w] in [0, 1] -> uint8 [B, h, C * w], channels side by side."""
-    flat = images.float().clamp(0, 1).mul(255).round().byte()
-    return flat.permute(0, 2, 1, 3).flatten(2)
+def _bytes(steps: Tensor, colour: bool) -> Tensor:
+    """[B, steps, C, h, w] in [0, 1] -> uint8 [B, h, C * steps * w], a channel's steps together.
+
+    In colour three channels are one picture: [B, h, C / 3 * steps * w, 3].
+    """
+    flat = steps.float().clamp(0, 1).mul(255).round().byte()
+    flat = flat.unflatten(2, (-1, COLOUR if colour else 1))  # [B, steps, pictures, 3 or 1, h, w]
+    flat = flat.permute(0, 4, 2, 1, 5, 3).flatten(2, 4)  # [B, h, pictures * steps * w, 3 or 1]
+    return flat if colour else flat.squeeze(3)

@@ -93,7 +93,8 @@ def confusion(matrix: np.ndarray, title: str = "", names: Sequence[str] | None =
 def by_class(inputs, outputs, labels, read, each: int = 10, names=None) -> Figure:
     """The first `each` images of every class, a row a class; misread ones framed and crossed.
 
-    inputs uint8 [N, h, w]; outputs the same or None; labels and read [N]; `names` of classes.
+    inputs uint8 [N, h, w], shown dark on light, or in colour [N, h, w, 3]; outputs the same or
+    None; labels and read [N]; `names` of classes.
     """
     panels = {"input": inputs} | ({} if outputs is None else {"after the transformer": outputs})
     fig, axes = plt.subplots(1, len(panels), figsize=(6 * len(panels), 6), squeeze=False)
@@ -105,7 +106,7 @@ def by_class(inputs, outputs, labels, read, each: int = 10, names=None) -> Figur
             for column, k in enumerate(np.flatnonzero(labels == label)[:each]):
                 tile = sheet[row * h : (row + 1) * h, column * w : (column + 1) * w]
                 tile[:] = (229, 231, 235) if read[k] == label else red
-                tile[2:-2, 2:-2] = 255 - images[k, :, :, None]
+                tile[2:-2, 2:-2] = images[k] if images.ndim == 4 else 255 - images[k, :, :, None]
                 if read[k] != label:
                     corner = ((column + 1) * w - 3, row * h + 2)
                     ax.text(*corner, CROSS, color=WRONG, weight="bold", ha="right", va="top")

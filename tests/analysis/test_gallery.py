@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from stn_course import models, sampling
-from stn_course.analysis import gallery, predictions
+from stn_course.analysis import gallery, predictions, run_plots
+from stn_course.training import tensorboard
 
 
 def seen(n=1500, transformer=True, channels=1):
@@ -87,6 +88,32 @@ def test_every_kind_of_model_is_looked_at(name, options, channels, shapes):
     else:
         assert (made.outputs.shape, made.boxes.shape) == shapes
         assert np.array_equal(made.outputs[..., :28], made.inputs[..., :28])  # untrained: identity
+
+
+@pytest.mark.parametrize("transformers", [1, 2])
+def test_pictures_in_colour_are_one_picture_and_need_not_be_square(transformers, tmp_path):
+    x = torch.rand(5, 3, 32, 100, generator=torch.Generator().manual_seed(0))
+    options = {"channels": 3, "size": (32, 100), "transformers": transformers}
+    made = predictions.predict(models.build("stn", **options), x, torch.arange(5), batch=2)
+    shown = x.mul(255).round().byte().permute(0, 2, 3, 1).numpy()
+    assert np.array_equal(made.inputs, shown) and made.channels == 1
+    assert made.outputs.shape == (5, 32, 100 * transformers, 3)
+    for k in range(transformers):  # untrained: the identity, one after another
+        part = made.outputs[:, :, 100 * k : 100 * (k + 1)]
+        assert np.abs(part.astype(int) - shown).max() <= 1
+    gallery.write(tmp_path, made, "colour")
+    (sheet,) = tmp_path.glob("sheet_*_input_0.png")
+    picture = np.asarray(Image.open(sheet))
+    assert picture.shape == (32, 3200, 3) and np.array_equal(picture[:, 100:200], shown[1])
+    assert '"colour":true' in (tmp_path / "gallery.js").read_text()
+    gallery.write_images(tmp_path, made)
+    written = np.asarray(Image.open(tmp_path / "input" / "00003.png"))
+    assert np.array_equal(written, shown[3])
+    first = next(tensorboard.with_boxes(made, zoom=1))
+    assert first.shape == (32, 100, 3)
+    figure = run_plots.by_class(made.inputs, made.outputs, made.labels, made.read)
+    pixels = np.asarray(figure.axes[0].images[0].get_array())
+    assert np.array_equal(pixels[2:34, 2:102], shown[0])  # no negative of it
 
 
 @pytest.mark.browser
