@@ -26,6 +26,7 @@ from stn_course.geometry import (
     pixel_centres,
     raise_where,
     tps_basis,
+    transform_points,
     values_can_be_checked,
 )
 from stn_course.sampling import shrinking
@@ -512,11 +513,8 @@ def outline(theta: Tensor) -> Tensor:
 
     theta as in `reference.warp` -> [B, K, 2] in [-1, 1], clockwise from the top left.
     """
-    side, grid = 2, affine_grid
-    if theta.shape[1:] == (3, 3):
-        grid = homography_grid
-    elif theta.shape[1:] != (2, 3):
-        side, grid = 9, tps_grid
-    g = grid(theta, (side, side), align_corners=True)  # [B, side, side, 2]
-    edges = g[:, 0, :-1], g[:, :-1, -1], g[:, -1].flip(1)[:, :-1], g[:, :, 0].flip(1)[:, :-1]
-    return torch.cat(edges, 1)
+    straight = theta.ndim == 3 and theta.shape[2] == 3
+    x = pixel_centres(2 if straight else 9, True, dtype=theta.dtype, device=theta.device)
+    top = torch.stack([x, torch.full_like(x, -1)], 1)[:-1]  # [K / 4, 2]
+    right = top.flip(1) * x.new_tensor([-1, 1])
+    return transform_points(theta, torch.cat([top, right, -top, -right]))

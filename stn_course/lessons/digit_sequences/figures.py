@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from stn_course.analysis.plots import GREY, OCHRE, RED, SAGE, TEAL, VIOLET, show_image
 from stn_course.experiments.statistics import mean_sd
+from stn_course.geometry import to_pixels, transform_points
 from stn_course.sampling import outline
 from stn_course.training.record import RunRecord
 
@@ -130,9 +131,9 @@ def sampling_points(images, thetas, glimpses, size: tuple[int, int]) -> Figure:
         show_image(above, image)
         show_image(middle, image)
         y, x = ((2 * np.arange(k) + 1) / k - 1 for k in size)
-        unit = np.stack(np.meshgrid(x[::2], y[::2]), 2).reshape(-1, 2)
-        places = np.column_stack([unit, np.ones(len(unit))]) @ np.asarray(theta, float).T
-        places = (places + 1) * shape[::-1] / 2 - 0.5  # in pixels, x first
+        unit = torch.from_numpy(np.stack(np.meshgrid(x[::2], y[::2]), 2).reshape(-1, 2))
+        read = transform_points(torch.as_tensor(theta, dtype=torch.float64)[None], unit)
+        places = to_pixels(read[0], shape).numpy()
         middle.plot(*places.T, ".", ms=1.6, color="#d1242f")
         draw_glances(middle, [theta], shape)
         show_image(below, out)

@@ -29,9 +29,7 @@ def misses(network: nn.Module, *parts: Squares) -> Tensor:
 
 def corners_read(h: Tensor) -> Tensor:
     """Where the output's corners are read by H [3, 3], clockwise from the top left.  # [4, 2]"""
-    corners = h.new_tensor([[-1, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]])
-    uvw = corners @ h.T  # [4, 3]
-    return uvw[:, :2] / uvw[:, 2:]
+    return geometry.transform_points(h[None], geometry.frame_corners(h))[0]
 
 
 def projective(split: Digits, n: int, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
