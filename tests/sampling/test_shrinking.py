@@ -201,6 +201,8 @@ def test_out_and_what_is_refused():
     for call in (warp, reference.warp):
         with pytest.raises(ValueError, match="theta must be finite"):
             call(images, theta / 0, antialias=True)
+        with pytest.raises(ValueError, match="images must have shape"):
+            call(images[:, :0], theta, antialias=True)
         with pytest.raises(ValueError, match="one batch size"):
             call(images, theta.repeat(2, 1, 1), antialias=True)
         with pytest.raises(TypeError, match="images must be floating point"):

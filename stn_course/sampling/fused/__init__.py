@@ -130,7 +130,8 @@ def _reads_many(images, transform, grid, mode) -> bool:
     """Whether this is a call that antialiasing is for; the sampler refuses any other."""
     if grid is not None or mode != "bilinear" or not isinstance(transform, Tensor):
         return False
-    return isinstance(images, Tensor) and images.ndim == 4 and transform.ndim in (3, 4)
+    fits = isinstance(images, Tensor) and images.ndim == 4 and 0 not in images.shape[1:]
+    return fits and transform.ndim in (3, 4)
 
 
 def _check_out(out, images, places, size, fill, is_grid: bool) -> None:
