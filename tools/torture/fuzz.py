@@ -108,27 +108,24 @@ def command_line(times: int, chance: random.Random, folder: Path) -> Fallen:
     """Each flag once, then any words: a code of 0, 1 or 2 within the time, and no traceback."""
     from PIL import Image
 
-    verbs.wanted(VERBS["train"], folder)
-    Image.new("L", (28, 28), 9).save(folder / "one.png")
-    kept, known = folder.parent / f"{folder.name}-kept", flags()
-    shutil.copytree(folder / "run", kept)
-    try:
-        for words in [*each_flag(known, chance), *drawn(command_lines(known), times, chance)]:
-            if any("\0" in word for word in words):
-                continue
-            child, short = Child(words, folder), LAST.get(words[0], ["\0"])[-1] in words
-            ended = child.wait() if short else child.wait(SHORT)
-            fell = None if ended.code is None and not short else _crashed(ended)
-            if not fell and ended.code not in (0, 1, 2, None):
-                fell = f"ended with {ended.code}"
-            if child.left_over():
-                fell = fell or "its processes live on"
-            yield f"{words}: {fell}" if fell else None
-            shutil.rmtree(folder / "there", ignore_errors=True)
-            shutil.rmtree(folder / "run", ignore_errors=True)
-            shutil.copytree(kept, folder / "run")
-    finally:
-        shutil.rmtree(kept)
+    place, kept, known = folder / "place", folder / "kept", flags()
+    verbs.wanted(VERBS["train"], place)
+    Image.new("L", (28, 28), 9).save(place / "one.png")
+    shutil.copytree(place / "run", kept)
+    for words in [*each_flag(known, chance), *drawn(command_lines(known), times, chance)]:
+        if any("\0" in word for word in words):
+            continue
+        child, short = Child(words, place), LAST.get(words[0], ["\0"])[-1] in words
+        ended = child.wait() if short else child.wait(SHORT)
+        fell = None if ended.code is None and not short else _crashed(ended)
+        if not fell and ended.code not in (0, 1, 2, None):
+            fell = f"ended with {ended.code}"
+        if child.left_over():
+            fell = fell or "its processes live on"
+        yield f"{words}: {fell}" if fell else None
+        for made in ("there", "run"):
+            shutil.rmtree(place / made, ignore_errors=True)
+        shutil.copytree(kept, place / "run")
 
 
 @st.composite
