@@ -163,11 +163,12 @@ def pass_unchanged(folder: Path, tests: str) -> bool:
     return ended(folder, tests) == "passed"
 
 
-def tried(folder: Path, change: Change, text: str) -> dict:
+def tried(folder: Path, change: Change, text: str, wider: bool = True) -> dict:
     """What came of one change, in a copy that is put right afterwards."""
     path = folder / "stn_course" / change.file
     before, start = path.read_text(encoding="utf-8"), time.monotonic()
-    for tests in (nearest(change.file), WIDER[change.file.partition("/")[0]]):
+    chosen = (nearest(change.file), WIDER[change.file.partition("/")[0]])
+    for tests in chosen if wider else chosen[:1]:
         if not pass_unchanged(folder, tests):
             said = (folder / "said").read_text(errors="replace")[-2000:]
             raise RuntimeError(f"without any change {tests} do not pass:\n{said}")
@@ -195,6 +196,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("packages", nargs="*", metavar="PACKAGE", help=f"(default: {[*WIDER]})")
     parser.add_argument("--number", type=int, default=30, help="of each package (default: 30)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--nearest", action="store_true", help="meet no others but these")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "mutants.jsonl")
     asked = parser.parse_args(argv)
     if unknown := set(asked.packages) - set(WIDER):
@@ -212,7 +214,7 @@ def main(argv: list[str] | None = None) -> int:
                 if (text := changed(change)) is None:
                     continue
                 drawn += 1
-                made = done.get(tuple(change)) or tried(folder, change, text)
+                made = done.get(tuple(change)) or tried(folder, change, text, not asked.nearest)
                 found.append(made)
                 if tuple(change) not in done:
                     with open(asked.out, "a", encoding="utf-8") as out:

@@ -61,8 +61,9 @@ NAMED_IN = {
     "sphinxcontrib-bibtex": ("book/conf.py", '"sphinxcontrib.bibtex"'),
 }
 # Tried where somebody has them, and skipped aloud elsewhere. torchvision has to be of the same
-# build as torch, which no range can say; the others export and run a graph that nothing else needs.
-OPTIONAL = {"torchvision", "onnxruntime"}
+# build as torch, which no range can say; onnxruntime runs a graph that nothing else needs;
+# cosmic-ray wants an environment of its own (tools/mutants.py).
+OPTIONAL = {"torchvision", "onnxruntime", "cosmic_ray"}
 OURS = {"stn_course", *FOLDERS} | {path.stem for path in ROOT.glob("t*/**/*.py")}
 OURS |= {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
 
