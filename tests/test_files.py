@@ -201,6 +201,7 @@ KNOWN = {
     ("experiments/records.py", "append"): "a line, which is taken back where the disk is full",
     ("data/download.py", "_transfer"): "to a temporary name; moved when its SHA-256 is right",
     ("lessons/widgets.py", "png_base64"): "to memory",
+    ("lessons/bent_words/helpers.py", "write_folder"): "to a name of `written_whole`",
 }
 WRITERS = {"write_text", "write_bytes", "savefig", "savez", "savez_compressed", "save", "tofile"}
 WRITERS |= {"shutil.copy", "shutil.copyfile", "shutil.move", "json.dump", "save_file", "to_csv"}

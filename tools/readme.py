@@ -43,6 +43,10 @@ QUESTIONS = {
         "What does a warp wait for?",
         "画像の変形は何を待つのか",
     ),
+    "08_bent_words": (
+        "Which transform, bound and rate for pictures of one's own?",
+        "自分の画像には、どの変形、どの範囲、どの学習率か",
+    ),
 }
 MAP_HEAD = ("notebook", "question", "minutes"), ("ノートブック", "問い", "分")
 

@@ -44,6 +44,7 @@ LESSONS = {
     "5": "place_and_tilt",
     "6": "keras",
     "7": "fast",
+    "8": "bent_words",
 }  # number of the notebook -> folder of its lesson
 # decorator -> attribute
 KEPT_AS = {"reference": "solution", "cases": "inputs", "ask": "outcome", "gradients": "slopes"}

@@ -96,6 +96,22 @@ def small(n: int, size: Size = (28, 28), channels: int = 1) -> nn.Sequential:
     return nn.Sequential(*body, *dense(width_of(body, size, channels), 48), nn.Linear(48, n))
 
 
+@plain_numbers
+def normed(n: int, size: Size = (16, 48), channels: int = 3) -> nn.Sequential:
+    """This course's, for colour and uneven light: three convolutions with batch norm, Dense 64.
+
+    What lies where shows in edges, light on dark or dark on light, strong or weak: without a norm
+    a localiser of words learned nothing but their mean place. Flat, so that it knows where.
+    """
+
+    def block(inputs: int, out: int, stride: int) -> list[nn.Module]:
+        conv = nn.Conv2d(inputs, out, 3, stride, 1, bias=False)
+        return [conv, nn.BatchNorm2d(out), nn.ReLU()]
+
+    body = [*block(channels, 16, 1), *block(16, 32, 2), *block(32, 48, 2), nn.Flatten()]
+    return nn.Sequential(*body, *dense(width_of(body, size, channels), 64), nn.Linear(64, n))
+
+
 LOCALISERS: dict[str, Callable[..., nn.Sequential]] = {
     "xq-notebook": xq_notebook,
     "xq-script": xq_script,
@@ -105,4 +121,5 @@ LOCALISERS: dict[str, Callable[..., nn.Sequential]] = {
     "paper-fc": paper_fc,
     "paper-cnn": paper_cnn,
     "small": small,
+    "normed": normed,
 }

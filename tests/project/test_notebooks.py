@@ -190,8 +190,9 @@ def import_lines(name):
     return found
 
 
-def test_the_seven_notebooks_import_in_few_lines():
-    assert sum(len(import_lines(name)) for name in NOTEBOOKS) <= 30
+def test_the_notebooks_import_in_few_lines():
+    """30 for the first seven: as many for each that came after."""
+    assert sum(len(import_lines(name)) for name in NOTEBOOKS) * 7 <= 30 * len(NOTEBOOKS)
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
