@@ -47,6 +47,7 @@ NEAREST = {
     "sampling/reference.py": "tests/sampling/test_reference.py",
     "sampling/fused/triton_kernels.py": "tests/sampling/test_triton.py",
     "data": "tests/data/test_recipes.py",
+    "data/words": "tests/data/test_words.py",
     "data/clutter": "tests/data/test_clutter.py tests/data/test_fresh_clutter.py",
     "data/checksums.py": "tests/data/test_download.py tests/data/test_files.py",
     "training": "tests/training/test_step.py",
@@ -123,7 +124,8 @@ def nearest(file: str) -> str:
     """The tests that a change of `file` meets first."""
     package, name = file.partition("/")[0], Path(file).stem
     own = f"tests/{package}/test_{name}.py"
-    for known in (file, own, str(Path(file).parent), package):
+    nested = str(Path(file).parent) if file.count("/") > 1 else file
+    for known in (file, nested, own, package):
         if known in NEAREST:
             return NEAREST[known]
         if known == own and (ROOT / own).exists():
