@@ -134,3 +134,21 @@ def test_every_picture_says_its_size_and_waits(book, small_book):
     assert len(tags) > 100 and any(ALT.split(",")[0] in tag for tag in tags)
     for tag in tags:
         assert 'loading="lazy"' in tag and re.search(r'(width|style|class="s-)', tag), tag
+
+
+def test_a_word_s_meaning_shows_for_keys_and_pointer_and_goes_with_escape(visit, strict):
+    """At the width of a phone it stays inside the page."""
+    page = visit(f"{strict}/notebooks/03_look_straight.html")
+    page.set_viewport_size({"width": 360, "height": 800})
+    for word in page.locator("a.term").all():
+        word.focus()
+        meaning = word.locator("xpath=following-sibling::span")
+        assert meaning.is_visible() and len(meaning.inner_text()) > 15
+        box = meaning.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 360, meaning.inner_text()
+        assert word.get_attribute("aria-describedby") == meaning.get_attribute("id")
+    page.keyboard.press("Escape")
+    assert not meaning.is_visible()
+    page.evaluate("document.activeElement.blur()")
+    page.locator("a.term").first.hover()
+    assert page.locator(".meaning").first.is_visible()

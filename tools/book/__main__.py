@@ -25,6 +25,7 @@ from tools.book import (
     policy,
     speed,
     teaching,
+    terms,
     theme,
     weight,
 )
@@ -145,6 +146,7 @@ def _sphinx(options: argparse.Namespace, settings: dict[str, str]) -> int:
     code = build_main([*command, str(options.work / "source"), str(options.out)])
     if not code:
         theme.mend(options.out)
+        terms.apply(options.out)
         policy.apply(options.out)
         weight.excerpts(options.out)
         weight.lighten(options.out)
