@@ -51,7 +51,9 @@ static void draw_case(Warp *c)
     *c = (Warp){.batch = draw(1, 3), .channels = draw(1, 3), .threads = draw(1, 3)};
     c->h = draw(1, most), c->w = draw(1, most), c->H = draw(1, most), c->W = draw(1, most);
     c->kind = draw(0, 2), c->kind += c->kind > 0, c->K = c->kind ? 0 : draw(4, 9);
-    c->uint8 = draw(0, 1), c->border = draw(0, 1), c->align_corners = draw(0, 1);
+    c->pictures = c->batch; /* each its own */
+    c->uint8 = draw(0, 1), c->border = draw(0, 1), c->mirror = c->border && draw(0, 1);
+    c->align_corners = draw(0, 1);
     c->whole = draw(0, 1) ? 60000 : 50; /* small ones in tiles, too */
     const int64_t pixels = c->batch * c->channels * c->h * c->w;
     if (c->uint8) {
