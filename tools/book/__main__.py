@@ -93,12 +93,13 @@ def stage(options: argparse.Namespace) -> dict[str, str]:
     commit, built = pages.commit(ROOT), pages.build_date()
     if options.solutions:
         (source / "solutions.md").write_text(teaching.solutions(), encoding="utf-8")
+    taught = teaching.of_the_course(read)
     for path in source.glob("*.md"):
-        text = teaching.linked(path.read_text(encoding="utf-8"), list(titles))
+        text = teaching.linked(path.read_text(encoding="utf-8"), list(taught))
         path.write_text(text, encoding="utf-8")
     for name, text in {
-        "plans.md": teaching.plans(read),
-        "museum.md": teaching.museum(read, generated),
+        "plans.md": teaching.plans(taught),
+        "museum.md": teaching.museum(taught, generated),
         "stn.md": notebooks.drawing("stn"),
         "draw.md": draw.block(),
         "map.md": pages.course_map(titles),

@@ -99,6 +99,15 @@ def sections(notebook: NotebookNode) -> dict[str, float]:
     return found
 
 
+def of_the_course(notebooks: dict[str, NotebookNode]) -> dict[str, NotebookNode]:
+    """Those with exercises, by {stem: notebook}: others may have a number, too."""
+    return {
+        stem: notebook
+        for stem, notebook in notebooks.items()
+        if any(title.startswith("Exercise ") for title in sections(notebook))
+    }
+
+
 def minutes(part: Part, notebook: NotebookNode) -> float:
     """How long `part` takes. Raises ValueError for an exercise or a section that is not there."""
     all_of = sections(notebook)
