@@ -164,21 +164,6 @@ def by_scipy(of: Case) -> Peer:
     return each, _first
 
 
-def by_skimage(of: Case) -> Peer:
-    from skimage import transform
-
-    pictures = of.images[:, 0].numpy()
-    maps = [transform.AffineTransform(m.numpy()) for m in of.back]
-
-    def each():
-        return [
-            transform.warp(picture, m, output_shape=of.size, order=1)
-            for picture, m in zip(pictures, maps, strict=True)
-        ]
-
-    return each, _first
-
-
 OLD = ", into old memory"
 
 
@@ -196,7 +181,6 @@ def peers_of(of: Case, shape: tuple) -> Iterator[tuple[str, str, Callable, float
         yield "bytes", "kornia-rs, per image", by_kornia_rs_bytes, 0.1
     if channels == 1 and batch * h * w <= SLOW:
         yield "float32", "SciPy, per image", by_scipy, 1e-3
-        yield "float32", "scikit-image, per image", by_skimage, 1e-3
 
 
 def ours(of: Case, kind: str) -> Callable:

@@ -90,7 +90,8 @@ def _signs_of(font: str) -> Tensor:
 
 def _filled(outline, scale: float) -> Tensor:
     """An outline, y upwards, as ink in the middle of a cell.  # uint8 [24, 18]"""
-    from matplotlib.path import Path
+    with needs("course"):
+        from matplotlib.path import Path
 
     box, (height, width) = outline.get_extents(), CELL
     across = min(scale, WIDEST / box.width)
