@@ -258,11 +258,6 @@ def _(src, dst, at):
     return _through(src, dst, at, torch.sqrt)
 
 
-@spline.bug("log 0 is not a number at r = 0: there r^2 log r is 0 (torch.special.xlogy)")
-def _(src, dst, at):
-    return _through(src, dst, at, lambda r2: r2 * r2.log())
-
-
 @spline.bug("this is the best affine map alone: it does not go through the landmarks")
 def _(src, dst, at):
     def features(places):
