@@ -28,15 +28,15 @@ QUESTIONS = {
         "ネットワークは見る場所をどう学ぶのか",
     ),
     "04_digit_sequences": (
-        "How are three digits in clutter read, glance by glance?",
+        "How are three digits read, glance by glance?",
         "雑音の中の三つの数字は、一目ずつどう読まれるのか",
     ),
     "05_place_and_tilt": (
-        "What does a convolution not know, and what do eight numbers add?",
+        "What do coordinates and eight numbers add?",
         "畳み込みは何を知らず、八つの数は何を加えるのか",
     ),
     "06_keras": (
-        "Is a network in Keras the same, weight for weight?",
+        "Is it the same, weight for weight?",
         "Keras のネットワークは、重み一つまで同じか",
     ),
     "07_fast": (
@@ -44,7 +44,7 @@ QUESTIONS = {
         "画像の変形は何を待つのか",
     ),
     "08_bent_words": (
-        "Which transform, bound and rate for pictures of one's own?",
+        "Which transform for your own pictures?",
         "自分の画像には、どの変形、どの範囲、どの学習率か",
     ),
 }
