@@ -16,11 +16,11 @@ MINUTES = re.compile(r"\*\*Time\*\*\s+(\d+) minutes")
 
 QUESTIONS = {
     "01_invariance": (
-        "What does a network not know about moved digits?",
+        "What does a network not know?",
         "動かした数字について、ネットワークは何を知らないのか",
     ),
     "02_grid_sampling": (
-        "How do six numbers move an image, and gradients reach them?",
+        "How do six numbers move an image?",
         "六つの数は画像をどう動かし、勾配はそこへどう届くのか",
     ),
     "03_look_straight": (
