@@ -78,15 +78,31 @@ def _theta(a, b, c, d, e, f) -> Tensor:
     return torch.stack([a, b, c, d, e, f], 1).view(-1, 2, 3)
 
 
-def _ratio(head, size: tuple[int, int] | None) -> float:
-    """Height over width of the pictures that `head` turns: of `size`, or of its own."""
-    height, width = (head.size or (1, 1)) if size is None else size
-    if head.size is not None and head.size[0] * width != head.size[1] * height:
-        raise ValueError(
-            f"the pictures are {height} x {width} and {head} turns those of another shape; "
-            f"wanted size=({height}, {width}), or none, which takes that of the pictures"
-        )
-    return height / width
+class _Turning(Parametrisation):
+    """What turns the *pixels* of pictures that need not be square, in `_turned(raw, ratio)`."""
+
+    def __post_init__(self):
+        if self.size is not None:
+            _set(self, size=check_size(self.size))
+
+    def ratio(self, size: tuple[int, int] | None = None) -> float:
+        """Height over width of the pictures: of `size`, or of those that this one is for.
+
+        Raises ValueError where the two are not of one shape.
+        """
+        height, width = (self.size or (1, 1)) if size is None else size
+        if self.size is not None and self.size[0] * width != self.size[1] * height:
+            raise ValueError(
+                f"the pictures are {height} x {width} and {self} turns those of another shape; "
+                f"wanted size=({height}, {width}), or none, which takes that of the pictures"
+            )
+        return height / width
+
+    def __call__(self, raw: Tensor) -> Tensor:
+        return self._turned(raw, self.ratio())
+
+    def on(self, raw: Tensor, size: tuple[int, int]) -> Tensor:
+        return self._turned(raw, self.ratio(size))
 
 
 @dataclass(frozen=True)
@@ -128,7 +144,7 @@ class Attention(Parametrisation):
 
 
 @dataclass(frozen=True)
-class Similarity(Attention):
+class Similarity(_Turning, Attention):
     """raw (log scale, angle in radians, x, y): a turned glimpse, as `Attention`.  # [B, 2, 3]
 
     size: (height, width) of the pictures it is for, whose *pixels* turn, where they are not
@@ -141,22 +157,8 @@ class Similarity(Attention):
     n = 4
 
     def __post_init__(self):
+        Attention.__post_init__(self)
         super().__post_init__()
-        if self.size is not None:
-            _set(self, size=check_size(self.size))
-
-    def ratio(self, size: tuple[int, int] | None = None) -> float:
-        """Height over width of the pictures: of `size`, or of those that this one is for.
-
-        Raises ValueError where the two are not of one shape.
-        """
-        return _ratio(self, size)
-
-    def __call__(self, raw: Tensor) -> Tensor:
-        return self._turned(raw, self.ratio())
-
-    def on(self, raw: Tensor, size: tuple[int, int]) -> Tensor:
-        return self._turned(raw, self.ratio(size))
 
     def _turned(self, raw: Tensor, ratio: float) -> Tensor:
         log_scale, angle, x, y = self._raw(raw).unbind(1)
@@ -166,7 +168,7 @@ class Similarity(Attention):
 
 
 @dataclass(frozen=True)
-class Rotation(Parametrisation):
+class Rotation(_Turning):
     """raw (angle in radians): the picture turned about its middle, and nothing else.  # [B, 2, 3]
 
     Within [-bound, bound] if bounded. Positive turns the content counter-clockwise, as in `affine`.
@@ -179,18 +181,7 @@ class Rotation(Parametrisation):
 
     def __post_init__(self):
         _check_bound(self)
-        if self.size is not None:
-            _set(self, size=check_size(self.size))
-
-    def ratio(self, size: tuple[int, int] | None = None) -> float:
-        """Height over width of the pictures, as in `Similarity`."""
-        return _ratio(self, size)
-
-    def __call__(self, raw: Tensor) -> Tensor:
-        return self._turned(raw, self.ratio())
-
-    def on(self, raw: Tensor, size: tuple[int, int]) -> Tensor:
-        return self._turned(raw, self.ratio(size))
+        super().__post_init__()
 
     def _turned(self, raw: Tensor, ratio: float) -> Tensor:
         angle = _bounded(self._raw(raw), self.bound)[:, 0]
