@@ -60,6 +60,11 @@ def section(name: str) -> str:
     return parts[name]
 
 
+def sections(*names: str) -> str:
+    """Those parts of warp_playground.js, and the one that keeps a view equal to its model."""
+    return "".join(map(section, (*names, "a view and its model")))
+
+
 class KeyGuard(anywidget.AnyWidget):
     """Shows nothing; keeps the notebook's keys off what is focused in a LiveBox."""
 
@@ -176,7 +181,7 @@ class Looks(anywidget.AnyWidget):
     TraitError for a `step` or a `picture` that is not there.
     """
 
-    _esm = "".join(map(section, ("pure functions", "the notebook's keys", "parts of a figure"))) + (
+    _esm = sections("pure functions", "the notebook's keys", "parts of a figure") + (
         STATIC / "looks.js"
     ).read_text("utf-8")
     _css = "\n".join(

@@ -8,7 +8,7 @@ const folder = new URL("../../stn_course/lessons/static/", import.meta.url);
 const text = (name) => readFileSync(new URL(name, folder), "utf8");
 const playground = text("warp_playground.js").split(/^\/\/ -{64} (.*)\n/m);
 const part = (name) => playground[playground.indexOf(name) + 1];
-const source = [...["pure functions", "the notebook's keys", "parts of a figure"].map(part), text("networks.js"), text("draw_digit.js")].join("\n");
+const source = [...["pure functions", "the notebook's keys", "parts of a figure", "a view and its model"].map(part), text("networks.js"), text("draw_digit.js")].join("\n");
 const m = await import(`data:text/javascript;base64,${Buffer.from(source).toString("base64")}`);
 
 const NAMES = ["page-fc", "page-cnn", "page-cnn-pose", "page-stn"];

@@ -10,7 +10,7 @@ from stn_course.analysis.words import output_places
 from stn_course.data import words
 from stn_course.data.words import Bent
 from stn_course.geometry import control_points
-from stn_course.lessons.widgets import STATIC, PictureWidget, section, to_bytes_list
+from stn_course.lessons.widgets import STATIC, PictureWidget, sections, to_bytes_list
 
 HERE = Path(__file__).parent
 SHAPE = (2, 3)  # rows and columns of the control points
@@ -19,7 +19,7 @@ CHECKED = (4, 12)  # of the places at which a reading is compared with the truth
 
 def module_text() -> str:
     """The lab's ES module: what it shares with the warp playground, then its own text."""
-    shared = "".join(map(section, ("pure functions", "the notebook's keys", "parts of a figure")))
+    shared = sections("pure functions", "the notebook's keys", "parts of a figure")
     return shared + (HERE / "word_lab.js").read_text("utf-8")
 
 

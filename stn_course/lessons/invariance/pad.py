@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stn_course.data.digits import SAMPLE_FILE
 from stn_course.experiments import web
-from stn_course.lessons.widgets import STATIC, section
+from stn_course.lessons.widgets import STATIC, section, sections
 
 SIDE = 28
 # Name on the page, and the file that `stn-course export-web` made of its record.
@@ -36,9 +36,8 @@ def engine_text() -> str:
 
 def module_text() -> str:
     """The pad's ES module: what it shares with the warp playground, the networks, its own text."""
-    shared = [section(name) for name in ("the notebook's keys", "parts of a figure")]
-    own = (STATIC / "draw_digit.js").read_text("utf-8")
-    return "\n".join([engine_text(), *shared, own])
+    shared = sections("the notebook's keys", "parts of a figure")
+    return engine_text() + shared + (STATIC / "draw_digit.js").read_text("utf-8")
 
 
 def style_text() -> str:

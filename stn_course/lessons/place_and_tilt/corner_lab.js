@@ -230,23 +230,15 @@ export function mount(el, given, onChange = () => {}) {
 
   /** Takes values from outside; what is already so is not drawn again. */
   function update(patch) {
-    const news = Object.entries(patch).filter(([k, v]) => JSON.stringify(v) !== JSON.stringify(state[k]));
-    if (!news.length) return;
-    Object.assign(state, Object.fromEntries(news));
+    const changed = news(patch, state);
+    if (!changed) return;
+    Object.assign(state, changed);
     draw();
   }
   return { state, update, destroy: () => root.remove() };
 }
 
-/** The widget's view: the model may be a live one or one kept alive in a static page. */
-function render({ model, el }) {
-  const view = mount(el, Object.fromEntries(LAB_KEYS.map((k) => [k, model.get(k)])), (patch) => {
-    for (const [k, v] of Object.entries(patch)) model.set(k, v);
-    model.save_changes();
-  });
-  const listeners = LAB_KEYS.map((k) => [`change:${k}`, () => view.update({ [k]: model.get(k) })]);
-  for (const [name, f] of listeners) model.on(name, f);
-  return () => { for (const [name, f] of listeners) model.off(name, f); view.destroy(); };
-}
+/** The widget's view. */
+const render = ({ model, el }) => follow(model, LAB_KEYS, [], (values, save) => mount(el, values, save));
 
 export default { render };

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import traitlets as tr
 
-from stn_course.lessons.widgets import CORNERS, STATIC, PictureWidget, is_convex, section
+from stn_course.lessons.widgets import CORNERS, STATIC, PictureWidget, is_convex, sections
 
 HERE = Path(__file__).parent
 
 
 def module_text() -> str:
     """The lab's ES module: what it shares with the warp playground, then its own text."""
-    shared = section("pure functions") + section("the notebook's keys")
+    shared = sections("pure functions", "the notebook's keys")
     return shared + (HERE / "corner_lab.js").read_text("utf-8")
 
 

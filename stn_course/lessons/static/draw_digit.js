@@ -393,9 +393,10 @@ export function mount(el, given, onChange = () => {}, { address = false } = {}) 
 
   /** Takes values from outside. */
   function update(patch) {
-    const news = Object.entries(patch).filter(([k, v]) => k !== "pixels" && JSON.stringify(v) !== JSON.stringify(state[k]));
-    if (!news.length) return;
-    Object.assign(state, Object.fromEntries(news));
+    const { pixels, ...told } = patch; // the figure makes the pixels itself
+    const changed = news(told, state);
+    if (!changed) return;
+    Object.assign(state, changed);
     prepare();
     schedule();
   }
@@ -403,16 +404,7 @@ export function mount(el, given, onChange = () => {}, { address = false } = {}) 
   return { state, update, destroy };
 }
 
-/** The widget's view: the model may be a live one or one kept alive in a static page. */
-function render({ model, el }) {
-  const values = Object.fromEntries([...DRAW_KEYS, "networks", "samples"].map((k) => [k, model.get(k)]));
-  const view = mount(el, values, (patch) => {
-    for (const [k, v] of Object.entries(patch)) model.set(k, v);
-    model.save_changes();
-  });
-  const listeners = DRAW_KEYS.map((k) => [`change:${k}`, () => view.update({ [k]: model.get(k) })]);
-  for (const [name, f] of listeners) model.on(name, f);
-  return () => { for (const [name, f] of listeners) model.off(name, f); view.destroy(); };
-}
+/** The widget's view. */
+const render = ({ model, el }) => follow(model, DRAW_KEYS, ["networks", "samples"], (values, save) => mount(el, values, save));
 
 export default { render };

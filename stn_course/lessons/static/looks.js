@@ -18,7 +18,7 @@ export function outline(theta, [h, w]) {
 export const after = (step, steps) => (step + 1) % steps;
 
 const LOOK_KEYS = ["step", "picture"];
-const LOOK_STATE = [...LOOK_KEYS, "pictures", "size", "thetas", "crops", "crop", "steps", "word", "pens", "beliefs", "labels", "captions", "margin"];
+const LOOK_GIVEN = ["pictures", "size", "thetas", "crops", "crop", "steps", "word", "pens", "beliefs", "labels", "captions", "margin"];
 const PASS = 4000, SLOWEST = 1200; // milliseconds that playing takes; and at most so many a step
 
 /** Ten bars, the largest marked: what is believed of a digit. */
@@ -72,7 +72,7 @@ function lookCard(state, index, alone) {
   return { element, draw: () => draw(alone ? state.picture : index) };
 }
 
-/** Builds the figure in `el`; `given` holds the values named in LOOK_STATE, `onChange` hears of changes. */
+/** Builds the figure in `el`; `given` holds the values named in LOOK_KEYS and LOOK_GIVEN, `onChange` hears of changes. */
 export function mount(el, given, onChange = () => {}) {
   const state = { ...given }, alone = state.picture >= 0, last = state.steps.length - 1;
   let timer = 0;
@@ -123,24 +123,15 @@ export function mount(el, given, onChange = () => {}) {
 
   /** Takes values from outside. */
   function update(patch) {
-    const news = Object.entries(patch).filter(([k, v]) => state[k] !== v);
-    if (!news.length) return;
-    Object.assign(state, Object.fromEntries(news));
+    const changed = news(patch, state);
+    if (!changed) return;
+    Object.assign(state, changed);
     draw();
   }
   return { state, update, destroy: () => { stop(); root.remove(); } };
 }
 
-/** The widget's view: the model may be a live one or one kept alive in a static page. */
-function render({ model, el }) {
-  const values = Object.fromEntries(LOOK_STATE.map((k) => [k, model.get(k)]));
-  const view = mount(el, values, (patch) => {
-    for (const [k, v] of Object.entries(patch)) model.set(k, v);
-    model.save_changes();
-  });
-  const listeners = LOOK_KEYS.map((k) => [`change:${k}`, () => view.update({ [k]: model.get(k) })]);
-  for (const [name, f] of listeners) model.on(name, f);
-  return () => { for (const [name, f] of listeners) model.off(name, f); view.destroy(); };
-}
+/** The widget's view. */
+const render = ({ model, el }) => follow(model, LOOK_KEYS, LOOK_GIVEN, (values, save) => mount(el, values, save));
 
 export default { render };

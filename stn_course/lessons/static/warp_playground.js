@@ -332,6 +332,28 @@ function paint(canvas, values, [h, w]) {
   canvas.getContext("2d").putImageData(data, 0, 0);
 }
 
+// ---------------------------------------------------------------- a view and its model
+/** What of `patch` is not so in `state` yet. */
+function news(patch, state) {
+  const found = Object.entries(patch).filter(([k, v]) => JSON.stringify(v) !== JSON.stringify(state[k]));
+  return found.length ? Object.fromEntries(found) : null;
+}
+
+/**
+ * The view that `mount(values, save)` makes, kept equal to `model` in `keys`; returns what ends it.
+ * `given`: more of the model, which does not change. The model may be a live one or one kept alive in
+ * a static page.
+ */
+function follow(model, keys, given, mount) {
+  const view = mount(Object.fromEntries([...keys, ...given].map((k) => [k, model.get(k)])), (patch) => {
+    for (const [k, v] of Object.entries(patch)) model.set(k, v);
+    model.save_changes();
+  });
+  const listeners = keys.map((k) => [`change:${k}`, () => view.update({ [k]: model.get(k) })]);
+  for (const [name, f] of listeners) model.on(name, f);
+  return () => { for (const [name, f] of listeners) model.off(name, f); view.destroy(); };
+}
+
 // ---------------------------------------------------------------- the figure
 
 const MODES = { affine: "affine", homography: "homography", tps: "thin-plate spline" };
@@ -556,25 +578,16 @@ export function mount(el, given, onChange = () => {}) {
 
   /** Takes values from outside; what is already so is not drawn again. */
   function update(patch) {
-    const news = Object.entries(patch).filter(([k, v]) => JSON.stringify(v) !== JSON.stringify(state[k]));
-    if (!news.length) return;
-    Object.assign(state, Object.fromEntries(news));
+    const changed = news(patch, state);
+    if (!changed) return;
+    Object.assign(state, changed);
     parts = partsFromTheta(state.theta, state.size) ?? parts;
     draw();
   }
   return { state, update, destroy: () => root.remove() };
 }
 
-/** The widget's view: the model may be a live one or one kept alive in a static page. */
-function render({ model, el }) {
-  const values = () => Object.fromEntries(KEYS.map((k) => [k, model.get(k)]));
-  const view = mount(el, values(), (patch) => {
-    for (const [k, v] of Object.entries(patch)) model.set(k, v);
-    model.save_changes();
-  });
-  const listeners = KEYS.map((k) => [`change:${k}`, () => view.update({ [k]: model.get(k) })]);
-  for (const [name, f] of listeners) model.on(name, f);
-  return () => { for (const [name, f] of listeners) model.off(name, f); view.destroy(); };
-}
+/** The widget's view. */
+const render = ({ model, el }) => follow(model, KEYS, [], (values, save) => mount(el, values, save));
 
 export default { render };
