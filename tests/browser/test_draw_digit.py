@@ -219,6 +219,23 @@ def test_handles_are_dragged_and_moved_by_keys(opened):
 
 
 @pytest.mark.browser
+def test_two_keys_before_the_next_frame_are_both_heard(opened):
+    page = opened("#theta=1,0,0,0,1,0")
+    page.evaluate(
+        """() => {
+          const press = (where, key) =>
+            document.querySelector(where).dispatchEvent(new KeyboardEvent("keydown", { key }));
+          press(".dd-shear", "ArrowRight");
+          press(".dd-tilt", "ArrowDown");
+          press(".dd-tilt", "ArrowDown");
+        }"""
+    )
+    settled(page)
+    value = lambda label: float(page.get_by_label(label, exact=True).input_value())  # noqa: E731
+    assert (value("shear"), value("tilt")) == (3, 6)
+
+
+@pytest.mark.browser
 def test_a_view_stands_in_the_address_and_is_shared(opened):
     page = opened()
     turn(page, -30)

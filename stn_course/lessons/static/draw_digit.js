@@ -230,7 +230,11 @@ function makeView(onParts) {
   const element = node("div", { class: "wp-well dd-view" }, canvas, overlay);
   let parts = UPRIGHT;
   const clip = (key, v) => { const [, , min, max, step] = MOTIONS.find((m) => m[0] === key); return tidy(Math.min(Math.max(Math.round(v / step) * step, min), max)); };
-  const set = (patch) => onParts({ ...parts, ...Object.fromEntries(Object.entries(patch).map(([k, v]) => [k, k === "rotate" ? clip(k, ((v + 540) % 360) - 180) : clip(k, v)])) });
+  const set = (patch) => { // known at once: the next key may come before the next frame is drawn
+    const now = Object.entries(patch).map(([k, v]) => [k, k === "rotate" ? clip(k, ((v + 540) % 360) - 180) : clip(k, v)]);
+    parts = { ...parts, ...Object.fromEntries(now) };
+    onParts(parts);
+  };
   const at = (e) => { // where the pointer is, in units of the picture
     const r = element.getBoundingClientRect();
     return [((2 * (e.clientX - r.left)) / r.width - 1) * (VIEW / SIDE), ((2 * (e.clientY - r.top)) / r.height - 1) * (VIEW / SIDE)];
@@ -251,8 +255,8 @@ function makeView(onParts) {
   const handles = HANDLES.map(([kind, name, place, across, along, drags]) => {
     const b = node("button", { type: "button", class: `wp-handle ${kind}` });
     drag(b, (e) => {
-      const follow = drags(at(e), { ...parts });
-      return (now) => set(follow(at(now)));
+      const dragged = drags(at(e), { ...parts });
+      return (now) => set(dragged(at(now)));
     });
     b.addEventListener("keydown", (e) => {
       const [by, sign] = { ArrowLeft: [across, -1], ArrowRight: [across, 1], ArrowUp: [along, -1], ArrowDown: [along, 1] }[e.key] ?? [];
