@@ -219,8 +219,8 @@ MUTATIONS = (
     Mutation(
         "transforms are taken up to 1e37",
         "sampling/fused/warp.c",
-        "< 1e30f)) return 1;",
-        "< 1e37f)) return 1;",
+        "bad |= !(fabsf(c->transform[i]) < 1e30f);",
+        "bad |= !(fabsf(c->transform[i]) < 1e37f);",
         "tests/sampling/test_fused.py -k too_large",
     ),
     Mutation(
@@ -233,8 +233,8 @@ MUTATIONS = (
     Mutation(
         "an operator called by its name takes a transform of another batch",
         "sampling/fused/operator.py",
-        "if not (matrix or points) or shape[0] != batch:",
-        "if not (matrix or points):",
+        "if not (matrix or points or grid) or shape[0] != batch:",
+        "if not (matrix or points or grid):",
         "tests/sampling/test_fused.py -k operators_themselves",
     ),
     Mutation(

@@ -167,3 +167,10 @@ def test_such_sentences_are_found():
     assert colour_alone("Green is right, red is wrong, the small number is another.")
     assert colour_alone("See below: the number, red where it is wrong. More.")
     assert not colour_alone("The number is red, bold and with a cross where it is wrong.")
+
+
+@pytest.mark.parametrize("page", [*PAGES, *(str(p.relative_to(ROOT)) for p in SOURCES)])
+def test_no_line_begins_with_a_mark(page):
+    """Markdown takes a line that begins with a comment for HTML, and ends the paragraph there."""
+    lines = (ROOT / page).read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if re.match(r"<!-- (exact|record|/ )", line)] == []

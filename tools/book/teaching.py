@@ -133,10 +133,11 @@ def plans(notebooks: dict[str, NotebookNode]) -> str:
             took = minutes(part, notebook)
             total += took
             what = "all sections" if part.sections is None else "; ".join(part.sections)
+            many = "s" if len(part.exercises) > 1 else ""
             rows.append(
                 [
                     f"{part.notebook}: {pages.COURSE[int(part.notebook)][0]}",
-                    f"{what}; exercises {', '.join(part.exercises)}",
+                    f"{what}; exercise{many} {', '.join(part.exercises)}",
                     f"{took:.0f}",
                 ]
             )
