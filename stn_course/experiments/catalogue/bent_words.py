@@ -38,10 +38,10 @@ SEEN = READER | {"sees": [16, 48], "localiser": "normed"}
 SPLINE = SEEN | {"transform": "tps", "grid": [2, 5]}
 STN = replace(NONE, model="word-stn", options=SPLINE, lr_localiser=6e-4)
 CHOSEN = (
-    "on validation, seed 0: of localiser rates 3e-3, 6e-4 and 1.2e-4 a spline whose localiser has a "
-    "norm read 85.7, 95.6 and 91.1 % of the signs, so 6e-4, for every family; without a norm 89.4 "
-    "and 89.5 % at the first two, and it could not be taught; width, batch and rate of the reader by "
-    "its own first runs"
+    "on validation, seed 0: of localiser rates 3e-3, 6e-4 and 1.2e-4 a spline whose localiser "
+    "has a norm read 85.7, 95.6 and 91.1 % of the signs, so 6e-4, for every family; without a "
+    "norm 89.4 and 89.5 % at the first two, and it could not be taught; width, batch and rate of "
+    "the reader by its own first runs"
 )
 FRONTS = {
     "affine": (SEEN | {"transform": "affine"}, "an affine transformer"),
