@@ -4,12 +4,10 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stn_course.analysis.plots import BLUE, GREY, HELD, READ, SEEN, WRITE, show_image
-from stn_course.geometry import transform_points
 
 
 # ---------------------------------------------------------------- places of squares
@@ -75,9 +73,13 @@ FRAME = np.array([[-1.0, -1], [1, -1], [1, 1], [-1, 1]])
 
 
 def _mapped(h, points) -> np.ndarray:
-    """Points [..., 2] through H [3, 3]."""
-    points, h = (torch.as_tensor(each, dtype=torch.float64) for each in (points, h))
-    return transform_points(h[None], points.view(-1, 2))[0].view(points.shape).numpy()
+    """Points [..., 2] through H [3, 3], behind its horizon too.
+
+    `geometry.transform_points` refuses these, and one of the figures is about them.
+    """
+    points, h = np.asarray(points, float), np.asarray(h, float)
+    u, v, w = np.moveaxis(points @ h[:, :2].T + h[:, 2], -1, 0)
+    return np.stack([u / w, v / w], -1)
 
 
 def _in_pixels(points, size: int) -> np.ndarray:

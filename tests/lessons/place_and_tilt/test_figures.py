@@ -252,3 +252,13 @@ def test_projective_digits_come_with_their_truth():
     assert torch.equal(labels, digits.labels[index])
     again = fused.warp(to_float(digits.images[index]), theta, padding="zeros")
     assert torch.equal(images, again)
+
+
+def test_the_grid_behind_the_horizon_comes_back_from_the_other_side():
+    """`transform_points` refuses these places; the figure is about them."""
+    h = torch.eye(3)
+    h[2, 0] = 1.2
+    above = horizon(np.zeros((8, 8)), {"h31 = 0": EYE, "h31 = 1.2": h}).axes[1]
+    top = above.lines[-1]  # from (-1, -1) to (1, -1), in pixels
+    unit = (np.stack(top.get_data(), 1) + 0.5) / 4 - 1
+    assert unit == pytest.approx(np.array([[5.0, 5], [1 / 2.2, -1 / 2.2]]))
