@@ -109,8 +109,10 @@ def taught() -> Iterator[tuple[str, Experiment]]:
         ("words-taught", False, "a spline taught by the truth, then on with the reader"),
         ("words-taught-frozen", True, "a spline taught by the truth, then frozen"),
     ):
-        run = partial(_taught_run, config=STN, frozen=frozen)
-        settings = taught_settings(STN, frozen)
+        # What is frozen has no rate.
+        config = replace(STN, lr_localiser=None) if frozen else STN
+        run = partial(_taught_run, config=config, frozen=frozen)
+        settings = taught_settings(config, frozen)
         yield name, Experiment(settings, f"words, {about}", 3, 1.5, run=run, chosen=CHOSEN)
 
 
