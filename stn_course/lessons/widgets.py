@@ -169,6 +169,16 @@ class PictureWidget(anywidget.AnyWidget):
         return proposal["value"]
 
 
+def packed(values: list, _widget=None) -> dict | list:
+    """Nested lists of numbers as the page gets them: a `shape`, and float32 in base64.
+
+    A notebook stores a list with a line for each number.
+    """
+    array = np.asarray(values, "<f4")
+    data = base64.b64encode(array.tobytes()).decode()
+    return {"shape": list(array.shape), "data": data} if array.size else []
+
+
 class Looks(anywidget.AnyWidget):
     """Pictures with the boxes that are read of them, step by step: moved, and played.
 
@@ -177,8 +187,13 @@ class Looks(anywidget.AnyWidget):
     What is read has the size `crop` (H, W): in the page it is drawn from theta, or it is `crops`
     [N, T, H, W]. `pens`: a colour and dashes for each step, where the boxes of earlier steps stay.
     With `beliefs` [N, S, 10] and `labels` [N, S] it shows one picture at a time and what is
-    believed of digit s. Raises ValueError where these do not fit together,
-    TraitError for a `step` or a `picture` that is not there.
+    believed of digit s. With a `scene` the pictures are rows with scraps on them, R of them with
+    K scatterings at L levels each: N = R * K * L, in this order, and `labels` [R, S] of the rows.
+    The page puts them together itself, of `pool` (digits), `digits` and `scraps` (for each of R,
+    and of R * K, the numbers of `data.clutter.fresh.Places`; all bytes in base64), `side` (of a
+    scrap) and `levels` (how many scraps). `clutter` is the level that is shown, `scattering` the
+    way. Raises ValueError where these do not fit together, TraitError for a `step`, a `picture`,
+    a `clutter` or a `scattering` that is not there.
     """
 
     _esm = sections("pure functions", "the notebook's keys", "parts of a figure") + (
@@ -190,18 +205,21 @@ class Looks(anywidget.AnyWidget):
 
     pictures = tr.List(tr.Unicode(), read_only=True).tag(sync=True)
     size = tr.List(tr.Int(), read_only=True).tag(sync=True)
-    thetas = tr.List(read_only=True).tag(sync=True)
+    thetas = tr.List(read_only=True).tag(sync=True, to_json=packed)
     crops = tr.List(read_only=True).tag(sync=True)
     crop = tr.List(tr.Int(), read_only=True).tag(sync=True)
     steps = tr.List(read_only=True).tag(sync=True)
     word = tr.Unicode("step", read_only=True).tag(sync=True)
     pens = tr.List(read_only=True).tag(sync=True)
-    beliefs = tr.List(read_only=True).tag(sync=True)
+    beliefs = tr.List(read_only=True).tag(sync=True, to_json=packed)
     labels = tr.List(read_only=True).tag(sync=True)
     captions = tr.List(tr.Unicode(), read_only=True).tag(sync=True)
     margin = tr.Int(4, read_only=True).tag(sync=True)
     step = tr.Int(0).tag(sync=True)
     picture = tr.Int(-1).tag(sync=True)  # the one that is shown; -1: all
+    scene = tr.Dict(read_only=True).tag(sync=True)
+    clutter = tr.Int(0).tag(sync=True)
+    scattering = tr.Int(0).tag(sync=True)
 
     def __init__(self, pictures, thetas, steps, crop, *, crops=(), beliefs=(), labels=(), **fixed):
         if len(thetas) != len(pictures) or {len(each) for each in thetas} != {len(thetas[0])}:
@@ -211,10 +229,10 @@ class Looks(anywidget.AnyWidget):
             )
         flat = np.asarray(thetas, float).reshape(*np.shape(thetas)[:2], -1)  # [N, T, 6 or 9]
         given = {
-            "pictures": [_bytes(each) for each in pictures],
+            "pictures": [] if fixed.get("scene") else [as_text(each) for each in pictures],
             "size": list(np.shape(pictures[0])[-2:]),
             "thetas": flat.round(5).tolist(),
-            "crops": [[_bytes(each) for each in row] for row in crops],
+            "crops": [[as_text(each) for each in row] for row in crops],
             "crop": list(crop),
             "steps": list(steps),
             "beliefs": np.asarray(beliefs, float).round(4).tolist(),
@@ -224,18 +242,28 @@ class Looks(anywidget.AnyWidget):
             self.set_trait(name, value)
         super().__init__(picture=0 if len(given["beliefs"]) else -1)
 
-    @tr.validate("step", "picture")
+    @property
+    def rows(self) -> int:
+        """How many pictures there are to choose from."""
+        return len(self.scene["digits"]) if self.scene else len(self.pictures)
+
+    @tr.validate("step", "picture", "clutter", "scattering")
     def _there(self, proposal):
-        name, value = proposal["trait"].name, proposal["value"]
-        least, most = 0, len(self.steps if name == "step" else self.pictures) - 1
-        if name == "picture" and not self.beliefs:
-            least = most = -1
-        if not least <= value <= most:
-            raise tr.TraitError(f"{name} must be {least}..{most}, got {value}")
+        name, value, scene = proposal["trait"].name, proposal["value"], self.scene
+        there = {
+            "step": range(len(self.steps)),
+            "picture": range(self.rows) if self.beliefs else [-1],
+            "clutter": scene["levels"] if scene else [0],
+            "scattering": range(len(scene["scraps"]) // self.rows if scene else 1),
+        }[name]
+        if value not in there:
+            wanted = ", ".join(map(str, there)) if name == "clutter" else f"{there[0]}..{there[-1]}"
+            raise tr.TraitError(f"{name} must be {wanted}, got {value}")
         return value
 
 
-def _bytes(image) -> str:
+def as_text(image) -> str:
+    """The bytes of a grey image (see `to_bytes_list`) in base64."""
     return base64.b64encode(bytes(to_bytes_list(image))).decode()
 
 

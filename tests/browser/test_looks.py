@@ -1,11 +1,15 @@
 """Training played, and glances stepped through: in a page without a kernel, held to torch."""
 
+import base64
+import itertools
+
 import numpy as np
 import pytest
 import torch
 
-from stn_course import geometry, models
-from stn_course.lessons.digit_sequences.explorers import GlanceExplorer
+from stn_course import data, geometry, models
+from stn_course.data.clutter import fresh
+from stn_course.lessons.digit_sequences.explorers import GlanceExplorer, ScatterExplorer
 from stn_course.lessons.digit_sequences.helpers import look
 from stn_course.lessons.look_straight.player import TrainingPlayer
 from stn_course.lessons.place_and_tilt.registration import DescentPlayer, Registration
@@ -164,3 +168,82 @@ def test_a_glance_shows_what_it_sees_and_what_is_believed(shown, reading):
             + "✗✓"[best == true]
         )
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+# ---------------------------------------------------------------- rows that the reader scatters
+LEVELS = (0, 3, 9)
+SINGLE = data.ClutterRecipe(40, 1, 3, 7, 4, 4, ("train",), (1, 1, 1))
+
+
+def digits(n):
+    """Digits of whole 255ths that differ in every pixel.  # [n, 1, 28, 28], [n]"""
+    return (255 * smooth(n, (28, 28))).round() / 255, torch.arange(n)
+
+
+def scattered(rows=3):
+    torch.manual_seed(0)
+    net = models.build("rnn-spn", size=(40, 40), digits=1, glimpse=(12, 8), first_look="strips")
+    torch.nn.init.normal_(net.transformer.head[0].weight, 0, 0.1)  # it looks elsewhere each time
+    options = {"rows": rows, "scatterings": 2, "levels": LEVELS}
+    return net.eval(), ScatterExplorer(net, SINGLE, *digits(6), **options)
+
+
+def pictures_of(explorer):
+    """What the network saw, put together by torch.  # {(row, scattering, level): [1, 1, 40, 40]}"""
+    scene, (images, _) = explorer.scene, digits(6)
+    found = {}
+    for n, k in itertools.product(range(explorer.rows), range(2)):
+        each = torch.tensor(list(base64.b64decode(scene["scraps"][2 * n + k]))).view(1, -1, 5)
+        first = torch.tensor(list(base64.b64decode(scene["digits"][n]))).view(1, -1, 3)
+        for level in LEVELS:
+            places = fresh.Places(first, each[:, :level])
+            found[n, k, level] = fresh.put_together(SINGLE, images, places)
+    return found
+
+
+def test_scraps_are_scattered_by_keys_by_mouse_and_by_touch(browser, tmp_path):
+    """After each move the page shows the row, the glance and the belief that torch has of it."""
+    net, explorer = scattered()
+    rows = pictures_of(explorer)
+    path = widget_page(tmp_path / "widget.html", explorer, Looks._esm, Looks._css)
+    context = browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True)
+    page = context.new_page()
+    wrong = watch(page, path.as_uri())
+    page.goto(path.as_uri())
+
+    def agrees(row, scattering, level):
+        told = page.evaluate("[given.picture, given.scattering, given.clutter]")
+        assert told == [row, scattering, level]
+        image = rows[row, scattering, level]
+        name = f"picture {row + 1}, with what is read at glance 1"
+        assert torch.equal(pixels(page, name, (40, 40)), (255 * image[0, 0]).round().long())
+        seen = look(net, image)
+        found = pixels(page, f"what is read of picture {row + 1}", (12, 8))
+        wanted = 255 * seen.glimpses[0, 0, 0].clamp(0, 1)
+        assert wanted.std() > 10 and (found - wanted).abs().max() <= 1.1
+        p, true = seen.beliefs[0, 0], explorer.labels[row][0]
+        said = page.locator(".wp-say").inner_text()
+        assert f"it says {p.argmax()} ({100 * p.max():.0f} %), and it is a {true}" in said
+        assert page.locator(".lk-whole").inner_text().startswith(f"The row: it says {p.argmax()}")
+
+    slider = page.get_by_role("slider", name="scraps")
+    agrees(0, 0, 3)  # as many as the recipe has
+    slider.press("ArrowRight")
+    agrees(0, 0, 9)
+    assert slider.get_attribute("aria-valuetext") == "9"
+    anew = page.locator(".lk-anew")
+    anew.press("Enter")
+    assert anew.inner_text() == "Scatter anew (2 of 2)"
+    agrees(0, 1, 9)
+    page.get_by_role("slider", name="row").press("End")
+    agrees(2, 1, 9)
+    box = slider.bounding_box()
+    page.mouse.click(box["x"] + 3, box["y"] + box["height"] / 2)
+    agrees(2, 1, 0)
+    anew.tap()  # after the last the first
+    agrees(2, 0, 0)
+    page.evaluate("model.set('clutter', 9)")
+    agrees(2, 0, 9)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert wrong == []
+    context.close()

@@ -236,6 +236,16 @@ def test_javascript_parts_agree_with_geometry(size):
     assert found == pytest.approx(wanted.flatten().tolist(), abs=1e-9)
 
 
+def test_numbers_are_packed_for_the_page_and_unpacked_there():
+    values = np.linspace(-2, 3, 12).reshape(2, 3, 2).tolist()
+    source = base64.b64encode(widgets.Looks._esm.encode()).decode()
+    code = f"import('data:text/javascript;base64,{source}').then((m) => console.log(JSON.stringify("
+    code += f"[{json.dumps(widgets.packed(values))}, {json.dumps(values)}].map(m.unpacked))))"
+    packed, plain = json.loads(subprocess.check_output([*checks.node(), "-e", code]))
+    assert np.allclose(packed, values, atol=1e-6) and np.shape(packed) == (2, 3, 2)
+    assert plain == values and widgets.packed([]) == []
+
+
 # ---------------------------------------------------------------- in a browser
 def write_page(folder, playground) -> Path:
     module = (widgets.STATIC / "warp_playground.js").read_text(encoding="utf-8")

@@ -40,19 +40,25 @@ class Rows:
     boxes: Tensor
 
 
-def draw_rows(recipe: ClutterRecipe, images: Tensor, labels: Tensor, generator: Generator) -> Rows:
-    """Each of `images` [B, 1, 28, 28] as the first of a row, the others from the same batch.
+@dataclass(frozen=True)
+class Places:
+    """What rows are put together of, in whole numbers: of B rows, D digits and P patches each.
 
-    Patches are cut anywhere from other digits of the batch, and everything is placed as
-    `recipe` says; its banks, sizes and seed do not matter. Raises TypeError for images that
-    are not floating point (the sums are clipped to [0, 1]) and labels that are not whole, and
-    ValueError for images of another size or another number of labels.
+    Of a digit [B, D, 3]: which of the images it is, and x, y of its corner on the canvas. Of a
+    patch [B, P, 5]: which of the images it is cut from, its corner there (x, y), and where it
+    goes (x, y); a later patch covers an earlier one.
     """
-    n, device = len(images), generator.device
-    check_floating(images)
-    labels = one_label_each(images, labels)
-    if tuple(images.shape[1:]) != (1, SIDE, SIDE):
-        raise ValueError(f"images have shape {list(images.shape)}; wanted [B, 1, {SIDE}, {SIDE}]")
+
+    digits: Tensor
+    patches: Tensor
+
+
+def draw_places(recipe: ClutterRecipe, n: int, generator: Generator) -> Places:
+    """Where `recipe` puts what, for a row that begins with each of n images.
+
+    Digits after the first are any of the n, patches are cut from any other than the first.
+    """
+    device = generator.device
 
     def draw(below: int, *shape: int) -> Tensor:
         return torch.randint(below, shape, generator=generator, device=device)
@@ -67,17 +73,41 @@ def draw_rows(recipe: ClutterRecipe, images: Tensor, labels: Tensor, generator: 
     other = (first + 1 + draw(max(n - 1, 1), n, patches)) % max(n, 1)  # [B, P]
     top, left = draw(SIDE - side, n, patches), draw(SIDE - side, n, patches)
     at_x, at_y = draw(room, n, patches), draw(room, n, patches)
+    return Places(torch.stack([ids, x, y], 2), torch.stack([other, left, top, at_x, at_y], 2))
+
+
+def put_together(recipe: ClutterRecipe, images: Tensor, places: Places) -> Tensor:
+    """The rows of `images` [N, 1, 28, 28] at their places.  # [B, 1, canvas, canvas] in [0, 1]"""
+    side, made = recipe.patch_size, len(places.digits)
     windows = images[:, 0].unfold(1, side, 1).unfold(2, side, 1)
+    clutter, digits = (images.new_zeros(made, recipe.canvas, recipe.canvas) for _ in "cd")
+    other, left, top, at_x, at_y = places.patches.unbind(2)  # [B, P] each
     scraps = windows[other, top, left]  # [B, P, S, S]
-    clutter, digits = (images.new_zeros(n, recipe.canvas, recipe.canvas) for _ in "cd")
-    for k in range(patches):  # in order: a later one covers an earlier one
+    for k in range(scraps.shape[1]):  # in order: a later one covers an earlier one
         paste(clutter, scraps[:, k], at_x[:, k], at_y[:, k])
-    for k in range(recipe.digits):
-        paste(digits, images[ids[:, k], 0], x[:, k], y[:, k])
-    corner = torch.stack([x, y], 2)  # [B, D, 2]
+    for each in places.digits.unbind(1):
+        which, x, y = each.unbind(1)
+        paste(digits, images[which, 0], x, y)
+    return (clutter + digits).clamp(0, 1)[:, None]
+
+
+def draw_rows(recipe: ClutterRecipe, images: Tensor, labels: Tensor, generator: Generator) -> Rows:
+    """Each of `images` [B, 1, 28, 28] as the first of a row, the others from the same batch.
+
+    Patches are cut anywhere from other digits of the batch, and everything is placed as
+    `recipe` says; its banks, sizes and seed do not matter. Raises TypeError for images that
+    are not floating point (the sums are clipped to [0, 1]) and labels that are not whole, and
+    ValueError for images of another size or another number of labels.
+    """
+    check_floating(images)
+    labels = one_label_each(images, labels)
+    if tuple(images.shape[1:]) != (1, SIDE, SIDE):
+        raise ValueError(f"images have shape {list(images.shape)}; wanted [B, 1, {SIDE}, {SIDE}]")
+    places = draw_places(recipe, len(images), generator)
+    corner = places.digits[..., 1:]  # [B, D, 2]
     return Rows(
-        images=(clutter + digits).clamp(0, 1)[:, None],
-        labels=_labels(labels[ids]),
+        images=put_together(recipe, images, places),
+        labels=_labels(labels[places.digits[..., 0]]),
         boxes=torch.cat([corner, corner + SIDE], 2),
     )
 

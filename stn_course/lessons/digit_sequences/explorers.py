@@ -1,5 +1,9 @@
 """Where a network looks, glance after glance; and a slider that fills a scene with clutter."""
 
+import base64
+from collections.abc import Sequence
+from dataclasses import replace
+
 import ipywidgets as ipw
 import numpy as np
 import torch
@@ -7,11 +11,11 @@ from torch import Generator, Tensor
 
 from stn_course.analysis.plots import CROSS
 from stn_course.data import ClutterRecipe
-from stn_course.data.clutter.fresh import draw_rows
-from stn_course.geometry import as_int64
+from stn_course.data.clutter.fresh import Places, draw_places, draw_rows, put_together
+from stn_course.geometry import as_int64, whole_number
 from stn_course.lessons.digit_sequences.figures import DASHES, colour_of
 from stn_course.lessons.digit_sequences.helpers import look
-from stn_course.lessons.widgets import LiveBox, Looks, picture_html
+from stn_course.lessons.widgets import LiveBox, Looks, as_text, picture_html
 from stn_course.models.sequence import SequenceNet
 
 WIDE = {"layout": ipw.Layout(width="320px"), "style": {"description_width": "110px"}}
@@ -41,13 +45,95 @@ class GlanceExplorer(Looks):
             crops=glimpses,
             beliefs=seen.beliefs.detach(),
             labels=labels,
-            word="glance",
-            pens=[[colour_of(k), DASHES[k % len(DASHES)]] for k in range(net.digits)],
-            margin=8,
+            **glances(net),
         )
 
     def __repr__(self) -> str:
-        return f"GlanceExplorer(rows={len(self.pictures)}, glances={len(self.thetas[0])})"
+        return f"GlanceExplorer(rows={self.rows}, glances={len(self.thetas[0])})"
+
+
+class ScatterExplorer(Looks):
+    """The same of rows on which the reader scatters scraps: more of them, or others.
+
+    recipe: how rows are made of the digits images [B, 1, 28, 28], in [0, 1], with labels [B]; each
+    of the first `rows` begins one. Each can be scattered over in `scatterings` ways; of a way each
+    of `levels`, numbers of scraps, keeps the scraps of the level below. What the network makes of
+    all of them is found here, for the page has no network; the pictures are put together there.
+    Raises ValueError for fewer images than rows or more than 256, for a wider canvas, for levels
+    that do not go up, and for a network of other rows or that does not pad with the background.
+    """
+
+    def __init__(
+        self,
+        net: SequenceNet,
+        recipe: ClutterRecipe,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        rows: int = 8,
+        scatterings: int = 4,
+        levels: Sequence[int] = (0, 4, 8, 16, 32, 64),
+    ):
+        rows, scatterings = whole_number("rows", rows), whole_number("scatterings", scatterings)
+        levels = [whole_number("levels", each, least=0) for each in levels]
+        check_scattering(net, recipe, len(images), rows, levels)
+        most = replace(recipe, patches=scatterings * levels[-1])
+        places = draw_places(most, len(images), Generator().manual_seed(6))
+        digits = places.digits[:rows]
+        scraps = places.patches[:rows].unflatten(1, (scatterings, levels[-1]))  # [R, K, P, 5]
+        ways = [scraps[:, k, :level] for k in range(scatterings) for level in levels]
+        pictures = [put_together(recipe, images, Places(digits, way)) for way in ways]
+        pictures = torch.stack(pictures, 1).flatten(0, 1)  # [R * K * L, 1, H, W]
+        seen = look(net, pictures)
+        super().__init__(
+            pictures,
+            seen.theta,
+            range(1, net.digits + 1),
+            seen.glimpses.shape[-2:],
+            beliefs=seen.beliefs,
+            labels=labels[digits[..., 0]],  # [R, D]
+            scene={
+                "pool": [as_text(each) for each in images],
+                "digits": [numbers_as_text(each) for each in digits],
+                "scraps": [numbers_as_text(each) for each in scraps.flatten(0, 1)],
+                "side": recipe.patch_size,
+                "levels": levels,
+            },
+            **glances(net),
+        )
+        self.clutter = recipe.patches if recipe.patches in levels else levels[0]
+
+    def __repr__(self) -> str:
+        return f"ScatterExplorer(rows={self.rows}, clutter={self.clutter})"
+
+
+def check_scattering(
+    net: SequenceNet, recipe: ClutterRecipe, images: int, rows: int, levels: list[int]
+) -> None:
+    """ValueError unless `rows` of so many images can be scattered over for `net`."""
+    if not levels or levels != sorted(set(levels)):
+        raise ValueError(f"levels={levels}; wanted one or more, going up")
+    if rows > images:
+        raise ValueError(f"rows={rows}; wanted at most {images}, as many as images")
+    if max(images, recipe.canvas) > 256:
+        told = f"{images} images, canvas={recipe.canvas}"
+        raise ValueError(f"{told}; wanted at most 256, for places are bytes")
+    if (net.digits, net.padding) != (recipe.digits, "background"):
+        raise ValueError(
+            f"net reads {net.digits} digits and pads with {net.padding!r}; wanted "
+            f"{recipe.digits}, as the recipe, and 'background', as the page does"
+        )
+
+
+def numbers_as_text(values: Tensor) -> str:
+    """Whole numbers below 256 as bytes in base64."""
+    return base64.b64encode(bytes(values.flatten().tolist())).decode()
+
+
+def glances(net: SequenceNet) -> dict:
+    """What all figures of a network's glances show alike: a pen for each of them."""
+    pens = [[colour_of(k), DASHES[k % len(DASHES)]] for k in range(net.digits)]
+    return {"word": "glance", "pens": pens, "margin": 8}
 
 
 class ClutterExplorer(LiveBox):

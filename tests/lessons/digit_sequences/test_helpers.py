@@ -14,7 +14,11 @@ from stn_course import data, geometry, models
 from stn_course.data.clutter.fresh import draw_rows
 from stn_course.experiments import records
 from stn_course.lessons.digit_sequences import helpers
-from stn_course.lessons.digit_sequences.explorers import ClutterExplorer, GlanceExplorer
+from stn_course.lessons.digit_sequences.explorers import (
+    ClutterExplorer,
+    GlanceExplorer,
+    ScatterExplorer,
+)
 from stn_course.lessons.digit_sequences.helpers import look
 from stn_course.training.record import RunRecord
 
@@ -214,6 +218,54 @@ def test_one_glance_for_all_digits_can_be_stepped_through_too():
     one = replace(rows, labels=rows.labels[:, :1])  # would be compared with both digits
     with pytest.raises(ValueError, match="do not belong together"):
         helpers.score(net(), one)
+
+
+def test_a_scattered_row_keeps_its_digits_and_the_scraps_below():
+    images, labels = digits(10)
+    network, options = net(), {"rows": 3, "scatterings": 2, "levels": (0, 4, 6)}
+    explorer = ScatterExplorer(network, PAIR, images, labels, **options)
+    bare = draw_rows(replace(PAIR, patches=0), images, labels, Generator().manual_seed(6))
+    assert explorer.labels == bare.labels[:3].tolist()
+    scene = explorer.scene
+    assert len(scene["digits"]) == 3 and {
+        len(base64.b64decode(each)) for each in scene["scraps"]
+    } == {30}
+    assert len(explorer.thetas) == len(explorer.beliefs) == 3 * 2 * 3 and not explorer.pictures
+    # Without scraps all ways are the same row, and with them they are not.
+    thetas = np.reshape(explorer.thetas, (3, 2, 3, 2, 6))
+    assert (thetas[:, 0, 0] == thetas[:, 1, 0]).all() and (thetas[:, 0, 2] != thetas[:, 1, 2]).any()
+    seen = look(network, bare.images[:3])
+    assert np.allclose(thetas[:, 0, 0], seen.theta.flatten(2), atol=1e-4)
+    assert (explorer.clutter, explorer.rows) == (4, 3)
+    assert repr(explorer) == "ScatterExplorer(rows=3, clutter=4)"
+    for name, wrong, words in (
+        ("clutter", 5, "clutter must be 0, 4, 6, got 5"),
+        ("scattering", 2, r"scattering must be 0\.\.1, got 2"),
+        ("picture", 3, r"picture must be 0\.\.2, got 3"),
+    ):
+        with pytest.raises(TraitError, match=words):
+            setattr(explorer, name, wrong)
+    plain = GlanceExplorer(network, bare.images, bare.labels)
+    with pytest.raises(TraitError, match="clutter must be 0, got 4"):
+        plain.clutter = 4
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"levels": (4, 0)}, r"levels=\[4, 0\]; wanted one or more, going up"),
+        ({"levels": ()}, r"levels=\[\]; wanted one or more"),
+        ({"levels": (-1, 3)}, "levels=-1; wanted at least 0"),
+        ({"images": 257}, "257 images, canvas=64; wanted at most 256"),
+        ({"rows": 11}, "rows=11; wanted at most 10, as many as images"),
+        ({"scatterings": 0}, "scatterings=0; wanted at least 1"),
+        ({"padding": "zeros"}, "pads with 'zeros'; wanted 2, as the recipe, and 'background'"),
+    ],
+)
+def test_what_cannot_be_scattered_is_named(options, words):
+    network = net(padding=options.pop("padding", "background"))
+    with pytest.raises(ValueError, match=words):
+        ScatterExplorer(network, PAIR, *digits(options.pop("images", 10)), **options)
 
 
 def test_the_clutter_sliders_redraw_the_same_digits():
