@@ -251,12 +251,50 @@ def test_a_view_stands_in_the_address_and_is_shared(opened):
     assert verdicts(other) == verdicts(page)
 
 
+# ---------------------------------------------------------------- clutter
+@pytest.mark.browser
+def test_clutter_is_scattered_by_keys_touch_and_mouse_and_the_networks_read_it(opened):
+    page = opened("#theta=1,0,0,0,1,0&digit=2")
+    plain = pixels(page, "dd-seen")
+    scatter = page.get_by_role("button", name="Scatter clutter")
+    scatter.focus()
+    page.keyboard.press("Enter")
+    settled(page)
+    clutter = page.get_by_role("slider", name="clutter")
+    assert clutter.input_value() == "6"
+    first = pixels(page, "dd-seen")
+    assert (first >= plain).all() and 20 < (first > plain).sum() <= 6 * 25
+    assert "None of the four" in page.locator(".wp-say").inner_text()
+    anew = page.get_by_role("button", name="Scatter anew")
+    anew.tap()
+    settled(page)
+    assert (pixels(page, "dd-seen") != first).any()
+    box = clutter.bounding_box()
+    page.mouse.click(box["x"] + box["width"] - 3, box["y"] + box["height"] / 2)
+    settled(page)
+    assert clutter.input_value() == "20"
+    seen = pixels(page, "dd-seen")
+    # What the cards say is what torch makes of this very picture.
+    for k, name in enumerate(pad.NETWORKS.values()):
+        with torch.no_grad():
+            p = web.rounded(runner.trained(name))(seen / 255).softmax(1)[0]
+        card = page.locator(".dd-card").nth(k)
+        assert abs(float(card.locator(".dd-sure").inner_text()[:-2]) - 100 * p.max()) <= 1.5, name
+        assert card.locator(".dd-digit").inner_text() == str(p.argmax().item()), name
+    page.wait_for_url(re.compile(r"clutter=20&scattering=1"))
+    other = opened(page.evaluate("location.hash"))
+    assert torch.equal(pixels(other, "dd-seen"), seen)
+    page.get_by_role("button", name="Reset").click()
+    settled(page)
+    assert clutter.input_value() == "0"
+
+
 # ---------------------------------------------------------------- access
 @pytest.mark.browser
 def test_every_control_has_a_name_and_shows_its_focus(opened):
     page = opened()
     controls = page.locator(".draw-digit :is(button, input, [tabindex='0'])")
-    assert controls.count() == 4 + 1 + 3 + 10 + 6
+    assert controls.count() == 4 + 1 + 4 + 10 + 7
     for each in controls.all():
         each.focus()
         page.keyboard.press("Shift")  # focus by keyboard, as far as the page can tell
@@ -360,6 +398,9 @@ def test_what_the_widget_refuses_is_named():
         _ = widget.digit
     with pytest.raises(traitlets.TraitError, match=r"sample must be 0\.\.9, or -1"):
         widget.sample = 10
+    for name, wrong in (("clutter", 21), ("clutter", -1), ("scattering", -1)):
+        with pytest.raises(traitlets.TraitError, match=name):
+            setattr(widget, name, wrong)
     with pytest.raises(traitlets.TraitError, match="pairs x, y in"):
         widget.strokes = [[0.1, 0.2, 0.3]]
     with pytest.raises(traitlets.TraitError, match="pairs x, y in"):

@@ -110,11 +110,28 @@ test("moved as asked: identity is exact, a turn turns left, a shift goes right, 
   assert.ok(Array.from(m.moved(picture, m.reading({ ...UPRIGHT, tilt: 60, scale: 0.5, shiftY: 0.6 }))).every(Number.isFinite));
 });
 
+test("clutter: the same for the same number, more of it leaves the first scraps, and it stays within the picture", () => {
+  const pool = [1, 2, 3].map((n) => new Float64Array(784).fill(n / 10)), blank = new Float64Array(784);
+  const at = (count, which, picture = blank) => Array.from(m.cluttered(picture, pool, count, which));
+  assert.equal(m.cluttered(blank, pool, 0, 3), blank);
+  assert.deepEqual(at(5, 3), at(5, 3));
+  assert.notDeepEqual(at(5, 3), at(5, 4));
+  for (let n = 1; n < m.MOST_SCRAPS; n++) {
+    const [few, more] = [at(n, 7), at(n + 1, 7)], changed = few.filter((v, k) => v !== more[k]).length;
+    assert.ok(changed <= 25, `${changed} pixels of a scrap`);
+  }
+  assert.equal(at(1, 5).filter((v) => v > 0).length, 25);
+  assert.ok(at(20, 1).filter((v) => v > 0).length > 200 && Math.max(...at(20, 1)) <= 0.3);
+  assert.ok(Math.max(...at(20, 1, blank.map(() => 0.9))) === 1); // added, and clipped
+  const rolls = Array.from({ length: 4000 }, m.dice(1).bind(null, 24)), counts = Array.from({ length: 24 }, (_, k) => rolls.filter((v) => v === k).length);
+  assert.ok(Math.min(...counts) > 100 && Math.max(...counts) < 240, counts.join());
+});
+
 test("a view goes into the address and comes back; nonsense is left alone", () => {
   const parts = { rotate: -70, scale: 1.25, shear: 12, shiftX: -0.2, shiftY: 0.15, tilt: 20 };
-  for (const view of [{ parts, sample: 7, strokes: [] }, { parts, sample: -1, strokes: TWO }])
+  for (const view of [{ parts, sample: 7, strokes: [], clutter: 0, scattering: 0 }, { parts, sample: -1, strokes: TWO, clutter: 12, scattering: 3 }])
     assert.deepEqual(m.fromAddress(`#${m.toAddress(view)}`), view);
-  for (const bad of ["", "#start", "#theta=1,2", "#theta=1,0,0,0,x,0", "#theta=0,0,0,0,0,0", "#theta=1,0,0,0,1,0&digit=12", "#theta=1,0,0,0,1,0&tilt=89"])
+  for (const bad of ["", "#start", "#theta=1,2", "#theta=1,0,0,0,x,0", "#theta=0,0,0,0,0,0", "#theta=1,0,0,0,1,0&digit=12", "#theta=1,0,0,0,1,0&tilt=89", "#theta=1,0,0,0,1,0&clutter=21", "#theta=1,0,0,0,1,0&clutter=x", "#theta=1,0,0,0,1,0&clutter=2&scattering=-1"])
     assert.equal(m.fromAddress(bad), null, bad);
   assert.deepEqual(m.fromAddress("#theta=1,0,0,0,1,0&ink=<script>").strokes, []);
 });

@@ -26,6 +26,7 @@ NETWORKS = {
 }
 # Of the offline sample's test digits, one of each class: the first that all four read when upright.
 SAMPLES = (17, 22, 0, 16, 19, 2, 3, 10, 4, 1)
+MOST_SCRAPS = 20
 PARTS = {"rotate": 0.0, "scale": 1.0, "shear": 0.0, "shiftX": 0.0, "shiftY": 0.0, "tilt": 0.0}
 
 
@@ -70,7 +71,9 @@ class DigitPad(anywidget.AnyWidget):
     `sample`: the digit 0..9 that is taken from MNIST, or -1 for the one that is drawn. `strokes`:
     what is drawn, a list of x0, y0, x1, y1, ... each, in [0, 1] of the pad, y down. `parts`: how it
     is moved, as degrees (`rotate`, `shear`, `tilt`), a factor (`scale`) and shifts in units where
-    the picture is 2 wide. All in step with the page both ways. Raises TraitError for others.
+    the picture is 2 wide. `clutter`: how many scraps of other digits lie on what the networks see,
+    0..20; `scattering`: which way they lie, a number from 0. All in step with the page both ways.
+    Raises TraitError for others.
     """
 
     _esm = module_text()
@@ -81,6 +84,8 @@ class DigitPad(anywidget.AnyWidget):
     sample = tr.Int(2).tag(sync=True)
     strokes = tr.List(tr.List(tr.Float())).tag(sync=True)
     parts = tr.Dict(per_key_traits=dict.fromkeys(PARTS, tr.Float())).tag(sync=True)
+    clutter = tr.Int(0, min=0, max=MOST_SCRAPS).tag(sync=True)
+    scattering = tr.Int(0, min=0).tag(sync=True)
     pixels = tr.List(tr.Int()).tag(sync=True)  # what the page made of the strokes, row by row
 
     def __init__(self, **values):

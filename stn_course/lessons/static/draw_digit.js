@@ -82,16 +82,47 @@ export function moved(picture, H) {
   return bilinearSample(picture, [SIDE, SIDE], grid);
 }
 
+// ---------------------------------------------------------------- clutter
+
+export const MOST_SCRAPS = 20;
+const SCRAP = 5, USUAL = 6; // pixels of a scrap's side, as in the published sets of single digits; as many as the button scatters
+const INNER = 4; // pixels: a digit's margin, of which no scrap is cut, for it would be black
+
+/** Whole numbers from 0 to below n, the same ones for the same seed in every browser. */
+export function dice(seed) {
+  let now = Math.imul(seed + 1, 0x9e3779b1) >>> 0;
+  const step = () => { now = (Math.imul(now, 1664525) + 1013904223) >>> 0; };
+  step();
+  return (n) => { step(); return Math.floor((now / 2 ** 32) * n); };
+}
+
+/**
+ * `picture` (SIDE x SIDE in [0, 1]) with `count` scraps of the digits in `pool` added to it, at most to 1. Of one
+ * `scattering` the first scraps stay where they are when there are more.
+ */
+export function cluttered(picture, pool, count, scattering) {
+  if (!count) return picture;
+  const draw = dice(scattering), below = new Float64Array(SIDE * SIDE);
+  for (let n = 0; n < count; n++) {
+    const from = pool[draw(pool.length)], [left, top] = [0, 0].map(() => INNER + draw(SIDE - 2 * INNER - SCRAP + 1));
+    const [x, y] = [0, 0].map(() => draw(SIDE - SCRAP + 1));
+    for (let i = 0; i < SCRAP; i++)
+      for (let j = 0; j < SCRAP; j++) below[(y + i) * SIDE + x + j] = from[(top + i) * SIDE + left + j]; // a later one covers an earlier one
+  }
+  return below.map((v, k) => Math.min(v + picture[k], 1));
+}
+
 // ---------------------------------------------------------------- a view to share
 
 /** Strokes as text, hundredths of the pad, two digits each; and back. */
 export const inkText = (strokes) => strokes.map((s) => s.map((v) => String(Math.min(Math.max(Math.round(v * 100), 0), 99)).padStart(2, "0")).join("")).join(".");
 export const inkFrom = (text) => text.split(".").filter((s) => /^(\d{4})+$/.test(s)).map((s) => s.match(/\d\d/g).map((v) => v / 100));
 
-/** The part of an address after #: theta (six numbers), the tilt, and the sample or the strokes. */
-export function toAddress({ parts, sample, strokes }) {
+/** The part of an address after #: theta (six numbers), the tilt, the sample or the strokes, and the clutter. */
+export function toAddress({ parts, sample, strokes, clutter = 0, scattering = 0 }) {
   const theta = thetaFromParts(parts).map((v) => tidy(v.toFixed(4)));
-  return `theta=${theta.join(",")}&tilt=${tidy(parts.tilt)}&${sample < 0 ? `ink=${inkText(strokes)}` : `digit=${sample}`}`;
+  return `theta=${theta.join(",")}&tilt=${tidy(parts.tilt)}&${sample < 0 ? `ink=${inkText(strokes)}` : `digit=${sample}`}`
+    + (clutter ? `&clutter=${clutter}&scattering=${scattering}` : "");
 }
 
 /** What an address says; null where it says nothing of this figure, or nothing that can be. */
@@ -99,10 +130,12 @@ export function fromAddress(text) {
   const said = new URLSearchParams(text.replace(/^#/, "")), theta = (said.get("theta") ?? "").split(",").map(Number);
   if (theta.length !== 6 || !theta.every(Number.isFinite)) return null;
   const found = partsFromTheta(theta), tilt = Number(said.get("tilt") ?? 0), digit = Number(said.get("digit") ?? 2), strokes = inkFrom(said.get("ink") ?? "");
+  const [clutter, scattering] = ["clutter", "scattering"].map((k) => Number(said.get(k) ?? 0)), whole = (v, most) => Number.isInteger(v) && v >= 0 && v <= most;
+  if (!whole(clutter, MOST_SCRAPS) || !whole(scattering, 1e6)) return null;
   if (!found || !(Math.abs(tilt) <= 60) || !Number.isInteger(digit) || digit < 0 || digit > 9) return null;
   const parts = { ...UPRIGHT, tilt };
   for (const [key, , min, max, step] of MOTIONS) if (key !== "tilt") parts[key] = Math.min(Math.max(tidy(Math.round(found[key] / step) * step), min), max);
-  return { parts, sample: strokes.length ? -1 : digit, strokes };
+  return { parts, sample: strokes.length ? -1 : digit, strokes, clutter, scattering };
 }
 
 // ---------------------------------------------------------------- the figure
@@ -111,9 +144,10 @@ const MOTIONS = [ // key, label, min, max, step, unit
   ["rotate", "turn", -180, 180, 1, "°"], ["scale", "scale", 0.5, 1.5, 0.01, ""], ["shiftX", "shift x", -0.6, 0.6, 0.01, ""],
   ["shiftY", "shift y", -0.6, 0.6, 0.01, ""], ["shear", "shear", -45, 45, 1, "°"], ["tilt", "tilt", -60, 60, 1, "°"],
 ];
-const DRAW_KEYS = ["sample", "strokes", "parts", "pixels"];
+const DRAW_KEYS = ["sample", "strokes", "parts", "pixels", "clutter", "scattering"];
 const MARGIN = 3, FRAME = 11 / 14; // pixels around the picture that are shown; half the frame that is dragged
 const HINT = "Drag the ring to shift the digit, the dot to turn and scale it, the squares to shear and tilt it; or use the arrow keys there.";
+const CLUTTER = "Scraps of other digits lie on the picture. None of the four networks has learned with any.";
 const STORY = [[0, 0], [1.5, 0], [5.5, 60], [7, 60], [8.5, 0], [10, 0]]; // seconds, degrees
 const VIEW = SIDE + 2 * MARGIN;
 
@@ -293,7 +327,7 @@ function makeView(onParts) {
 export function mount(el, given, onChange = () => {}, { address = false } = {}) {
   const nets = given.networks.map(({ name, stored }) => ({ name, read: network(stored), card: card(name) }));
   const samples = given.samples.map((text) => Float32Array.from(fromBase64(text), (v) => v / 255));
-  const start = () => ({ sample: given.sample ?? 2, strokes: given.strokes ?? [], parts: { ...UPRIGHT, ...given.parts } });
+  const start = () => ({ sample: given.sample ?? 2, strokes: given.strokes ?? [], parts: { ...UPRIGHT, ...given.parts }, clutter: given.clutter ?? 0, scattering: given.scattering ?? 0 });
   const state = { ...start(), ...(address && fromAddress(location.hash)) };
   const blank = new Float32Array(SIDE * SIDE);
   let laid, picture, frame = 0, timer = 0, playing = 0, telling = false;
@@ -325,6 +359,8 @@ export function mount(el, given, onChange = () => {}, { address = false } = {}) 
   const play = button("Play the story", () => (playing ? stop() : tell()), { class: "wp-reset dd-play" });
   const upright = button("Reset", () => change({ ...start(), parts: { ...UPRIGHT } }));
   const clear = button("Clear the pad", () => { pad.lift(); change({ strokes: [], sample: -1 }); });
+  const scatter = button("", () => change(state.clutter ? { scattering: state.scattering + 1 } : { clutter: USUAL }, CLUTTER));
+  const scraps = slider("clutter", 0, MOST_SCRAPS, 1, "", (clutter) => change({ clutter }, clutter ? CLUTTER : HINT));
   const sliders = MOTIONS.map(([key, ...rest]) => slider(...rest, (v) => change({ parts: { ...state.parts, [key]: v } })));
   const figure = (content, text) => node("figure", {}, content, node("figcaption", {}, text));
   const padNote = node("figcaption", {});
@@ -337,14 +373,14 @@ export function mount(el, given, onChange = () => {}, { address = false } = {}) 
           figure(node("div", { class: "wp-well wp-result" }, crop), "Read by the STN, in its box")),
         node("div", { class: "dd-cards" }, ...nets.map((n) => n.card.element)))),
     say,
-    node("div", { class: "dd-bar" }, play, upright, clear, node("div", { class: "dd-samples", role: "group", "aria-label": "Take a sample" }, node("span", {}, "Or take a digit of MNIST"), ...digits)),
-    node("div", { class: "dd-sliders", role: "group", "aria-label": "Move the digit" }, ...sliders.map((s) => s.element)));
+    node("div", { class: "dd-bar" }, play, upright, clear, scatter, node("div", { class: "dd-samples", role: "group", "aria-label": "Take a sample" }, node("span", {}, "Or take a digit of MNIST"), ...digits)),
+    node("div", { class: "dd-sliders", role: "group", "aria-label": "Move the digit, and scatter clutter" }, ...sliders.map((s) => s.element), scraps.element));
   guardKeys(root);
   prepare();
   el.replaceChildren(root);
 
   function draw() {
-    const H = reading(state.parts), seen = moved(picture, H), empty = picture === blank;
+    const H = reading(state.parts), seen = cluttered(moved(picture, H), samples, state.clutter, state.scattering), empty = picture === blank;
     const found = nets.map((n) => (empty ? null : n.read(seen))), posed = found.find((f) => f?.theta);
     const read = found.map((f, k) => nets[k].card.set(f && softmax(f.logits), state.sample));
     pad.draw(state.strokes, laid, state.sample < 0 ? null : picture);
@@ -354,6 +390,8 @@ export function mount(el, given, onChange = () => {}, { address = false } = {}) 
       : laid ? "Scaled to 20 pixels (box), centred by its mass (cross)" : "Draw a digit here: mouse, finger, keys";
     digits.forEach((b, k) => b.setAttribute("aria-pressed", k === state.sample));
     sliders.forEach((s, k) => s.set(state.parts[MOTIONS[k][0]]));
+    scraps.set(state.clutter);
+    scatter.textContent = state.clutter ? "Scatter anew" : "Scatter clutter";
     return read;
   }
 
@@ -369,7 +407,7 @@ export function mount(el, given, onChange = () => {}, { address = false } = {}) 
   };
   function tell() {
     play.textContent = "Stop";
-    change({ sample: 2, strokes: [], parts: { ...UPRIGHT } });
+    change({ sample: 2, strokes: [], parts: { ...UPRIGHT }, clutter: 0 });
     const began = performance.now();
     let spoken = -1;
     const tick = () => {
