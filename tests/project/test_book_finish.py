@@ -84,8 +84,9 @@ def test_properties_that_nothing_reads_go_and_those_of_pages_stay():
     assert found == {"one": "p{--a:1;--c:var(--a)}", "two": "q{x:var(--c);--d:2;y:3}"}
 
 
+@pytest.mark.parametrize("kinds", [("PNG",), ("PNG", "WEBP")], ids=len)
 @pytest.mark.parametrize("kind", ["few", "clear", "many", "opaque"])
-def test_a_picture_is_packed_without_loss(kind):
+def test_a_picture_is_packed_without_loss(kind, kinds):
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (40, 30, 4), dtype=np.uint8)
     if kind in ("few", "clear"):
@@ -94,9 +95,32 @@ def test_a_picture_is_packed_without_loss(kind):
         pixels[..., 3] = 255
     file = io.BytesIO()
     Image.fromarray(pixels, "RGBA").save(file, "PNG")
-    packed = weight.packed(file.getvalue())
+    packed, suffix = weight.packed(file.getvalue(), kinds)
     assert len(packed) < len(file.getvalue()) or kind in ("many", "clear")
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(packed)).convert("RGBA")), pixels)
+    assert Image.open(io.BytesIO(packed)).format.lower() == suffix[1:]
+
+
+def test_pages_name_the_smaller_picture(tmp_path):
+    """One of pages alone becomes WebP, and links to it follow; others keep their names."""
+    rng = np.random.default_rng(0)
+    pixels = np.kron(
+        rng.integers(0, 256, (30, 30, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8)
+    )
+    for folder in ("_images", "_static"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(pixels).save(tmp_path / folder / "a.png")
+    page = tmp_path / "sub" / "page.html"
+    page.parent.mkdir()
+    page.write_text(
+        '<a href="../_images/a.png"><img src="../_images/a.png"></a><img src="../_static/a.png">'
+    )
+    weight.pack(tmp_path)
+    text = page.read_text()
+    assert text.count("../_images/a.webp") == 2 and "../_static/a.png" in text
+    assert text.count('loading="lazy"') == 2 == text.count('width="240"')
+    assert sorted(p.name for p in tmp_path.rglob("a.*")) == ["a.png", "a.webp"]
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "_images" / "a.webp")), pixels)
 
 
 def test_another_theme_is_noticed(tmp_path):
@@ -117,6 +141,12 @@ def test_a_signature_reads_the_same_without_its_spans(book):
     words = re.sub(r"<[^>]*>", "", text)
     assert '<span class="pre">' not in "".join(re.findall(r'<dt class="sig.*?</dt>', text, re.S))
     assert "class Config( model: str = 'cnn'," in " ".join(words.split())
+
+
+def test_code_in_a_line_has_one_tag_and_a_link_no_second_address(book):
+    text = (book / "api" / "experiments.html").read_text(encoding="utf-8")
+    assert '<code class="literal">' in text and '<span class="pre">' not in text
+    assert not re.search(r'href="[^"]*#([\w.]+)" title="\1"', text)
 
 
 # Policy

@@ -6,6 +6,7 @@ the search's index until somebody searches. Source maps and translations of the 
 
 import io
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -15,12 +16,13 @@ from pathlib import Path
 import tinycss2
 from fontTools import subset
 from fontTools.ttLib import TTFont
-from PIL import Image
+from PIL import Image, features
 
 ICON_SCRIPT = re.compile(r"\s*<script\b[^>]*\bscripts/fontawesome\.js[^>]*></script>")
 SEARCH = re.compile(
     r'\s*<script src="[^"]*\b(?:searchtools|language_data|searchindex)\.js[^>]*></script>'
 )
+ADDRESS = re.compile(r'(?:(?<=src=")|(?<=href="))[^"#?]+\.png(?=")')
 IMAGE = re.compile(r'<img\b[^>]*?\bsrc="([^"]+)"[^>]*?>')
 INDEX = re.compile(
     r'\s*<script src="[^"]*\bsearchindex\.js[^>]*></script>'
@@ -40,10 +42,20 @@ IDLE = (
 )
 # In a signature each word stands in a span, most of them in two. No style asks for the inner one.
 SIGNATURE = re.compile(r'<(dt class="sig.*?</dt>|ul class="sig">.*?</ul>)', re.S)
+# Words of code stand in a span each, and a link has a title that says its address again.
+CODE = re.compile(
+    r'<code class="[^"]*\bliteral\b[^"]*">((?:<span class="pre">[^<]*</span>\s*)+)</code>'
+)
+TITLE = re.compile(r'(<a class="reference internal" href="[^"]*#([\w.]+)") title="\2">')
 BY_BOOTSTRAP = re.compile(
     r"show|showing|hiding|fade|active|disabled|collaps\w+|tooltip|tooltip-(inner|arrow)|"
     r"bs-tooltip-\w+|pointer-event"
 )
+# `exact`: colours stay where nothing is seen of them. WebP's last percent takes minutes.
+SMALL = {
+    "PNG": {"optimize": True},
+    "WEBP": {"lossless": True, "exact": True, "quality": 80, "method": 4},
+}
 # The value of a declaration: it may hold strings and brackets, which may hold semicolons.
 VALUE = r"""(?:[^;{}"'()]|"[^"]*"|'[^']*'|\((?:[^()"']|"[^"]*"|'[^']*'|\([^()]*\))*\))*"""
 READ = re.compile(r"var\(\s*(--[\w-]+)|getPropertyValue\(\"(--[\w-]+)")
@@ -63,6 +75,7 @@ def lighten(html: Path) -> None:
             if not re.search(wanted, text):
                 text = script.sub("", text)
         text = SIGNATURE.sub(_plain, text)
+        text = TITLE.sub(r"\1>", CODE.sub(_words, text))
         page.write_text(text, encoding="utf-8")
         read.update(a or b for a, b in READ.findall(text))
         for group in re.findall(r'\b(?:class|id)="([^"]*)"', text):
@@ -99,6 +112,11 @@ def _plain(signature: re.Match) -> str:
     text = signature[0].replace('<span class="w"> </span>', " ")
     text = re.sub(r'<span class="(?:pre|p|o)">([^<]*)</span>', r"\1", text)
     return re.sub(r'<span class="(?:pre|p|o)">([^<]*)</span>', r"\1", text)
+
+
+def _words(code: re.Match) -> str:
+    """Code in a line of text, with the one class that the theme's style asks for."""
+    return f'<code class="literal">{re.sub("<[^>]*>", "", code[1])}</code>'
 
 
 def cut(font: Path, codes: set[int]) -> None:
@@ -146,38 +164,54 @@ def excerpts(html: Path) -> None:
 def pack(html: Path) -> None:
     """Pack the pictures of the folder `html` without loss; each page loads them when they are near.
 
-    Every <img> says how large it is, so that nothing moves when it comes.
+    Those that pages alone name become WebP where that is smaller. Every <img> says how large it
+    is, so that nothing moves when it comes.
     """
+    moved = set()
     for path in html.rglob("*.png"):
-        path.write_bytes(packed(path.read_bytes()))
+        kinds = ("PNG", "WEBP") if path.parent.name == "_images" else ("PNG",)
+        best, suffix = packed(path.read_bytes(), kinds)
+        if suffix != path.suffix:
+            path.unlink()
+            moved.add(os.path.abspath(path))
+        path.with_suffix(suffix).write_bytes(best)
     for page in html.rglob("*.html"):
+
+        def renamed(found: re.Match, page: Path = page) -> str:
+            away = os.path.abspath(page.parent / found[0]) in moved
+            return f"{found[0].removesuffix('.png')}.webp" if away else found[0]
+
         text = was = page.read_text(encoding="utf-8")
+        text = ADDRESS.sub(renamed, text)
         text = IMAGE.sub(lambda found, page=page: _sized(found[0], page.parent / found[1]), text)
         if text != was:
             page.write_text(text, encoding="utf-8")
 
 
-def packed(png: bytes) -> bytes:
-    """The same pixels as a PNG that is no larger: fewer channels or a palette where that is all."""
+def packed(png: bytes, kinds: tuple[str, ...] = ("PNG",)) -> tuple[bytes, str]:
+    """The same pixels in a file that is no larger, and the end of its name.
+
+    Fewer channels or a palette where that is all; then the smallest of `kinds`: "PNG", "WEBP".
+    """
     picture = Image.open(io.BytesIO(png))
     if picture.mode not in ("RGB", "RGBA"):
-        return png  # it has been thought about
+        return png, ".png"  # it has been thought about
     if picture.mode == "RGBA" and picture.getextrema()[3] == (255, 255):
         picture = picture.convert("RGB")
-    tries = [picture]
+    tries = [(picture, kind) for kind in kinds if kind == "PNG" or features.check("webp")]
     if picture.mode == "RGB" and (colours := picture.getcolors(256)):
         exact = Image.new("P", picture.size)
         table = [colour for _, colour in sorted(colours, reverse=True)]
         place = {colour: k for k, colour in enumerate(table)}
         exact.putpalette([part for colour in table for part in colour])
         exact.putdata([place[colour] for colour in picture.get_flattened_data()])
-        tries.append(exact)
-    best = png
-    for each in tries:
+        tries.append((exact, "PNG"))
+    best = png, ".png"
+    for each, kind in tries:
         file = io.BytesIO()
-        each.save(file, "PNG", optimize=True)
-        if len(file.getvalue()) < len(best):
-            best = file.getvalue()
+        each.save(file, kind, **SMALL[kind])
+        if len(file.getvalue()) < len(best[0]):
+            best = file.getvalue(), f".{kind.lower()}"
     return best
 
 
