@@ -249,6 +249,35 @@ def paired_differences(pairs: dict[str, tuple[BySeed, BySeed]], xlabel: str) -> 
     With fewer than `FEWEST` of them the line says so, in the words of `sentence`.
     """
     fig, ax = plt.subplots(figsize=(7, 0.55 * len(pairs) + 1))
+    _differences(ax, pairs)
+    ax.set(xlabel=xlabel)
+    return fig
+
+
+def forest(panels: dict[str, dict[str, tuple[BySeed, BySeed]]], xlabel: str) -> Figure:
+    """`paired_differences` of several settings, two panels a row, each mean written above it.
+
+    Every panel has an x-axis of its own: settings may differ tenfold. Lines that are the same in
+    all panels are named once a row.
+    """
+    names = [list(pairs) for pairs in panels.values()]
+    same = all(each == names[0] for each in names)
+    down = -(-len(panels) // 2)
+    size = (8, down * (0.5 * max(map(len, names)) + 0.9))
+    fig, axes = plt.subplots(down, 2, figsize=size, sharey=same, squeeze=False)
+    for ax in axes.flat[len(panels) :]:
+        ax.axis("off")
+    for ax, (title, pairs) in zip(axes.flat, panels.items(), strict=False):
+        _differences(ax, pairs, written=True)
+        ax.set_title(title, fontsize=10)
+    for ax in axes[-1]:
+        ax.set_xlabel(xlabel)
+    fig.tight_layout()
+    return fig
+
+
+def _differences(ax: Axes, pairs: dict[str, tuple[BySeed, BySeed]], written: bool = False) -> None:
+    """A line a pair; the colour of a mean says on which side of 0 its interval lies."""
     ax.axvline(0, color=GREY, lw=1)
     for y, pair in enumerate(pairs.values()):
         a, b = statistics.in_both(*pair)
@@ -260,8 +289,11 @@ def paired_differences(pairs: dict[str, tuple[BySeed, BySeed]], xlabel: str) -> 
         colour = SEEN if sure and mean > 0 else HELD if sure else GREY
         ax.plot(np.subtract(b, a), [y + 0.22] * len(a), "o", ms=3, color=GREY, alpha=0.6)
         ax.errorbar(mean, y, xerr=half, fmt="D", ms=6, color=colour, capsize=4)
+        if written:
+            text = f"{mean:+.2f}".replace("-", "\N{MINUS SIGN}")
+            paper = {"fc": "white", "ec": "none", "pad": 0.5}  # over the line at 0
+            ax.text(mean, y - 0.2, text, ha="center", va="bottom", fontsize=9, bbox=paper)
     ax.set_yticks(range(len(pairs)), list(pairs), fontsize=9)
-    ax.set(xlabel=xlabel, ylim=(len(pairs) - 0.4, -0.6))
+    ax.set(ylim=(len(pairs) - 0.4, -0.6))
     ax.grid(axis="y", visible=False)
     ax.margins(x=0.15)
-    return fig

@@ -264,6 +264,19 @@ def test_what_guards_the_notebook_s_keys_is_no_figure_of_a_page():
     assert "guard" not in ready.metadata.widgets[STATE].state
 
 
+def test_a_link_to_the_book_s_page_is_one_where_the_notebook_is_a_page_beside_it():
+    notebook = small_notebook()
+    notebook.cells[0].source += "\n\nAll rows: the [scoreboard](../book/scoreboard.md)."
+    ready = book_notebooks.prepare(notebook, "n")
+    assert "[scoreboard](../scoreboard.md)." in ready.cells[0].source
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks" / "src").glob("*.md")))
+def test_links_of_notebooks_to_the_book_lead_to_pages(path):
+    for page in re.findall(r"\]\(\.\./book/([^)#]*)\)", path.read_text(encoding="utf-8")):
+        assert (ROOT / "book" / page).is_file(), page
+
+
 def test_prepare_leaves_its_input_alone_and_drops_dead_state():
     notebook = small_notebook()
     before = json.dumps(notebook)

@@ -18,7 +18,7 @@ IMAGES = ("image/png", "image/jpeg", "image/gif", "image/svg+xml")
 def prepare(notebook: NotebookNode, name: str) -> NotebookNode:
     """A copy of `notebook` in which every figure has alt text and every widget says something.
 
-    Drawings of the project stand in it as SVG.
+    Drawings of the project stand in it as SVG, and links to the book's pages lead there.
 
     Anywidgets stay: the page's loader starts them. Widgets that need a kernel are replaced by a
     note and by the picture that was saved with them. `name` is used in errors alone.
@@ -32,6 +32,7 @@ def prepare(notebook: NotebookNode, name: str) -> NotebookNode:
     for number, cell in enumerate(notebook.cells, 1):
         if cell.cell_type != "code":
             cell.source = DRAWING.sub(lambda found: drawing(found[1]), cell.source)
+            cell.source = cell.source.replace("](../book/", "](../")  # the book's own pages
             continue
         where = f"{name}, cell {number}"
         cell.outputs = [new for old in cell.outputs for new in _still(old, models, shown, where)]

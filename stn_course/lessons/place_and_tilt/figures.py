@@ -7,7 +7,17 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stn_course.analysis.plots import BLUE, GREY, HELD, READ, SEEN, WRITE, show_image
+from stn_course.analysis.plots import (
+    BLUE,
+    CROSS,
+    GREY,
+    HELD,
+    READ,
+    SEEN,
+    WRITE,
+    WRONG,
+    show_image,
+)
 
 
 # ---------------------------------------------------------------- places of squares
@@ -148,6 +158,43 @@ def worked_w(h) -> Figure:
     return fig
 
 
+def _w_in_corners(quad) -> np.ndarray:
+    """w in the output's corners where H reads them at quad [4, 2], up to one scale; mean 1.  # [4]
+
+    Each is the area of the triangle that the other three make: for a quad of which there is no H
+    this is still a number. Of a quad without any area all are 0.
+    """
+    quad = np.asarray(quad, float)
+    areas = []
+    for k in range(4):
+        (a, b), (c, d) = quad[[(k + 2) % 4, (k + 3) % 4]] - quad[(k + 1) % 4]
+        areas.append(a * d - b * c)
+    mean = np.mean(areas)
+    return np.divide(areas, mean, where=mean != 0, out=np.zeros(4))
+
+
+def quads(cases: dict[str, Sequence]) -> Figure:
+    """Each quad [4, 2] with w beside its corners, crossed and bold where it is not above 0."""
+    fig, axes = plt.subplots(1, len(cases), figsize=(2.3 * len(cases), 2.7), squeeze=False)
+    for ax, (name, quad) in zip(axes[0], cases.items(), strict=True):
+        quad = np.asarray(quad, float)
+        ax.plot(*np.vstack([quad, quad[:1]]).T, color=READ, lw=1.5, marker="o", ms=5)
+        ax.plot(*quad[:2].T, color=TOP, lw=3)
+        there = {tuple(place): w for place, w in zip(quad, _w_in_corners(quad), strict=True)}
+        for place, w in there.items():  # of twins once
+            x, y = np.sign(place - quad.mean(0))  # outwards
+            text, look = f"{w:.2f}".replace("-", "\N{MINUS SIGN}"), {}
+            if w < 1e-9:
+                text, look = f"{CROSS} {text}", {"color": WRONG, "fontweight": "bold"}
+            look |= {"ha": "left" if x > 0 else "right", "va": "top" if y > 0 else "bottom"}
+            ax.annotate(text, place, (4 * x, -4 * y), textcoords="offset points", **look)
+        ax.set(xlim=(-2, 2), ylim=(1.5, -1.5), aspect="equal")
+        ax.axis("off")
+        ax.set_title(name, fontsize=10)
+    fig.tight_layout()
+    return fig
+
+
 def horizon(image, cases: dict[str, np.ndarray]) -> Figure:
     """The reading grid of each H [3, 3] as it nears the horizon, and below it w along the row."""
     fig, axes = plt.subplots(2, len(cases), figsize=(2.5 * len(cases), 4.2), height_ratios=[2, 1])
@@ -198,6 +245,40 @@ def straightened(images, found, true, outputs: dict[str, np.ndarray]) -> Figure:
         axes[row, 0].set_ylabel(name, fontsize=9)
     fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     fig.tight_layout(rect=(0, 0, 1, 0.93))
+    return fig
+
+
+def before_after(rows: dict[str, tuple[dict, float | None]]) -> Figure:
+    """How far off each family reads, before (a ring) and after (a dot), in a panel a measure.
+
+    rows: name -> what `helpers.straightening` says of it. Small dots are seeds; beside each
+    family stands its smallest w. A family that has no after has the ring alone.
+    """
+    measures = list(next(iter(rows.values()))[0])
+    size = (2.8 * len(measures), 0.6 * len(rows) + 1.2)
+    layout = {"figsize": size, "sharex": True, "sharey": True, "squeeze": False}
+    fig, axes = plt.subplots(1, len(measures), **layout)
+    for y, (found, _) in enumerate(rows.values()):
+        for ax, name in zip(axes[0], measures, strict=True):
+            before, after = found[name]
+            ax.plot(before, y, "o", ms=9, mfc="white", mec=GREY, mew=1.5, zorder=3)
+            if after:
+                mean = np.mean(after)
+                ax.plot([before, mean], [y, y], color=GREY, lw=1)
+                ax.plot(after, [y + 0.28] * len(after), ".", ms=5, color=GREY)
+                ax.plot(mean, y, "D", ms=7, color=WRITE, zorder=4)
+    for ax, name in zip(axes[0], measures, strict=True):
+        ax.set_title(name.replace(", ", ",\n"), fontsize=10)
+        ax.set(xlabel="off by (pixels)", ylim=(len(rows) - 0.4, -0.6))
+        ax.margins(x=0.1)
+        ax.grid(axis="y", visible=False)
+    told = [f"{n}\nw ≥ {w:.2f}" if w is not None else n for n, (_, w) in rows.items()]
+    axes[0, 0].set_yticks(range(len(rows)), told, fontsize=9)
+    axes[0, 0].plot([], [], "o", ms=9, mfc="white", mec=GREY, mew=1.5, label="before")
+    axes[0, 0].plot([], [], "D", ms=7, color=WRITE, label="after, mean over the seeds")
+    axes[0, 0].plot([], [], ".", ms=5, color=GREY, label="after, one seed")
+    fig.legend(loc="outside upper center", ncols=3, fontsize=9)
+    fig.tight_layout(rect=(0, 0, 1, 0.92))
     return fig
 
 

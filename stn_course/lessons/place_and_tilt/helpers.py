@@ -104,37 +104,30 @@ def square_cell(task: str, network: str, split: str) -> str:
     return text
 
 
-FREE = ("homography", "corners")
-# Experiment and the set it is measured on.
-TILTED = (
-    *((f"proj-{name}", "test/p") for name in ("none", "affine", "homography", "corners")),
-    *((f"proj-se-{run}", "test/p") for run in ("01", "05", "06", "07")),
-    *((f"{how}-{name}", "test/p") for how in ("steady", "stress") for name in FREE),
-)
+# How far off corners are read: the name in the records -> in the figure.
+MEASURES = {
+    "written": "corners, from the truth",
+    "common": "corners, from their common place",
+    "inner": "the middle, from its common place",
+}
 
 
-def tilt_row(experiment: str, which: str) -> list[str]:
-    """Seeds, accuracy on `which`, corners off by (three ways), smallest w: from the records.
+def straightening(experiment: str) -> tuple[dict[str, tuple[float, list[float]]], float | None]:
+    """Before and after the transformer, from the records: of each of MEASURES, in pixels.
 
-    In pixels, before and after the transformer: the frame's corners from the truth, and from their
-    common place, for no label prefers one pose; those of half the frame in the middle from theirs.
-    What an experiment has no record of is `not yet run`, what it does not measure `-`.
+    The median over the images before, where there is one set of them, and of each seed after
+    (none where there is no transformer); and the smallest w of all seeds, None where no w is.
+    No label prefers one pose, hence the common place; `inner` is half the frame, where the ink is.
+    Raises LookupError without a record, ValueError where a median lies beyond the horizon.
     """
     runs = records.load(experiment)
-    kind = which.partition("/")[2].upper()
-    right = statistics.mean_sd_text([run.accuracy(which) for run in runs])
-    row = [experiment, kind, str(len(runs)), right]
-    for part in ("written", "common", "inner"):
-        before, after = (
-            [r.probes[when][part]["median"] for r in runs if when in r.probes]
-            for when in ("before", "after")
-        )
-        # Before there is one set of images and nothing to vary.
-        told = [f"{before[0]:.2f} px"] if before else []
+    if not runs:
+        raise LookupError(f"{experiment} has no record; `stn-course run {experiment}` makes it")
+    found = {}
+    for part, name in MEASURES.items():
+        after = [run.probes["after"][part]["median"] for run in runs if "after" in run.probes]
         if None in after:
-            told += ["beyond the horizon"]
-        elif after:
-            told += [statistics.mean_sd_text(after, " px")]
-        row.append(", then ".join(told) or "-")
+            raise ValueError(f"{experiment}: {name} lies beyond the horizon in the median")
+        found[name] = runs[0].probes["before"][part]["median"], after
     least = [run.probes["w"]["smallest"] for run in runs if "w" in run.probes]
-    return [*row, f"{min(least):.2f}" if least else "-"]
+    return found, min(least, default=None)

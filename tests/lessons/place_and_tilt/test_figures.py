@@ -10,14 +10,16 @@ from stn_course import geometry
 from stn_course.data.not_so_clevr import squares
 from stn_course.experiments import figures, records, statistics
 from stn_course.lessons import pictures
-from stn_course.lessons.place_and_tilt import helpers
+from stn_course.lessons.place_and_tilt import corner_lab, helpers
 from stn_course.lessons.place_and_tilt.figures import (
     basin,
+    before_after,
     eight_numbers,
     horizon,
     log_curves,
     maps,
     miss_maps,
+    quads,
     square_places,
     straightened,
     worked_w,
@@ -117,34 +119,79 @@ def test_a_square_s_cell_has_its_overlap_where_it_was_drawn(monkeypatch):
     assert cell == "50.00 ± 0.00 %, IoU 0.85"
 
 
-def test_tilt_row_reads_probes(monkeypatch):
-    assert helpers.tilt_row("no-such-run", "test/p") == [
-        "no-such-run",
-        "P",
-        "0",
-        "not yet run",
-        "-",
-        "-",
-        "-",
-        "-",
-    ]
+def tilted(**medians):
+    """Two records: after the transformer the second seed reads a pixel further off."""
     made = records.load("invariance-fc")[:2]
-    result = {"test/p": {"correct": 90, "total": 100, "loss": 0.1}}
-
-    def measured(*medians):
-        parts = zip(("written", "common", "inner"), medians, strict=True)
-        return {part: {"median": median} for part, median in parts}
-
-    probes = [{"before": measured(8.0, 6.0, 4.0), "w": {"smallest": w}} for w in (0.4, 0.3)]
-    probes = [probe | {"after": measured(9.0, 5.0, 3.0)} for probe in probes]
-    runs = [
-        dataclasses.replace(run, results=result, probes=probe)
-        for run, probe in zip(made, probes, strict=True)
+    parts = dict(zip(("written", "common", "inner"), (8.0, 6.0, 4.0), strict=True))
+    probes = [
+        {
+            "before": {part: {"median": off} for part, off in parts.items()},
+            "after": {
+                part: {"median": medians.get(part, off - 1 + k)} for part, off in parts.items()
+            },
+            "w": {"smallest": w},
+        }
+        for k, w in enumerate((0.4, 0.3))
     ]
-    monkeypatch.setattr(records, "load", lambda name: runs)
-    row = helpers.tilt_row("x", "test/p")
-    off = [f"{a}.00 px, then {b}.00 ± 0.00 px" for a, b in ((8, 9), (6, 5), (4, 3))]
-    assert row == ["x", "P", "2", "90.00 ± 0.00 %", *off, "0.30"]
+    pairs = zip(made, probes, strict=True)
+    return [dataclasses.replace(run, probes=probe) for run, probe in pairs]
+
+
+def test_straightening_is_before_once_and_after_of_each_seed(monkeypatch):
+    with pytest.raises(LookupError, match="no-such-run has no record"):
+        helpers.straightening("no-such-run")
+    near, lost = tilted(), tilted(common=None)
+    monkeypatch.setattr(records, "load", lambda name: near)
+    found, least = helpers.straightening("x")
+    assert list(found.values()) == [(8.0, [7.0, 8.0]), (6.0, [5.0, 6.0]), (4.0, [3.0, 4.0])]
+    assert least == 0.3
+    monkeypatch.setattr(records, "load", lambda name: lost)
+    with pytest.raises(ValueError, match="from their common place lies beyond the horizon"):
+        helpers.straightening("x")
+
+
+def test_what_has_no_transformer_has_no_after():
+    found, least = helpers.straightening("proj-none")
+    assert least is None and all(after == [] for _, after in found.values())
+
+
+def test_before_is_a_ring_and_after_a_dot_in_each_panel():
+    rows = {
+        "none": ({"a": (8.0, []), "b": (4.0, [])}, None),
+        "tilt": ({"a": (8.0, [9.0, 9.5]), "b": (4.0, [1.0, 2.0])}, 0.25),
+    }
+    fig = before_after(rows)
+    for ax, before, after in zip(fig.axes, (8, 4), ([9, 9.5], [1, 2]), strict=True):
+        rings, dots, small = (
+            [
+                (list(line.get_xdata()), line.get_ydata()[0])
+                for line in ax.lines
+                if line.get_marker() == marker and len(line.get_xdata())
+            ]
+            for marker in "oD."
+        )
+        assert rings == [([before], 0), ([before], 1)]
+        assert dots == [([np.mean(after)], 1)] and small[0][0] == after
+    assert [t.get_text() for t in fig.axes[0].get_yticklabels()] == ["none", "tilt\nw ≥ 0.25"]
+    assert [ax.get_title() for ax in fig.axes] == ["a", "b"]
+
+
+def test_a_forest_has_a_panel_a_setting_each_with_its_own_axis():
+    a, b = dict(enumerate([97.0, 98.0, 97.5])), dict(enumerate([97.6, 98.4, 98.2]))
+    worse = {seed: 2 * other - 97 for seed, other in a.items()}
+    panels = {"mild": {"x": (a, b), "y": (b, a)}, "hard": {"x": (a, worse), "y": (a, {})}}
+    fig = figures.forest(panels, "points")
+    mild, hard = fig.axes
+    assert [ax.get_title() for ax in fig.axes] == ["mild", "hard"]
+    assert texts(fig) == ["+0.57", "−0.57", "+0.50", " not yet run"]
+    for ax, x, y in ((mild, a, b), (hard, a, worse)):
+        mean, half = statistics.paired_difference(list(x.values()), list(y.values()))
+        segment = ax.collections[0].get_segments()[0]
+        assert segment[:, 0] == pytest.approx([mean - half, mean + half])
+    assert mild.get_xlim() != hard.get_xlim()
+    others = figures.forest({"mild": {"x": (a, b)}, "hard": {"y": (a, b), "z": (b, a)}}, "points")
+    named = [[t.get_text() for t in ax.get_yticklabels()] for ax in others.axes]
+    assert named == [["x"], ["y", "z"]]
 
 
 def test_a_fit_comes_nearer_and_a_family_that_holds_the_motion_arrives():
@@ -157,15 +204,6 @@ def test_a_fit_comes_nearer_and_a_family_that_holds_the_motion_arrives():
     assert torch.allclose(theta[:, :, 2], torch.tensor([0.2, -0.1]), atol=0.02)
     theta, left = helpers.fitted(geometry.Affine(), two, moved, 0)
     assert torch.allclose(left, start) and torch.equal(theta, geometry.identity(2))
-
-
-def test_every_row_of_the_table_is_an_experiment_on_its_set():
-    from stn_course.experiments import catalogue
-
-    names = [name for name, _ in helpers.TILTED]
-    assert {"steady-homography", "steady-corners", "proj-none"} <= set(names)
-    for name, which in helpers.TILTED:
-        assert which.partition("/")[2] in catalogue.find(name).config.tests
 
 
 def test_the_dots_are_five_and_narrow():
@@ -219,6 +257,30 @@ def test_worked_w_writes_the_numbers():
     left, right = ([t.get_text() for t in ax.texts] for ax in fig.axes)
     assert left == ["1.2", "1.6", "0.8", "0.4", "1"]
     assert right[2] == "(1.25, 1.25)"
+
+
+SQUARE = [[-1, -1], [1, -1], [1, 1], [-1, 1]]
+
+
+def test_w_beside_a_corner_is_that_of_the_homography():
+    quad = [[-0.8, -1.0], [0.9, -0.8], [1, 1], [-1, 0.9]]
+    h = corner_lab.measures(np.ravel(quad))["H"]
+    w = np.array(SQUARE) @ h[2, :2] + 1
+    assert texts(quads({"good": quad})) == [f"{value:.2f}" for value in w]
+
+
+def test_a_degenerate_quad_has_its_zero_in_the_opposite_corner():
+    first, third, fourth = SQUARE[0], SQUARE[2], SQUARE[3]
+
+    def crossed(second):
+        fig = quads({"q": [first, second, third, fourth]})
+        return [(t.get_text(), t.get_fontweight()) for t in fig.axes[0].texts]
+
+    assert crossed([1, -1]) == [("1.00", "normal")] * 4
+    line, past = crossed([0, 0]), crossed([-0.2, 0.2])
+    assert line[3] == ("✗ 0.00", "bold") and [w for _, w in line[:3]] == ["normal"] * 3
+    assert past[3][0].startswith("✗ −") and [w for _, w in past[:3]] == ["normal"] * 3
+    assert [text for text, _ in crossed(first)] == ["2.00", "✗ 0.00", "✗ 0.00"]  # twins say it once
 
 
 def test_straightened_draws_the_quad_that_is_read():
