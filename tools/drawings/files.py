@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from tools.drawings import charts, readers, transformer, tutorial, twin
+from tools.drawings import charts, cut, readers, transformer, tutorial, twin
 
 ROOT = Path(__file__).resolve().parents[2]
 DRAWINGS = ROOT / "figures" / "drawings"
@@ -14,6 +14,7 @@ MADE: dict[str, Callable] = {
     "stn": transformer.small,
     "hr": transformer.hr,
     "readers": readers.both,
+    "cut": cut.two_steps,
     "tutorial": tutorial.seven,
     "twin": twin.layout,
 }

@@ -378,7 +378,7 @@ stopping = Exercise(
 
 
 @stopping.reference
-def last_lesson(cell, features, steps, stop):
+def last_state_and_gradient(cell, features, steps, stop):
     """GRU cell, features [B, F] -> the last state [B, S], and what its loss says to features."""
     features = features.clone().requires_grad_()
     state = None
@@ -424,27 +424,27 @@ def _(function, case):
     "into the next step"
 )
 def _(cell, features, steps, stop):
-    return last_lesson(cell, features, steps, False)
+    return last_state_and_gradient(cell, features, steps, False)
 
 
 @stopping.bug("the gradient stops although stop is False")
 def _(cell, features, steps, stop):
-    return last_lesson(cell, features, steps, True)
+    return last_state_and_gradient(cell, features, steps, True)
 
 
 @stopping.bug("stop is the wrong way round")
 def _(cell, features, steps, stop):
-    return last_lesson(cell, features, steps, not stop)
+    return last_state_and_gradient(cell, features, steps, not stop)
 
 
 @stopping.bug("every step starts from nothing: hand the state on")
 def _(cell, features, steps, stop):
-    return last_lesson(cell, features, 1, stop)
+    return last_state_and_gradient(cell, features, 1, stop)
 
 
 @stopping.bug("one step too many")
 def _(cell, features, steps, stop):
-    return last_lesson(cell, features, steps + 1, stop)
+    return last_state_and_gradient(cell, features, steps + 1, stop)
 
 
 @stopping.bug("the loss adds up all states; wanted that of the last one")
@@ -475,7 +475,7 @@ def _(cell, features, steps, stop):
 
 @stopping.bug("one step too few")
 def _(cell, features, steps, stop):
-    return last_lesson(cell, features, steps - 1, stop)
+    return last_state_and_gradient(cell, features, steps - 1, stop)
 
 
 @stopping.bug("the loss is the sum of the state; wanted that of its squares")
@@ -489,7 +489,7 @@ def _(cell, features, steps, stop):
 
 
 def _lesson(cell, features, steps, stop, loss):
-    """`last_lesson` with another loss."""
+    """`last_state_and_gradient` with another loss."""
     features = features.clone().requires_grad_()
     state = None
     for _ in range(steps):
@@ -499,7 +499,7 @@ def _lesson(cell, features, steps, stop, loss):
 
 @stopping.bug("the two come in the wrong order: first the state, then the gradient")
 def _(cell, features, steps, stop):
-    return last_lesson(cell, features, steps, stop)[::-1]
+    return last_state_and_gradient(cell, features, steps, stop)[::-1]
 
 
 # ---------------------------------------------------------------- 4.5 a strip

@@ -4,6 +4,7 @@ Nothing here trains; the notebook has its own loop for that.
 """
 
 import copy
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -11,9 +12,18 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from stn_course.data import PUBLISHED_100, ClutterRecipe, Rows
+from stn_course.data import (
+    PUBLISHED_100,
+    PUBLISHED_SHA256,
+    ClutterRecipe,
+    Rows,
+    generate,
+    is_sample,
+    sequences,
+)
 from stn_course.data.clutter.fresh import draw_rows
 from stn_course.data.clutter.published import SIDE
+from stn_course.data.digits import SPLITS
 from stn_course.experiments import records, statistics
 from stn_course.experiments.statistics import NOT_YET
 from stn_course.models.layers import evaluating
@@ -43,6 +53,47 @@ def one_by_one(
         k, x, y = generator.randint(100_000), generator.randint(91), generator.randint(91)
         clutter[y : y + 9, x : x + 9] = scraps[k % len(scraps)]
     return np.clip(row + clutter, 0, 1)
+
+
+def hash_lines() -> list[str]:
+    """The SHA-256 of every part of the published set as it is made here, a line each.
+
+    On the offline sample one line that says why there is none. Raises ValueError for a part that
+    is not the published one.
+    """
+    if is_sample():
+        return ["offline sample: other digits, so other pictures and hashes"]
+    lines = []
+    for split in SPLITS:
+        for part, found in zip(("images", "labels"), sequences(split).sha256(), strict=True):
+            if found != PUBLISHED_SHA256["sequences", split, part]:
+                raise ValueError(f"{split} {part} differ from the published ones: {found}")
+            lines.append(f"{split:<6} {part:<7} {found[:16]}… as published")
+    return lines
+
+
+def race(digits: Tensor, seed: int) -> list[str]:
+    """How long a picture takes `one_by_one` and the package, on this machine now, a line each.
+
+    digits: [N, 28, 28] of bytes.
+    """
+    generator, loop = np.random.RandomState(seed), np.float32(digits) / 256
+    start = time.perf_counter()
+    for _ in range(100):
+        one_by_one(generator, loop, loop[:1000, 9:18, 9:18])
+    naive = (time.perf_counter() - start) / 100
+    fewer = replace(PUBLISHED_100, sizes=(10_000, 1, 1), seed=seed)
+    start = time.perf_counter()
+    rows = generate(fewer, allow_sample=True)["train"]
+    for k in range(0, len(rows), 1000):
+        rows.images(slice(k, k + 1000))
+    ours = (time.perf_counter() - start) / len(rows)
+    lines = [
+        f"{name:<13}{1000 * took:6.3f} ms a picture, "
+        f"{60_000 * took:4.0f} s for the 60 000 to learn from"
+        for name, took in (("as published", naive), ("the package", ours))
+    ]
+    return [*lines, f"the package is {naive / ours:.0f} times as fast"]
 
 
 # ---------------------------------------------------------------- where digits stand

@@ -328,6 +328,35 @@ def test_the_published_loop_makes_the_package_s_pictures():
         assert torch.equal(ours, made.images(k)[0, 0])
 
 
+@pytest.mark.full_data
+def test_every_part_of_the_published_set_has_a_line():
+    lines = helpers.hash_lines()
+    assert len(lines) == 6 and all(line.endswith("as published") for line in lines)
+    sha = data.PUBLISHED_SHA256["sequences", "valid", "labels"]
+    assert lines[3].split() == ["valid", "labels", f"{sha[:16]}…", "as", "published"]
+
+
+@pytest.mark.full_data
+def test_a_part_that_is_not_the_published_one_is_named(monkeypatch):
+    monkeypatch.setitem(data.PUBLISHED_SHA256, ("sequences", "valid", "labels"), "0" * 64)
+    with pytest.raises(ValueError, match="valid labels differ from the published ones"):
+        helpers.hash_lines()
+
+
+def test_the_sample_has_no_published_hashes(monkeypatch):
+    monkeypatch.setattr(helpers, "is_sample", lambda: True)
+    (line,) = helpers.hash_lines()
+    assert line.startswith("offline sample")
+
+
+def test_the_race_tells_both_times_and_their_ratio():
+    images, _ = digits(1200)
+    naive, ours, ratio = helpers.race((255 * images[:, 0]).byte(), seed=3)
+    took = [float(line[13:].split(" ms")[0]) for line in (naive, ours)]
+    assert took[0] > took[1] > 0  # tens of times apart, on any machine
+    assert ratio.startswith("the package is") and float(ratio.split()[3]) > 1
+
+
 def test_a_recipe_beyond_the_sliders_is_not_replaced():
     images, labels = digits(8)
     recipe = replace(PAIR, patches=60, slope=55)
