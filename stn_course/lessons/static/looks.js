@@ -112,12 +112,7 @@ export function mount(el, given, onChange = () => {}) {
   const state = { ...given, thetas: unpacked(given.thetas), beliefs: unpacked(given.beliefs) }, alone = state.picture >= 0, last = state.steps.length - 1, shelf = shelves(state), levels = state.scene?.levels ?? [];
   let timer = 0;
   const change = (patch) => { Object.assign(state, patch); draw(); onChange(patch); };
-  const input = (label, max, onInput) => {
-    const range = node("input", { type: "range", min: 0, max, step: 1, "aria-label": label }), value = node("span", { class: "wp-value" });
-    range.addEventListener("input", () => { stop(); onInput(+range.value); });
-    const set = (v, text) => { range.value = v; value.textContent = text; range.setAttribute("aria-valuetext", text); };
-    return { element: node("label", { class: "wp-slider" }, node("span", {}, label), range, value), set };
-  };
+  const input = (label, max, onInput) => stepper(label, max, (v) => { stop(); onInput(v); });
   const step = input(state.word, last, (v) => change({ step: v })), row = input("row", shelf.count - 1, (v) => change({ picture: v }));
   const clutter = input("scraps", levels.length - 1, (v) => change({ clutter: levels[v] }));
   const play = node("button", { type: "button", class: "wp-reset lk-play" }, "Play");

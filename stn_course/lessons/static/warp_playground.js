@@ -303,6 +303,14 @@ function slider(label, min, max, step, unit, onInput) {
   return { element: node("label", { class: "wp-slider" }, node("span", {}, label), input, value), set };
 }
 
+/** A slider over what is listed, from 0 to `last`: `set` gets the place and what to say of it. */
+function stepper(label, last, onInput) {
+  const input = node("input", { type: "range", min: 0, max: last, step: 1, "aria-label": label }), value = node("span", { class: "wp-value" });
+  input.addEventListener("input", () => onInput(+input.value));
+  const set = (v, text) => { input.value = v; value.textContent = text; input.setAttribute("aria-valuetext", text); };
+  return { element: node("label", { class: "wp-slider" }, node("span", {}, label), input, value), set };
+}
+
 function choice(legend, options, onPick) {
   // Not a count: in JupyterLab each widget has this module anew, and one document has them all.
   const name = `wp-${Math.random().toString(36).slice(2)}`, radios = {};
