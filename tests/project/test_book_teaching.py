@@ -43,8 +43,8 @@ def test_every_failure_of_the_museum_is_shown_with_its_picture(notebooks, tmp_pa
 
     text = teaching.museum(notebooks, tmp_path)
     for exhibit in EXHIBITS.values():
-        if exhibit.cure != "none needed":
-            assert exhibit.symptom in text and exhibit.cure in text
+        if exhibit.repair != "none needed":
+            assert exhibit.sign in text and exhibit.repair in text
     assert len(list(tmp_path.glob("failure-*.png"))) == text.count(":alt: ") == 6
     assert teaching.museum({}, tmp_path) == "Notebook 03 has the pictures.\n"
 

@@ -2,7 +2,7 @@
 
 Minutes come from the notebooks: their words at the pace that headers are made by, what each
 exercise says that it takes, and what the run took. The pictures of failures are those of notebook
-03, as it was stored; symptom and cure are the museum's own words.
+03, as it was stored; sign and repair are the museum's own words.
 """
 
 import base64
@@ -155,7 +155,7 @@ def plans(notebooks: dict[str, NotebookNode]) -> str:
 
 
 def museum(notebooks: dict[str, NotebookNode], folder: Path) -> str:
-    """Each failure of notebook 03: symptom, picture, cure. Pictures are written into `folder`.
+    """Each failure of notebook 03: sign, picture, repair. Pictures are written into `folder`.
 
     Nothing where there is no such notebook. Raises ValueError for a failure without a picture.
     """
@@ -166,7 +166,7 @@ def museum(notebooks: dict[str, NotebookNode], folder: Path) -> str:
         return "Notebook 03 has the pictures.\n"
     parts = []
     for name, exhibit in EXHIBITS.items():
-        if exhibit.cure == "none needed":
+        if exhibit.repair == "none needed":
             continue
         shown = f'figures.exhibit(runs["{name}"]'
         cell = next(
@@ -179,8 +179,8 @@ def museum(notebooks: dict[str, NotebookNode], folder: Path) -> str:
         (folder / file).write_bytes(base64.b64decode(png))
         alt = cell.metadata["mystnb"]["image"]["alt"]
         parts.append(
-            f"### {name.capitalize()}\n\n**You see**: {exhibit.symptom}.\n\n"
-            f"```{{image}} generated/{file}\n:alt: {alt}\n```\n\n**Cure**: {exhibit.cure}.\n"
+            f"### {name.capitalize()}\n\n**You see**: {exhibit.sign}.\n\n"
+            f"```{{image}} generated/{file}\n:alt: {alt}\n```\n\n**Repair**: {exhibit.repair}.\n"
         )
     return "\n".join(parts)
 

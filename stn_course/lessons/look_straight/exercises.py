@@ -175,7 +175,7 @@ def _(linear, features):
 drop_in = Exercise(
     "3.2",
     hint="the background is the median of the one-pixel border, each corner counted once; "
-    "grid_sample puts 0 outside, so make the background 0 first",
+    "grid_sample puts 0 outside, so subtract the background before, and add it after",
     tolerance=1e-9,
 )
 
@@ -337,7 +337,7 @@ def _(images, theta, size):
 rival = Exercise(
     "3.3",
     hint="count grows with the width: try widths, and keep the one with the smallest "
-    "abs(count(width) - target)",
+    "abs(count(width) - target); of two that are as near, any",
 )
 
 
@@ -415,7 +415,7 @@ def _(count, target):
 upright = Exercise(
     "3.4",
     hint="geometry.compose(true, found) is [B, 2, 3]; subtract the identity, square, sum over the "
-    "last two axes, mean over the batch",
+    "last two axes, mean over the batch; a tensor, not .item(): it is to be differentiated",
     tolerance=1e-9,
 )
 
@@ -527,7 +527,7 @@ UNKNOWN = {
 
 
 @unknown.reference
-def diagnosis(run):
+def failure_of(run):
     """run "A", "B" or "C" -> the name of its failure, as the museum calls it."""
     return {
         "A": "untransformed input",  # theta never leaves the identity
@@ -571,9 +571,9 @@ def _(run):
     ".76 of 1?"
 )
 def _(run):
-    return diagnosis(run) if run != "C" else "no identity start"
+    return failure_of(run) if run != "C" else "no identity start"
 
 
 @unknown.bug("C: its box is three quarters of the picture, not a tenth. What makes .76 of 1?")
 def _(run):
-    return diagnosis(run) if run != "C" else "crop collapse"
+    return failure_of(run) if run != "C" else "crop collapse"

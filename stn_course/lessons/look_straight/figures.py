@@ -32,6 +32,15 @@ def draw_box(ax: Axes, box, shape: Sequence[int], room: float = 0.15) -> None:
     ax.set(xlim=(-0.5 - pad, width - 0.5 + pad), ylim=(height - 0.5 + pad, -0.5 - pad))
 
 
+def _step_back(ax: Axes, box, shape: Sequence[int]) -> None:
+    """Widen the square view of an image of `shape` until the whole of its box is in sight."""
+    middle = (np.array(shape[::-1]) - 1) / 2  # x, y in pixels
+    places = (np.asarray(box) + 1) / 2 * shape[::-1] - 0.5
+    reach = max(0.8 * max(shape), 1.1 * np.abs(places - middle).max())
+    (x, y) = middle
+    ax.set(xlim=(x - reach, x + reach), ylim=(y + reach, y - reach))
+
+
 def straightened(inputs, boxes, outputs, read=None, labels=None, rows: int = 2) -> Figure:
     """Each input [N, h, w] with its box [N, K, 2], and below it what was read there.
 
@@ -68,13 +77,19 @@ def _unit(image) -> np.ndarray:
 
 
 def theta_paths(steps: Sequence[int], thetas, colours=None, label: str = "") -> Figure:
-    """The six entries of theta [T, N, 2, 3] through training, one line a digit.
+    """The six entries of theta [T, N, 2, 3] through training, one line a digit, on one y-axis.
 
     `colours` [N] (e.g. the true angle, named by `label`) tells the digits apart; where it is
     below 0 the line is dashed.
     """
     thetas = np.asarray(thetas)
-    fig, axes = plt.subplots(2, 3, figsize=(9, 4.6), sharex=True, dpi=70)  # fine lines: a large PNG
+    layout = {
+        "figsize": (9, 4.6),
+        "sharex": True,
+        "sharey": True,
+        "dpi": 70,
+    }  # fine lines: a large PNG
+    fig, axes = plt.subplots(2, 3, **layout)
     values = np.zeros(thetas.shape[1]) if colours is None else np.asarray(colours, float)
     reach = max(np.abs(values).max(), 1e-9)
     scale = plt.Normalize(-reach, reach)
@@ -108,14 +123,34 @@ def angles(true, found, offset: float) -> Figure:
     return fig
 
 
-def averages(means: dict[str, np.ndarray]) -> Figure:
-    """Mean images, each drawn from its own lightest to its own darkest."""
-    fig, axes = plt.subplots(1, len(means), figsize=(2 * len(means), 2.3), squeeze=False)
+def averages(means: dict[str, np.ndarray], leans: dict[str, float]) -> Figure:
+    """Mean images, each drawn from its own lightest to its own darkest.
+
+    Those in `leans` (degrees, counter-clockwise) have a dotted plumb line, and a red line that
+    leans so.
+    """
+    fig, axes = plt.subplots(1, len(means), figsize=(2 * len(means), 2.5), squeeze=False)
     for ax, (name, image) in zip(axes[0], means.items(), strict=True):
         show_image(ax, image, name)
         ax.images[0].set_clim(0, np.asarray(image).max())
+        if name in leans:
+            _plumb(ax, np.shape(image), leans[name])
     fig.tight_layout()
     return fig
+
+
+def _plumb(ax: Axes, shape: Sequence[int], lean: float) -> None:
+    """A dotted plumb line through the middle, and a red one at `lean` degrees if that is not 0."""
+    height, width = shape
+    middle, half = np.array([width - 1, height - 1]) / 2, height / 2
+    lines = {0.0: {"color": TOP, "ls": ":"}}
+    if lean:
+        lines[lean] = {"color": BOX}
+        ax.set_xlabel(f"leans by {lean:+.0f}°", fontsize=9)
+    for angle, look in lines.items():
+        way = [np.sin(np.radians(angle)), np.cos(np.radians(angle))]  # down the line
+        ax.plot(*(np.outer([-half, half], way) + middle).T, lw=1.5, **look)
+    ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
 
 
 def kinds(made: dict) -> Figure:
@@ -134,9 +169,9 @@ def kinds(made: dict) -> Figure:
 
 
 def exhibit(broken, sound, shown: int = 5) -> Figure:
-    """One failure beside the healthy run: what they look at, and theta's way from the identity.
+    """One failure beside the sound run: what they look at, and theta's way from the identity.
 
-    Both are `museum.ShortRun`.
+    Both are `museum.ShortRun`. Each picture is shrunk until its whole box is in sight.
     """
     fig = plt.figure(figsize=(9.2, 3.1))
     left, right = fig.subfigures(1, 2, width_ratios=[1.25, 1])
@@ -145,13 +180,17 @@ def exhibit(broken, sound, shown: int = 5) -> Figure:
     for k, (above, below) in enumerate(axes.T):
         show_image(above, _unit(seen.inputs[k]))
         box = broken.boxes[k]
-        draw_box(above, box, seen.inputs[k].shape, room=0.3)
+        draw_box(above, box, seen.inputs[k].shape)
+        _step_back(above, box, seen.inputs[k].shape)
         show_image(below, broken.outputs[k])
         _say(below, seen.read[k], seen.labels[k])
     axes[0, 0].set_ylabel("reads here", fontsize=9)
     axes[1, 0].set_ylabel("gets", fontsize=9)
     upper, lower = right.subplots(2, 1, sharex=True)
-    for run, colour, line, name in ((sound, TOP, "--", "healthy"), (broken, BOX, "-", "this one")):
+    for run, colour, line, name in (
+        (sound, TOP, "--", "sound run"),
+        (broken, BOX, "-", "this one"),
+    ):
         upper.plot(_smooth(run.losses), line, color=colour, label=name)
         ways = np.asarray(run.distances)  # [T, N]
         lower.plot(run.steps, np.median(ways, 1), line, color=colour)
@@ -238,7 +277,13 @@ def pairs(seen) -> Figure:
 
 def unknown_runs(runs: dict) -> Figure:
     """Theta 11 and theta 13 of each `museum.ShortRun`, one line a digit, and no name."""
-    fig, axes = plt.subplots(2, len(runs), figsize=(9, 3.8), sharex=True, squeeze=False)
+    layout = {
+        "figsize": (9, 3.8),
+        "sharex": True,
+        "squeeze": False,
+        "dpi": 70,
+    }  # fine lines: a large PNG
+    fig, axes = plt.subplots(2, len(runs), **layout)
     for column, (letter, run) in zip(axes.T, runs.items(), strict=True):
         thetas = np.asarray(run.thetas)[:, :40]  # [T, N, 2, 3]
         for ax, k in zip(column, (0, 2), strict=True):

@@ -137,7 +137,7 @@ def short_run(
     return ShortRun(model, noted, torch.stack(thetas), losses, seen, right)
 
 
-def symptoms(run: ShortRun) -> dict[str, float]:
+def signs(run: ShortRun) -> dict[str, float]:
     """What the run's theta and outputs say in numbers.
 
     `accuracy` in percent; `moved`: mean distance of theta from where it began;
@@ -160,7 +160,7 @@ def symptoms(run: ShortRun) -> dict[str, float]:
 RECIPE, SIZE = "hr", (40, 40)
 
 
-def healthy(
+def sound(
     last: nn.Module | None = None, glimpse=GLIMPSE, transform=None, **options
 ) -> nn.Sequential:
     """The museum's network: HR's small localiser without its last tanh, and XQ's FC net.
@@ -175,13 +175,13 @@ def healthy(
 
 
 def bypassed() -> nn.Module:
-    front, classifier = healthy(glimpse=SIZE)
+    front, classifier = sound(glimpse=SIZE)
     return Bypassed(front, classifier)
 
 
 def tiny_start(half: float = 0.1) -> nn.Module:
     """The localiser starts with a box of `half` the image's half-width, in the middle."""
-    model = healthy()
+    model = sound()
     with torch.no_grad():
         first_transformer(model).head[0].bias.mul_(half)
     return model
@@ -195,37 +195,37 @@ class Exhibit:
     """
 
     build: Callable[[], nn.Module]
-    symptom: str
-    cure: str
+    sign: str
+    repair: str
     lr_localiser: float | None = None
 
 
 EXHIBITS: dict[str, Exhibit] = {
-    "healthy": Exhibit(healthy, "none", "none needed"),
+    "sound": Exhibit(sound, "none", "none needed"),
     "no identity start": Exhibit(
-        lambda: healthy(nn.Tanh(), identity_start=False),
+        lambda: sound(nn.Tanh(), identity_start=False),
         "the first boxes lie anywhere, turned, mirrored or off the digit",
         "zero weights and the identity's bias in the localiser's last layer",
     ),
     "tanh on theta": Exhibit(
-        lambda: healthy(nn.Tanh()),
+        lambda: sound(nn.Tanh()),
         "the first box is already cut, tanh(1) = .76; no entry can reach 1",
         "no squashing, or squash what is added to the identity",
     ),
     "rate too high": Exhibit(
-        healthy,
+        sound,
         "theta jumps, the box leaves the picture, the output is blank",
         "a lower rate for the localiser, or bounds",
         lr_localiser=0.1,
     ),
     "zero padding, normalised": Exhibit(
-        lambda: nn.Sequential(Normalise(0.1307, 0.3081), healthy(padding="zeros")),
+        lambda: nn.Sequential(Normalise(0.1307, 0.3081), sound(padding="zeros")),
         "grey wedges around the digit",
         "pad with the background",
     ),
     "paper padding, normalised": Exhibit(
-        lambda: nn.Sequential(Normalise(0.1307, 0.3081), healthy()),
-        "none: the control of the exhibit before",
+        lambda: nn.Sequential(Normalise(0.1307, 0.3081), sound()),
+        "none: it stands beside the exhibit before, to compare",
         "none needed",
     ),
     "untransformed input": Exhibit(

@@ -65,7 +65,7 @@ def test_a_warp_that_pads_with_zeros_is_named():
     assert "outside is 0" in rejection("3.2", answer)
 
 
-def test_the_unknown_runs_are_exhibits_with_symptoms_of_their_own():
+def test_the_unknown_runs_are_exhibits_with_signs_of_their_own():
     names = [name for name, _ in UNKNOWN.values()]
     assert set(names) < set(museum.EXHIBITS) and len(set(names)) == len(names)
 

@@ -47,6 +47,7 @@ def test_each_entry_of_theta_has_its_plot_and_each_digit_its_line():
         assert one[:, 1].tolist() == thetas[:, 0, k // 3, k % 3].tolist()
         assert other[:, 1].tolist() == thetas[:, 1, k // 3, k % 3].tolist()
     assert [line.get_linestyle() for line in fig.axes[0].lines[:2]] == ["--", "-"]
+    assert len({ax.get_ylim() for ax in fig.axes[:6]}) == 1  # what is small looks small
     colours = [line.get_color() for line in fig.axes[0].lines[:2]]
     assert colours[0][2] > colours[0][0] and colours[1][0] > colours[1][2]  # blue, red
 
@@ -59,7 +60,7 @@ def test_the_line_of_the_angles_lies_by_the_offset_beside_the_truth():
 
 
 def test_each_mean_is_drawn_up_to_its_own_ink():
-    fig = figures.averages({"a": torch.full((4, 4), 0.5), "b": np.eye(4)})
+    fig = figures.averages({"a": torch.full((4, 4), 0.5), "b": np.eye(4)}, {})
     assert [ax.images[0].get_clim() for ax in fig.axes] == [(0, 0.5), (0, 1)]
 
 
@@ -79,15 +80,46 @@ def run(theta, n=6):
     )
 
 
-def test_an_exhibit_stands_beside_the_healthy_run():
+def test_an_exhibit_stands_beside_the_sound_run():
     broken, sound = run(geometry.affine(scale=0.5)), run(geometry.identity())
     fig = figures.exhibit(broken, sound)
     loss, way = fig.axes[-2:]
-    assert [t.get_text() for t in loss.get_legend().get_texts()] == ["healthy", "this one"]
+    assert [t.get_text() for t in loss.get_legend().get_texts()] == ["sound run", "this one"]
     assert [line.get_linestyle() for ax in (loss, way) for line in ax.lines] == ["--", "-"] * 2
     assert told(fig.axes[:-2]) == {"0": "normal"} | {f"✗{k}": "bold" for k in range(1, 5)}
     assert lines(way)[0][:, 1].tolist() == [0, 0]
     assert lines(way)[1][-1, 1] == pytest.approx(2**0.5, abs=1e-5)
+
+
+@pytest.mark.parametrize("theta", [geometry.affine(scale=0.05), geometry.affine(shift=(5.0, -3.0))])
+def test_of_an_exhibit_the_whole_box_is_in_sight_however_far_it_went(theta):
+    broken, sound = run(theta), run(geometry.identity())
+    for ax in figures.exhibit(broken, sound).axes[:5]:
+        (edge,) = ax.patches
+        box = ax.lines[0].get_xydata()
+        for low, high, of in ((*ax.get_xlim(), box[:, 0]), (*ax.get_ylim()[::-1], box[:, 1])):
+            assert low < of.min() and of.max() < high
+            assert low < -0.5 and 39.5 < high  # and the picture itself
+        assert edge.get_width() == 40
+        assert np.ptp(ax.get_xlim()) == pytest.approx(-np.diff(ax.get_ylim())[0])  # square
+
+
+def test_a_box_like_its_picture_is_drawn_as_large_as_ever():
+    same = run(geometry.identity())
+    assert figures.exhibit(same, same).axes[0].get_xlim() == pytest.approx((-12.5, 51.5))
+
+
+def test_the_lean_is_a_line_beside_the_plumb_line_counter_clockwise():
+    images = dict.fromkeys(("as written", "as they come", "read"), np.eye(5))
+    fig = figures.averages(images, {"as written": 0.0, "read": 30.0})
+    written, come, read = ([line.get_xydata() for line in ax.lines] for ax in fig.axes)
+    assert len(written) == 1 and np.ptp(written[0][:, 0]) == 0 and come == []
+    plumb, leans = read
+    assert np.ptp(plumb[:, 0]) == 0
+    (x0, y0), (x1, y1) = leans
+    assert y0 < y1 and x0 < x1  # its top, y down the page, went to the left
+    assert (x1 - x0) / (y1 - y0) == pytest.approx(np.tan(np.radians(30)))
+    assert [ax.get_xlabel() for ax in fig.axes] == ["", "", "leans by +30°"]
 
 
 def test_unknown_runs_have_letters_and_no_names():

@@ -1,4 +1,4 @@
-"""Every exhibit shows its symptom, the healthy run shows none, and co-localisation finds."""
+"""Every exhibit shows its sign, the sound run shows none, and co-localisation finds."""
 
 from dataclasses import replace
 
@@ -26,11 +26,11 @@ def seen(halls):
 
 @pytest.fixture(scope="module")
 def told(seen):
-    return {name: museum.symptoms(run) for name, run in seen.items()}
+    return {name: museum.signs(run) for name, run in seen.items()}
 
 
-def test_the_healthy_run_starts_at_the_identity_and_learns(seen, told):
-    run, s = seen["healthy"], told["healthy"]
+def test_the_sound_run_starts_at_the_identity_and_learns(seen, told):
+    run, s = seen["sound"], told["sound"]
     assert run.distances[0].max() == 0 and run.steps[0] == 0 and run.steps[-1] == 150
     assert sum(run.losses[-15:]) < 0.8 * sum(run.losses[:15])
     assert s["moved"] > 0.1 and s["blank"] == 0 and s["mirrored"] == 0
@@ -39,7 +39,7 @@ def test_the_healthy_run_starts_at_the_identity_and_learns(seen, told):
 def test_without_an_identity_start_the_first_boxes_lie_anywhere(seen, told):
     first = seen["no identity start"].thetas[0]
     assert (first[:, :, :2].det() < 0).any() or seen["no identity start"].distances[0].min() > 0.5
-    assert told["no identity start"]["accuracy"] < told["healthy"]["accuracy"]
+    assert told["no identity start"]["accuracy"] < told["sound"]["accuracy"]
 
 
 def test_tanh_starts_cut_and_never_reaches_one(seen):
@@ -72,13 +72,13 @@ def test_the_untransformed_image_gives_theta_no_gradient(seen, told):
 def test_a_collapsed_crop_does_not_recover(seen, told):
     sides = seen["crop collapse"].thetas[:, :, :, :2].det().abs().sqrt().median(1).values
     assert sides[0] == pytest.approx(0.1) and sides[-1] < 1
-    assert told["crop collapse"]["blank"] > told["healthy"]["blank"] == 0
-    assert told["crop collapse"]["accuracy"] < told["healthy"]["accuracy"]
+    assert told["crop collapse"]["blank"] > told["sound"]["blank"] == 0
+    assert told["crop collapse"]["accuracy"] < told["sound"]["accuracy"]
 
 
 def test_the_same_seed_gives_the_same_run(halls):
-    one, other = (museum.run_exhibit("healthy", halls, seed=3, steps=20) for _ in "ab")
-    third = museum.run_exhibit("healthy", halls, seed=4, steps=20)
+    one, other = (museum.run_exhibit("sound", halls, seed=3, steps=20) for _ in "ab")
+    third = museum.run_exhibit("sound", halls, seed=4, steps=20)
     assert one.losses == other.losses and torch.equal(one.thetas, other.thetas)
     assert one.losses != third.losses
 
@@ -89,7 +89,7 @@ def test_asking_for_the_pose_centres(halls, seen):
 
     torch.manual_seed(0)
     run = museum.short_run(
-        museum.healthy(),
+        museum.sound(),
         halls.train,
         halls.probes,
         steps=150,
@@ -97,14 +97,13 @@ def test_asking_for_the_pose_centres(halls, seen):
         truth=halls.truth,
     )
     asked, unasked = (
-        spread(*residual(halls.probe_truth, r.thetas[-1]), pixels=14)
-        for r in (run, seen["healthy"])
+        spread(*residual(halls.probe_truth, r.thetas[-1]), pixels=14) for r in (run, seen["sound"])
     )
     assert asked["centre_sd"] < 0.7 * unasked["centre_sd"]
 
 
 def test_wrong_use_is_told(halls):
-    with pytest.raises(ValueError, match="name='nothing' is unknown; wanted one of healthy"):
+    with pytest.raises(ValueError, match="name='nothing' is unknown; wanted one of sound"):
         museum.run_exhibit("nothing", halls)
     with pytest.raises(ValueError, match="no spatial transformer"):
         museum.short_run(nn.Linear(2, 2), halls.train, halls.probes)
@@ -114,12 +113,12 @@ def test_wrong_use_is_told(halls):
     with pytest.raises(ValueError, match="several transformers side by side"):
         glimpses.glimpses(two, torch.device("cpu"), "hr")
     with pytest.raises(ValueError, match="pose_loss and truth go together"):
-        museum.short_run(museum.healthy(), halls.train, halls.probes, truth=halls.truth)
+        museum.short_run(museum.sound(), halls.train, halls.probes, truth=halls.truth)
 
 
 def test_glimpses_of_the_identity_read_nothing_outside(monkeypatch):
     monkeypatch.setattr(glimpses, "mnist", lambda _: halls_of(50))
-    found = glimpses.glimpses(museum.healthy(), torch.device("cpu"), "hr")["glimpse"]
+    found = glimpses.glimpses(museum.sound(), torch.device("cpu"), "hr")["glimpse"]
     assert found["half_side"] == pytest.approx(1) and found["outside"] == 0
 
 
