@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from stn_course.analysis.plots import AS_IT_STANDS, BLUE, GREY, READ, TEAL, verdict
+from stn_course.experiments.statistics import NOT_YET
 
 INSIDE = (-1, 1, 1, -1)  # a picture drawn in the course's own coordinates
 
@@ -107,6 +108,38 @@ def bars(values: dict[str, float], xlabel: str) -> Figure:
     ax.set(xlabel=xlabel)
     ax.grid(axis="y", visible=False)
     ax.margins(x=0.12)
+    return fig
+
+
+def choices(
+    groups: dict[str, dict[str, dict[int, float]]], base: dict[int, float], xlabel: str
+) -> Figure:
+    """Rows in groups, a dot for each seed and a mark at their mean; a line at the base's mean.
+
+    groups: {group: {row: {seed: value}}}; a row without a value says so.
+    """
+    rows = [(group, row, seen) for group, of in groups.items() for row, seen in of.items()]
+    fig, ax = plt.subplots(figsize=(7, 0.27 * len(rows) + 0.8))
+    if base:
+        ax.axvline(np.mean(list(base.values())), color=BLUE, lw=1.2)
+    left = min((v for *_, seen in rows for v in seen.values()), default=0)
+    for y, (_, _, seen) in enumerate(rows):
+        values = list(seen.values())
+        if not values:
+            ax.text(left, y, NOT_YET, va="center", color=GREY, fontsize=8)
+            continue
+        ax.plot(values, [y] * len(values), "o", ms=4, color=GREY, alpha=0.7)
+        ax.plot(np.mean(values), y, "D", ms=6, color=TEAL)
+    firsts = np.cumsum([0, *map(len, groups.values())])
+    for first in firsts[1:-1]:
+        ax.axhline(first - 0.5, color="#d1d5db", lw=0.8)
+    ax.set_yticks(range(len(rows)), [row for _, row, _ in rows], fontsize=9)
+    beside = {"va": "center", "fontsize": 9, "color": GREY}
+    for group, first in zip(groups, firsts, strict=False):
+        ax.text(1.01, first, group, transform=ax.get_yaxis_transform(), **beside)
+    ax.set(xlabel=xlabel, ylim=(len(rows) - 0.5, -0.5))
+    ax.grid(axis="y", visible=False)
+    fig.tight_layout()
     return fig
 
 

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from stn_course import geometry
+from stn_course import geometry, sampling
 from stn_course.analysis.words import output_places
 from stn_course.data import flat_words, recipes, to_float, words
 from stn_course.data.words import FLAT, Bent
@@ -79,6 +79,27 @@ def left_over(transform: Tensor, made: Bent) -> Tensor:
     return off.norm(dim=2).mean(1)
 
 
+# ---------------------------------------------------------------- much of few marked pictures
+def moved(images: Tensor, marks: Tensor) -> tuple[Tensor, Tensor]:
+    """Pictures turned, zoomed, shifted and recoloured a little, and their marks carried along.
+
+    images: [B, C, h, w] in [0, 1]; marks: [B, K, 2] in [-1, 1] of each. Turned by up to 10 degrees,
+    zoomed by 0.85 to 1.15, shifted by up to 0.15 of a half side; each channel times 0.6 to 1.4, and
+    every other picture, by chance, is its negative. Drawn from torch's own generator.
+    """
+    n, like = len(images), images.new_empty
+    theta = geometry.affine(
+        like(n).uniform_(-10, 10),
+        shift=like(n, 2).uniform_(-0.15, 0.15),
+        scale=like(n).uniform_(0.85, 1.15),
+        size=tuple(images.shape[2:]),
+    )
+    colour = like(n, images.shape[1], 1, 1).uniform_(0.6, 1.4)
+    seen = (sampling.warp(images, theta, padding="border") * colour).clamp(0, 1)
+    negative = torch.rand(n, 1, 1, 1, device=images.device) < 0.5
+    return torch.where(negative, 1 - seen, seen), geometry.transform_points_back(theta, marks)
+
+
 # ---------------------------------------------------------------- records as tables
 def signs_right(name: str) -> dict[int, float]:
     """Of each seed the share of test signs read right, in percent."""
@@ -98,8 +119,8 @@ def _which(name: str) -> str:
     return f"test/{(config if isinstance(config, dict) else vars(config))['tests'][0]}"
 
 
-def spread(name: str) -> dict[str, list[float]]:
-    """How far a sign's place spreads in what the reader gets, in its widths: of each seed."""
+def scatter(name: str) -> dict[str, list[float]]:
+    """How far a sign's place scatters in what the reader gets, in its widths: of each seed."""
     found = [run.probes["signs"] for run in records.load(name) if "signs" in run.probes]
     return {axis: [each[axis] for each in found] for axis in ("sd_x", "sd_y")}
 
@@ -114,23 +135,31 @@ def share_cell(values: dict[int, float]) -> str:
     )
 
 
-def spread_cell(name: str) -> str:
-    """`0.21, 0.09`: the mean spreads along x and y."""
-    found = spread(name)
+def scatter_cell(name: str) -> str:
+    """`0.21, 0.09`: the mean scatters along x and y."""
+    found = scatter(name)
     if not found["sd_x"]:
         return "" if records.load(name) else NOT_YET
     return ", ".join(f"{mean_sd(found[axis])[0]:.2f}" for axis in ("sd_x", "sd_y"))
 
 
 def rows_of(names: dict[str, str]) -> list[list[str]]:
-    """A row for each experiment of `names` (its words: its name): signs, words, spread."""
+    """A row for each experiment of `names` (its words: its name): signs, words, scatter."""
     return [
-        [told, share_cell(signs_right(name)), share_cell(words_right(name)), spread_cell(name)]
+        [told, share_cell(signs_right(name)), share_cell(words_right(name)), scatter_cell(name)]
         for told, name in names.items()
     ]
 
 
-HEAD = ["reader", "signs right, %", "words right, %", "spread x, y"]
+def choices(names: dict[str, dict[str, str]]) -> dict[str, dict[str, dict[int, float]]]:
+    """Signs read right by seed, for groups of rows {group: {row: end of an experiment's name}}."""
+    return {
+        group: {row: signs_right(f"words-{end}") for row, end in rows.items()}
+        for group, rows in names.items()
+    }
+
+
+HEAD = ["reader", "signs right, %", "words right, %", "scatter x, y"]
 
 
 # ---------------------------------------------------------------- live

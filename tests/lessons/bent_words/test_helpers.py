@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from stn_course import data, geometry
+from stn_course import data, geometry, sampling
 from stn_course.data import words
 from stn_course.experiments import records
 from stn_course.lessons.bent_words import figures, helpers
@@ -125,3 +125,29 @@ def test_what_the_command_line_says_and_how_it_fails(tmp_path):
     assert any("words-tps" in line for line in helpers.stn_course(tmp_path, "run --list"))
     with pytest.raises(RuntimeError, match="nothing"):
         helpers.stn_course(tmp_path, "train --data ./nothing --quiet --out run")
+
+
+def test_marks_go_where_the_picture_goes():
+    """A bright dot at each mark is still below it, moved; on a picture that is not square."""
+    torch.manual_seed(0)
+    at = torch.tensor([[[-0.4, 0.3]], [[0.5, -0.2]], [[0.1, 0.1]]]).repeat(20, 1, 1)  # [60, 1, 2]
+    x, y = (geometry.pixel_centres(n) for n in (96, 32))
+    near = lambda c, p: (c - p).square()  # noqa: E731
+    dots = torch.exp(
+        -near(y[:, None], at[:, :, 1:]) * 16**2 / 8 - near(x[None], at[:, :, :1]) * 48**2 / 8
+    )
+    pictures, marks = helpers.moved(0.5 * dots[:, None].expand(-1, 3, -1, -1), at)
+    assert not torch.equal(marks, at)
+    values = sampling.bilinear_sample(pictures, marks[:, None])[:, :, 0, 0]  # [60, 3]
+    edges = pictures[:, :, :1, 0].squeeze(2)  # of dark pictures 0, of negatives 1
+    assert set(edges[:, 0].round().tolist()) == {0.0, 1.0}
+    assert ((values - edges).abs() > 0.25).all()  # at least 0.5 * 0.6, a little blurred
+    assert pictures.min() >= 0 and pictures.max() <= 1
+
+
+def test_what_is_moved_differs_from_picture_to_picture():
+    torch.manual_seed(0)
+    same = torch.rand(1, 3, 32, 96).expand(4, -1, -1, -1)
+    pictures, marks = helpers.moved(same, torch.zeros(4, 1, 2))
+    assert len({tuple(m.flatten().tolist()) for m in marks}) == 4
+    assert not torch.equal(pictures[0], pictures[1])
