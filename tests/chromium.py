@@ -89,6 +89,7 @@ WIDGET_PAGE = """<!doctype html><html lang="en" data-theme="light"><head><meta c
 <script>
 const given = STATE, listeners = {};
 const model = {
+  place: PLACE,
   get: (k) => given[k], saved: 0,
   set(k, v) { given[k] = v; (listeners["change:" + k] || []).forEach((f) => f()); },
   on(k, f) { (listeners[k] ||= []).push(f); },
@@ -106,10 +107,14 @@ const pixels = () => {
 </script></body></html>"""
 
 
-def widget_page(path: Path, widget, module: str, style: str) -> Path:
-    """Write a page with `widget` and no kernel; its script comes from a blob, not from a file."""
+def widget_page(path: Path, widget, module: str, style: str, place: int | None = None) -> Path:
+    """Write a page with `widget` and no kernel; its script comes from a blob, not from a file.
+
+    With a `place`, its number among the figures, it writes the page's address, as in the book.
+    """
     state = {k: v for k, v in widget.get_state().items() if k[0] != "_" and k != "layout"}
     quoted = json.dumps(module).replace("</", "<\\/")
     page = WIDGET_PAGE.replace("CSS", style).replace("STATE", json.dumps(state))
+    page = page.replace("PLACE", json.dumps(place))
     path.write_text(page.replace("SOURCE", quoted), encoding="utf-8")
     return path

@@ -78,6 +78,7 @@
   /** Mount every anywidget of the page; resolves to how many came alive. */
   async function mountAll(document, load = moduleNamed) {
     const stored = storedModels(document);
+    const places = new Map(); // a model's number among those of the page: its name in the address
     const live = new Map(); // one model for each id: two views of it move together
     let alive = 0;
 
@@ -86,6 +87,7 @@
       let widget = load(name);
       if (typeof widget === "function") widget = await widget();
       const model = createModel(state);
+      model.place = places.get(id); // a figure that has one may write the page's address
       await widget.initialize?.({ model });
       return { widget, model };
     }
@@ -97,6 +99,7 @@
       host.className = "anywidget-static";
       script.after(host);
       try {
+        places.set(id, places.get(id) ?? places.size + 1);
         if (!live.has(id)) live.set(id, start(id));
         const { widget, model } = await live.get(id);
         await widget.render?.({ model, el: host });

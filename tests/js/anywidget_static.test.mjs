@@ -131,6 +131,12 @@ test("initialize runs before render, once", async () => {
   assert.deepEqual(order, ["init", "render", "render"]);
 });
 
+test("each figure gets its number in the page, and two views of one model the same", async () => {
+  const page = fakePage({ a: widget({ _module: "m" }), b: widget({ _module: "m" }) }, ["a", "b", "a"]), places = [];
+  await mountAll(page, () => ({ render: ({ model }) => places.push(model.place) }));
+  assert.deepEqual(places, [1, 2, 1]);
+});
+
 test("a widget that breaks says so in its place and the next one still starts", async (t) => {
   const logged = t.mock.method(console, "error", () => {});
   const page = fakePage(

@@ -217,3 +217,24 @@ test("the key guard marks what is focused and stops the notebook's plain keys, u
   takeBack();
   assert.deepEqual(heard, {});
 });
+
+// ---------------------------------------------------------------- what stands in an address
+const said = (text) => new URLSearchParams(text);
+const numbersAndNames = wp.keyed({ theta: (t) => wp.readNumbers(t, 2), mode: (t, { modes }) => wp.readOne(t, modes), step: (t) => wp.readOne(t, [0, 1, 2]) });
+
+test("an address has what is not as the figure opened, and gives it back", () => {
+  const opening = { theta: [0, 0], mode: "a", step: 0 }, now = { theta: [0.123456, -1], mode: "a", step: 2 };
+  const text = numbersAndNames.write(now, opening);
+  assert.equal(text, "theta=0.1235,-1&step=2");
+  assert.deepEqual(numbersAndNames.read(said(text), { modes: ["a", "b"] }), { found: { theta: [0.1235, -1], step: 2 }, refused: [] });
+  assert.equal(numbersAndNames.write(opening, opening), "");
+});
+
+test("what an address may not say is refused by the name of its key, and nothing else of it is kept", () => {
+  for (const bad of ["theta=1", "theta=1,2,3", "theta=1,x", "theta=1,", "theta=1,Infinity", "theta=1,101", "theta=", "theta=<b>,1"])
+    assert.deepEqual(numbersAndNames.read(said(bad), {}), { found: {}, refused: ["theta"] }, bad);
+  for (const bad of ["mode=c", "mode=", "mode=__proto__", "mode=%3Cscript%3E"])
+    assert.deepEqual(numbersAndNames.read(said(bad), { modes: ["a"] }), { found: {}, refused: ["mode"] }, bad);
+  for (const bad of ["step=3", "step=-1", "step=1.5", "step=01"]) assert.deepEqual(numbersAndNames.read(said(bad), {}).refused, ["step"], bad);
+  assert.deepEqual(numbersAndNames.read(said("__proto__=1&constructor=2&other=3"), {}), { found: {}, refused: [] });
+});

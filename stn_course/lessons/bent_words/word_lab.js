@@ -143,7 +143,12 @@ export function mount(el, given, onChange = () => {}) {
   return { state, update, destroy: () => root.remove() };
 }
 
+const ADDRESS = keyed({
+  picture: (text, { names }) => readOne(text, [...names.keys()]),
+  offsets: (text, { shape }) => readNumbers(text, 2 * shape[0] * shape[1], 10),
+});
+
 /** The widget's view. */
-const render = ({ model, el }) => follow(model, LAB_KEYS, [], (values, save) => mount(el, values, save));
+const render = (page) => follow(page, LAB_KEYS, [], mount, ADDRESS);
 
 export default { render };

@@ -77,7 +77,12 @@ export function mount(el, given, onChange = () => {}) {
   return { state, update, destroy: () => root.remove() };
 }
 
+const ADDRESS = keyed({
+  direction: (text) => readOne(text, ["forward", "backward"]), channels: (text, { counts }) => readOne(text, counts),
+  side: (text, { sides }) => readOne(text, sides), out_side: (text, { sides }) => readOne(text, sides),
+});
+
 /** The widget's view. */
-const render = ({ model, el }) => follow(model, LEDGER_KEYS, LEDGER_GIVEN, (values, save) => mount(el, values, save));
+const render = (page) => follow(page, LEDGER_KEYS, LEDGER_GIVEN, mount, ADDRESS);
 
 export default { render };

@@ -1,6 +1,6 @@
 // Corner lab: four corners, the homography that they make, and how near it is to breaking.
 //
-// Python puts the pure functions and the key guard of warp_playground.js before this text, so that
+// Python puts the pure functions, the key guard and the parts of warp_playground.js before this text, so that
 // the figure computes with what is tested there.  Conventions are the same: output -> input, x first,
 // [-1, 1] at pixel edges, corners clockwise from the top left.
 
@@ -69,25 +69,6 @@ const PRESETS = {
 const EIGHT = ["h11", "h12", "h13", "h21", "h22", "h23", "h31", "h32"].map((name, k) => (k === 0 || k === 4 ? [name, 0.2, 1.5] : k < 6 ? [name, -0.8, 0.8] : [name, -0.9, 0.9]));
 const FAR = [5, 5]; // by the sliders a corner may leave the picture, up to here
 const LINES = 8, MARGIN = 0.01; // lines each way; how near a line three corners may come
-const neat = (v) => Math.round(v * 1e6) / 1e6 || 0; // no 0.30000000000000004, no -0
-const digits = (v, n) => neat(v.toFixed(n)).toFixed(n).replace("-", "−");
-
-function make(tag, attributes = {}, ...children) {
-  const svg = tag === "svg" || tag === "path";
-  const e = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
-  const { style = "", ...rest } = attributes;
-  e.style.cssText = style; // as an attribute a strict policy of the page forbids it
-  for (const [k, v] of Object.entries(rest)) e.setAttribute(k, v);
-  e.append(...children);
-  return e;
-}
-
-function fill(canvas, values) {
-  const data = new ImageData(canvas.width, canvas.height);
-  values.forEach((v, k) => data.data.set([v, v, v, 255], 4 * k));
-  canvas.getContext("2d").putImageData(data, 0, 0);
-}
-
 /** Builds the lab in `el`; `given` holds the values named in LAB_KEYS, `onChange` hears of changes. */
 export function mount(el, given, onChange = () => {}) {
   const state = { picture: 0, ...given };
@@ -99,47 +80,47 @@ export function mount(el, given, onChange = () => {}) {
   }).flat();
 
   const label = (text) => ({ role: "img", "aria-label": text });
-  const input = make("canvas", { width: W, height: H, ...label("input, with the four corners drawn over it") });
-  const output = make("canvas", { class: "wp-output", width: w, height: h, ...label(`output, ${h} by ${w} pixels`) });
-  const paths = ["halo", "lines", "box", "top"].map((c) => make("path", { class: `wp-${c}` }));
-  const edge = make("path", { class: "wp-edge", d: `M${mx} ${my}h${w}v${h}h${-w}z` });
-  const overlay = make("svg", { viewBox: `0 0 ${W} ${H}`, "aria-hidden": "true" }, edge, ...paths);
-  const well = make("div", { class: "wp-well", style: `aspect-ratio:${W}/${H}` }, input, overlay);
-  const result = make("div", { class: "wp-well wp-result", style: `aspect-ratio:${w}/${h}` }, output);
-  const figure = (content, text) => make("figure", {}, content, make("figcaption", {}, text));
-  const matrix = make("div", { class: "wp-matrix", role: "img" });
+  const input = node("canvas", { width: W, height: H, ...label("input, with the four corners drawn over it") });
+  const output = node("canvas", { class: "wp-output", width: w, height: h, ...label(`output, ${h} by ${w} pixels`) });
+  const paths = ["halo", "lines", "box", "top"].map((c) => node("path", { class: `wp-${c}` }));
+  const edge = node("path", { class: "wp-edge", d: `M${mx} ${my}h${w}v${h}h${-w}z` });
+  const overlay = node("svg", { viewBox: `0 0 ${W} ${H}`, "aria-hidden": "true" }, edge, ...paths);
+  const well = node("div", { class: "wp-well", style: `aspect-ratio:${W}/${H}` }, input, overlay);
+  const result = node("div", { class: "wp-well wp-result", style: `aspect-ratio:${w}/${h}` }, output);
+  const figure = (content, text) => node("figure", {}, content, node("figcaption", {}, text));
+  const matrix = node("div", { class: "wp-matrix", role: "img" });
   const id = `corner-lab-${Math.random().toString(36).slice(2)}`;
-  const meter = make("meter", { min: 0, max: 1, low: 0.2, high: 0.4, optimum: 1, "aria-labelledby": id });
-  const least = make("output", { class: "cl-w" }), condition = make("span", { class: "cl-condition" });
-  const facts = make("dl", { class: "cl-facts" },
-    make("dt", { id }, "smallest w"), make("dd", {}, least, meter),
-    make("dt", {}, "condition number"), make("dd", {}, condition));
-  const say = make("p", { class: "wp-say", "aria-live": "polite" });
-  const hint = make("p", { class: "wp-hint" }, "Drag a corner, or focus it and use the arrow keys (Shift: small steps, Home: back). Or move one number of H.");
+  const meter = node("meter", { min: 0, max: 1, low: 0.2, high: 0.4, optimum: 1, "aria-labelledby": id });
+  const least = node("output", { class: "cl-w" }), condition = node("span", { class: "cl-condition" });
+  const facts = node("dl", { class: "cl-facts" },
+    node("dt", { id }, "smallest w"), node("dd", {}, least, meter),
+    node("dt", {}, "condition number"), node("dd", {}, condition));
+  const say = node("p", { class: "wp-say", "aria-live": "polite" });
+  const hint = node("p", { class: "wp-hint" }, "Drag a corner, or focus it and use the arrow keys (Shift: small steps, Home: back). Or move one number of H.");
   const move = (corners) => { state.corners = corners; draw(); onChange({ corners }); };
   const buttons = Object.entries(PRESETS).map(([name, corners]) => {
-    const b = make("button", { type: "button", class: "wp-reset" }, name);
+    const b = node("button", { type: "button", class: "wp-reset" }, name);
     b.addEventListener("click", () => { say.textContent = ""; move([...corners]); });
     return b;
   });
   const sliders = EIGHT.map(([name, min, max], k) => {
-    const input = make("input", { type: "range", min, max, step: 0.01, "aria-label": name }), value = make("span", { class: "wp-value" });
+    const input = node("input", { type: "range", min, max, step: 0.01, "aria-label": name }), value = node("span", { class: "wp-value" });
     input.addEventListener("input", () => {
       const { corners, stopped } = withNumber(state.corners, k, +input.value, FAR, MARGIN);
-      move(corners.map(neat));
+      move(corners.map(tidy));
       say.textContent = stopped ? "Stopped: beyond this a corner is read from too far away, and soon w is 0 or less there." : "";
     });
     const set = (v) => {
       [input.min, input.max] = reach(v, min, max, 0.01);
       input.value = v;
-      value.textContent = digits(v, 2);
+      value.textContent = show(v, 2);
       input.setAttribute("aria-valuetext", value.textContent);
     };
-    return { element: make("label", { class: "wp-slider" }, make("span", {}, name), input, value), set };
+    return { element: node("label", { class: "wp-slider" }, node("span", {}, name), input, value), set };
   });
-  const group = (text, list) => make("div", { role: "group", "aria-label": text }, make("div", { class: "wp-title" }, text), ...list.map((s) => s.element));
-  const numbersSet = make("div", { class: "wp-sliders" }, group("As in an affine map", sliders.slice(0, 6)), group("The two more", sliders.slice(6)));
-  const pictures = make("button", { type: "button", class: "wp-reset" }, "Other picture");
+  const group = (text, list) => node("div", { role: "group", "aria-label": text }, node("div", { class: "wp-title" }, text), ...list.map((s) => s.element));
+  const numbersSet = node("div", { class: "wp-sliders" }, group("As in an affine map", sliders.slice(0, 6)), group("The two more", sliders.slice(6)));
+  const pictures = node("button", { type: "button", class: "wp-reset" }, "Other picture");
   pictures.hidden = state.names.length < 2;
   pictures.addEventListener("click", () => {
     state.picture = (state.picture + 1) % state.names.length;
@@ -147,24 +128,24 @@ export function mount(el, given, onChange = () => {}) {
     onChange({ picture: state.picture });
   });
   el.style.minWidth = "min(320px, 100%)"; // beside another widget it would be given no room
-  const root = make("div", { class: "warp-playground corner-lab" },
-    make("div", { class: "wp-bar", role: "group", "aria-label": "Corners to start from" }, ...buttons, pictures),
-    make("div", { class: "wp-stage", style: `--wp-in:${W}fr;--wp-out:${w}fr` },
+  const root = node("div", { class: "warp-playground corner-lab" },
+    node("div", { class: "wp-bar", role: "group", "aria-label": "Corners to start from" }, ...buttons, pictures),
+    node("div", { class: "wp-stage", style: `--wp-in:${W}fr;--wp-out:${w}fr` },
       figure(well, "Input, and the four corners that are read"), figure(result, "Output"),
-      make("div", { class: "wp-side" }, make("div", { class: "wp-numbers" }, matrix), facts, hint, say)),
+      node("div", { class: "wp-side" }, node("div", { class: "wp-numbers" }, matrix), facts, hint, say)),
     numbersSet);
   guardKeys(root);
   el.replaceChildren(root);
 
   function moveTo(k, x, y) {
-    const to = [x, y].map((v, i) => neat(Math.round(Math.min(Math.max(v, -limit[i]), limit[i]) * 100) / 100));
+    const to = [x, y].map((v, i) => tidy(Math.round(Math.min(Math.max(v, -limit[i]), limit[i]) * 100) / 100));
     const aim = state.corners.map((v, i) => (i >> 1 === k ? to[i & 1] : v));
     const margin = marginNow(state.corners, MARGIN);
     move(towards(state.corners, k, to, MARGIN)); // a fast pointer jumps: go as far as it may
     say.textContent = isConvex(aim, margin) ? "" : "Stopped: beyond this, w is 0 or less in the opposite corner.";
   }
   const handles = [0, 1, 2, 3].map((k) => {
-    const b = make("button", { type: "button", class: "wp-handle" });
+    const b = node("button", { type: "button", class: "wp-handle" });
     let grab = null;
     const at = (e, r) => [(e.clientX / r.width) * 2 * limit[0], (e.clientY / r.height) * 2 * limit[1]];
     b.addEventListener("pointerdown", (e) => {
@@ -198,10 +179,10 @@ export function mount(el, given, onChange = () => {}) {
       shown = state.pictures[state.picture];
       image = Uint8Array.from(atob(shown), (c) => c.charCodeAt(0));
       outside = { fill: borderMedian(image, [h, w]) };
-      fill(input, bilinearSample(image, [h, w], view, outside));
+      paint(input, bilinearSample(image, [h, w], view, outside), [H, W]);
     }
     const found = measures(state.corners);
-    fill(output, bilinearSample(image, [h, w], applyHomography(found.H, centres), outside));
+    paint(output, bilinearSample(image, [h, w], applyHomography(found.H, centres), outside), [h, w]);
     const p = applyHomography(found.H, ends); // straight lines stay straight: their ends will do
     const place = (k) => `${(((p[2 * k] + 1) * w) / 2 + mx).toFixed(2)} ${(((p[2 * k + 1] + 1) * h) / 2 + my).toFixed(2)}`;
     const all = Array.from({ length: 2 * LINES }, (_, i) => `M${place(2 * i)}L${place(2 * i + 1)}`), last = all.length - 2;
@@ -212,19 +193,19 @@ export function mount(el, given, onChange = () => {}) {
       b.hidden = Math.abs(x) > limit[0] || Math.abs(y) > limit[1]; // out of sight
       b.style.left = `${50 + (50 * x) / limit[0]}%`;
       b.style.top = `${50 + (50 * y) / limit[1]}%`;
-      b.setAttribute("aria-label", `${CORNER_NAMES[k]} corner, x ${digits(x, 2)}, y ${digits(y, 2)}`);
+      b.setAttribute("aria-label", `${CORNER_NAMES[k]} corner, x ${show(x, 2)}, y ${show(y, 2)}`);
     });
-    const cells = found.H.map((v) => digits(v, 3));
-    const grid = make("span", { class: "wp-cells", style: "grid-template-columns:repeat(3,auto)" });
-    grid.append(...cells.map((c) => make("span", {}, c)));
+    const cells = found.H.map((v) => show(v, 3));
+    const grid = node("span", { class: "wp-cells", style: "grid-template-columns:repeat(3,auto)" });
+    grid.append(...cells.map((c) => node("span", {}, c)));
     sliders.forEach((s, k) => s.set(found.H[k]));
-    matrix.replaceChildren(make("span", {}, "H ="), grid);
+    matrix.replaceChildren(node("span", {}, "H ="), grid);
     matrix.setAttribute("aria-label", `H = ${[0, 3, 6].map((k) => cells.slice(k, k + 3).join(" ")).join("; ")}`);
     const flat = found.greatestW - found.smallestW < 1e-6; // no corner is smaller than another
-    least.textContent = flat ? "1.00 everywhere" : `${digits(found.smallestW, 2)}, ${found.at.map((k) => CORNER_NAMES[k]).join(" and ")}`;
+    least.textContent = flat ? "1.00 everywhere" : `${show(found.smallestW, 2)}, ${found.at.map((k) => CORNER_NAMES[k]).join(" and ")}`;
     meter.value = found.smallestW;
-    meter.textContent = digits(found.smallestW, 2);
-    condition.textContent = digits(found.condition, 1);
+    meter.textContent = show(found.smallestW, 2);
+    condition.textContent = show(found.condition, 1);
   }
   draw();
 
@@ -238,7 +219,10 @@ export function mount(el, given, onChange = () => {}) {
   return { state, update, destroy: () => root.remove() };
 }
 
+const convex = (corners) => { if (!isConvex(corners, 1e-6)) throw new RangeError("convex corners wanted"); return corners; };
+const ADDRESS = keyed({ corners: (text) => convex(readNumbers(text, 8)), picture: (text, { names }) => readOne(text, [...names.keys()]) });
+
 /** The widget's view. */
-const render = ({ model, el }) => follow(model, LAB_KEYS, [], (values, save) => mount(el, values, save));
+const render = (page) => follow(page, LAB_KEYS, [], mount, ADDRESS);
 
 export default { render };

@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 
 def module_text() -> str:
     """The lab's ES module: what it shares with the warp playground, then its own text."""
-    shared = sections("pure functions", "the notebook's keys")
+    shared = sections("pure functions", "the notebook's keys", "parts of a figure")
     return shared + (HERE / "corner_lab.js").read_text("utf-8")
 
 

@@ -125,9 +125,9 @@ export function toAddress({ parts, sample, strokes, clutter = 0, scattering = 0 
     + (clutter ? `&clutter=${clutter}&scattering=${scattering}` : "");
 }
 
-/** What an address says; null where it says nothing of this figure, or nothing that can be. */
-export function fromAddress(text) {
-  const said = new URLSearchParams(text.replace(/^#/, "")), theta = (said.get("theta") ?? "").split(",").map(Number);
+/** What an address (as URLSearchParams) says; null where it says nothing of this figure, or nothing that can be. */
+export function fromAddress(said) {
+  const theta = (said.get("theta") ?? "").split(",").map(Number);
   if (theta.length !== 6 || !theta.every(Number.isFinite)) return null;
   const found = partsFromTheta(theta), tilt = Number(said.get("tilt") ?? 0), digit = Number(said.get("digit") ?? 2), strokes = inkFrom(said.get("ink") ?? "");
   const [clutter, scattering] = ["clutter", "scattering"].map((k) => Number(said.get(k) ?? 0)), whole = (v, most) => Number.isInteger(v) && v >= 0 && v <= most;
@@ -323,14 +323,23 @@ function makeView(onParts) {
   return { element, draw };
 }
 
+const ADDRESS = {
+  keys: ["sample", "strokes", "parts", "clutter", "scattering"],
+  read(said) {
+    const found = fromAddress(said);
+    return { found: found ?? {}, refused: !found && said.has("theta") ? ["the digit"] : [] };
+  },
+  write: toAddress,
+};
+
 /** Builds the figure in `el`; `given`: networks, samples (base64, 28 x 28) and values of DRAW_KEYS. */
 export function mount(el, given, onChange = () => {}, { address = false } = {}) {
   const nets = given.networks.map(({ name, stored }) => ({ name, read: network(stored), card: card(name) }));
   const samples = given.samples.map((text) => Float32Array.from(fromBase64(text), (v) => v / 255));
   const start = () => ({ sample: given.sample ?? 2, strokes: given.strokes ?? [], parts: { ...UPRIGHT, ...given.parts }, clutter: given.clutter ?? 0, scattering: given.scattering ?? 0 });
-  const state = { ...start(), ...(address && fromAddress(location.hash)) };
+  const state = start();
   const blank = new Float32Array(SIDE * SIDE);
-  let laid, picture, frame = 0, timer = 0, playing = 0, telling = false;
+  let laid, picture, frame = 0, playing = 0, telling = false;
 
   const pixels = () => Array.from(picture, (v) => Math.round(255 * v));
   const change = (patch, said = HINT) => {
@@ -340,9 +349,7 @@ export function mount(el, given, onChange = () => {}, { address = false } = {}) 
     schedule();
     if ("sample" in patch) prepare();
     onChange("sample" in patch ? { ...patch, pixels: pixels() } : patch);
-    if (!address) return;
-    clearTimeout(timer); // browsers refuse addresses that change too often
-    timer = setTimeout(() => { try { history.replaceState(history.state, "", `#${toAddress(state)}`); } catch { /* a page that has no address */ } }, 250);
+    shared?.note();
   };
   const schedule = () => { frame ||= requestAnimationFrame(() => { frame = 0; draw(); }); };
   function prepare() {
@@ -429,8 +436,13 @@ export function mount(el, given, onChange = () => {}, { address = false } = {}) 
     if (state.parts.rotate % 1) change({ parts: { ...state.parts, rotate: Math.round(state.parts.rotate) } }, say.textContent);
   }
 
-  const heard = () => { const said = fromAddress(location.hash); if (said) { Object.assign(state, said); prepare(); schedule(); } };
-  if (address) addEventListener("hashchange", heard);
+  const shared = address ? share(1, ADDRESS, start(), () => state, (values, refused) => {
+    Object.assign(state, values);
+    if (refused.length) say.textContent = `${BAD_ADDRESS}${refused.join(", ")}.`;
+    prepare();
+    schedule();
+  }) : null;
+  shared?.hear();
   draw();
 
   /** Takes values from outside. */
@@ -442,11 +454,11 @@ export function mount(el, given, onChange = () => {}, { address = false } = {}) 
     prepare();
     schedule();
   }
-  const destroy = () => { cancelAnimationFrame(playing); cancelAnimationFrame(frame); clearTimeout(timer); removeEventListener("hashchange", heard); root.remove(); };
+  const destroy = () => { cancelAnimationFrame(playing); cancelAnimationFrame(frame); shared?.end(); root.remove(); };
   return { state, update, destroy };
 }
 
 /** The widget's view. */
-const render = ({ model, el }) => follow(model, DRAW_KEYS, ["networks", "samples"], (values, save) => mount(el, values, save));
+const render = (page) => follow(page, DRAW_KEYS, ["networks", "samples"], mount, ADDRESS, true);
 
 export default { render };

@@ -170,7 +170,15 @@ export function mount(el, given, onChange = () => {}) {
   return { state, update, destroy: () => { stop(); root.remove(); } };
 }
 
+const places = (list) => [...list.keys()];
+const ADDRESS = keyed({
+  step: (text, { steps }) => readOne(text, places(steps)),
+  picture: (text, state) => readOne(text, state.picture < 0 ? [] : places(Array(shelves(state).count))),
+  clutter: (text, { scene }) => readOne(text, scene?.levels ?? []),
+  scattering: (text, state) => readOne(text, places(Array(shelves(state).ways))),
+});
+
 /** The widget's view. */
-const render = ({ model, el }) => follow(model, LOOK_KEYS, LOOK_GIVEN, (values, save) => mount(el, values, save));
+const render = (page) => follow(page, LOOK_KEYS, LOOK_GIVEN, mount, ADDRESS);
 
 export default { render };

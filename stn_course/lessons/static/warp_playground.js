@@ -347,19 +347,95 @@ function news(patch, state) {
   return found.length ? Object.fromEntries(found) : null;
 }
 
+/** `n` numbers of an address, none beyond `most`. Throws RangeError for other text. */
+export function readNumbers(text, n, most = 100) {
+  const found = text.split(",").map((t) => (t.trim() ? Number(t) : NaN));
+  if (found.length !== n || !found.every((v) => Math.abs(v) <= most)) throw new RangeError(`${n} numbers wanted`);
+  return found;
+}
+
+/** The one of `list` that an address names. Throws RangeError for other text. */
+export function readOne(text, list) {
+  const found = list.find((v) => String(v) === text);
+  if (found === undefined) throw new RangeError(`one of ${list.join(", ")} wanted`);
+  return found;
+}
+
 /**
- * The view that `mount(values, save)` makes, kept equal to `model` in `keys`; returns what ends it.
- * `given`: more of the model, which does not change. The model may be a live one or one kept alive in
- * a static page.
+ * How the values named in `kinds` stand in an address: `key=value`, where they are not as the figure
+ * opened. Each kind reads a text, given all values, and throws for what its figure cannot show.
  */
-function follow(model, keys, given, mount) {
-  const view = mount(Object.fromEntries([...keys, ...given].map((k) => [k, model.get(k)])), (patch) => {
-    for (const [k, v] of Object.entries(patch)) model.set(k, v);
-    model.save_changes();
-  });
-  const listeners = keys.map((k) => [`change:${k}`, () => view.update({ [k]: model.get(k) })]);
+export const keyed = (kinds) => ({
+  keys: Object.keys(kinds),
+  read(said, values) {
+    const found = {}, refused = [];
+    for (const key of Object.keys(kinds).filter((k) => said.has(k)))
+      try { found[key] = kinds[key](said.get(key), values); } catch { refused.push(key); }
+    return { found, refused };
+  },
+  write: (values, opening) => Object.keys(news(Object.fromEntries(Object.keys(kinds).map((k) => [k, values[k]])), opening) ?? {})
+    .map((k) => `${k}=${[values[k]].flat().map((v) => (typeof v === "number" ? Number(v.toFixed(4)) : v)).join(",")}`).join("&"),
+});
+
+const BAD_ADDRESS = "The address asks for what this figure cannot show, and that is left out: ";
+
+/**
+ * Keeps what a figure shows in the address of its page, where it is number `place`, and hears of
+ * others. `now()` gives its values, `show(values, refused)` takes values; `refused` are names of ours,
+ * nothing that the address says. Returns `hear`, which is true for an address of this figure, `note`,
+ * after a change, and `end`.
+ */
+function share(place, address, opening, now, show) {
+  let timer = 0;
+  const hear = () => {
+    const said = new URLSearchParams(location.hash.slice(1));
+    if (Number(said.get("figure") ?? 1) !== place) return false;
+    const { found, refused } = address.read(said), any = Object.keys(found).length + refused.length > 0;
+    if (any) show({ ...opening, ...found }, refused);
+    return any; // what the page's own headings are called is none of ours
+  };
+  const write = () => {
+    const values = now(), same = address.keys.every((k) => !news({ [k]: values[k] }, opening));
+    const text = same ? "" : `#${place > 1 ? `figure=${place}&` : ""}${address.write(values, opening)}`;
+    try { history.replaceState(history.state, "", text || location.pathname + location.search); } catch { /* a page that has no address */ }
+  };
+  addEventListener("hashchange", hear);
+  const note = () => { clearTimeout(timer); timer = setTimeout(write, 250); }; // browsers refuse addresses that change too often
+  return { hear, note, end: () => { clearTimeout(timer); removeEventListener("hashchange", hear); } };
+}
+
+/** Below a figure: a button that takes it back to how it opened, if it has none of its own, and a word on the address. */
+function foot(own, onBack) {
+  const back = node("button", { type: "button", class: "wp-reset" }, "As it opened"), word = node("span", { role: "status" });
+  back.addEventListener("click", onBack);
+  const set = (moved, refused) => {
+    back.style.visibility = moved ? "" : "hidden";
+    word.textContent = refused.length ? `${BAD_ADDRESS}${refused.join(", ")}.` : "";
+  };
+  return { element: node("div", { class: "wp-foot" }, ...(own ? [word] : [back, word])), set };
+}
+
+/**
+ * The view that `mount(el, values, save)` makes, kept equal to `model` in `keys`; returns what ends it.
+ * `given`: more of the model, which does not change. The model may be a live one or one kept alive in
+ * a static page; there it has its `place` among the figures, and stands in the address as `address`
+ * says (see `keyed`). `own`: the figure has a button of its own that takes it back.
+ */
+function follow({ model, el }, keys, given, mount, address, own = false) {
+  const read = (names) => Object.fromEntries(names.map((k) => [k, model.get(k)])), opening = read(keys);
+  const set = (patch) => { for (const [k, v] of Object.entries(patch)) model.set(k, v); };
+  const below = foot(own, () => { set(opening); model.save_changes(); changed(); });
+  const word = (refused = []) => below.set(news(read(address.keys), opening), refused);
+  const told = { ...address, read: (said) => address.read(said, read([...keys, ...given])) };
+  const shared = model.place ? share(model.place, told, opening, () => read(keys), (values, refused) => { set(values); word(refused); }) : null;
+  const changed = () => { shared?.note(); word(); };
+  word();
+  const view = mount(el, read([...keys, ...given]), (patch) => { set(patch); model.save_changes(); changed(); });
+  const listeners = keys.map((k) => [`change:${k}`, () => { view.update({ [k]: model.get(k) }); }]);
   for (const [name, f] of listeners) model.on(name, f);
-  return () => { for (const [name, f] of listeners) model.off(name, f); view.destroy(); };
+  el.firstElementChild.append(below.element);
+  if (shared?.hear()) requestAnimationFrame(() => el.scrollIntoView({ block: "center" }));
+  return () => { for (const [name, f] of listeners) model.off(name, f); shared?.end(); view.destroy(); };
 }
 
 // ---------------------------------------------------------------- the figure
@@ -595,7 +671,14 @@ export function mount(el, given, onChange = () => {}) {
   return { state, update, destroy: () => root.remove() };
 }
 
+const convex = (corners) => { if (!isConvex(corners, 1e-6)) throw new RangeError("convex corners wanted"); return corners; };
+const ADDRESS = keyed({
+  mode: (text) => readOne(text, Object.keys(MODES)), padding: (text) => readOne(text, Object.keys(PADDINGS)),
+  picture: (text, { names }) => readOne(text, [...names.keys()]), theta: (text) => readNumbers(text, 6),
+  corners: (text) => convex(readNumbers(text, 8)), offsets: (text, { shape }) => readNumbers(text, 2 * shape[0] * shape[1]),
+});
+
 /** The widget's view. */
-const render = ({ model, el }) => follow(model, KEYS, [], (values, save) => mount(el, values, save));
+const render = (page) => follow(page, KEYS, [], mount, ADDRESS);
 
 export default { render };
