@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from stn_course import geometry
 from stn_course.analysis.plots import BLUE, GREY, READ, WRITE, show_image
 from stn_course.lessons.figures import room_for
+from stn_course.sampling import affine_grid
 
 
 # ---------------------------------------------------------------- reading places
@@ -111,6 +112,68 @@ def pixel_rows(n: int = 4) -> Figure:
         ax.text(-0.9, 0.5, f"align_corners\n= {corners}", ha="right", va="center", fontsize=10)
         ax.set(xlim=(-2.2, n), ylim=(-0.6, 1.1))
         ax.axis("off")
+    return fig
+
+
+def kink(row: Sequence[float], at: int) -> Figure:
+    """What is read along a row of pixels, and its two slopes on the centre of pixel `at`.
+
+    Raises ValueError for a pixel that has no neighbour on one side.
+    """
+    if not 0 < at < len(row) - 1:
+        raise ValueError(f"at={at}; wanted a pixel with two neighbours, 1 to {len(row) - 2}")
+    fig, ax = plt.subplots(figsize=(6, 3))
+    centres = np.arange(len(row))
+    ax.vlines(centres, 0, row, color="#d1d5db", lw=6)
+    ax.plot(centres, row, color=GREY, lw=1.5, marker="o", ms=6)
+    for side, words, colour, line in (
+        (-1, "from the left", WRITE, "--"),
+        (1, "to the right", READ, "-"),
+    ):
+        slope = side * (row[at + side] - row[at])
+        ends = np.array([at, at + 0.6 * side])
+        ax.plot(ends, row[at] + slope * (ends - at), line, color=colour, lw=3.5)
+        told = f"{words}: {slope:+g} a pixel".replace("-", "\N{MINUS SIGN}")
+        align = "right" if side < 0 else "left"
+        ax.text(at + 0.3 * side, row[at], told, color=colour, ha=align, va="center", fontsize=10)
+    ax.set(xlabel="place in the row (pixels)", ylabel="what is read", xticks=centres)
+    ax.set_ylim(0, 1.12 * max(row))
+    return fig
+
+
+def readers(theta, size: tuple[int, int], pixel: tuple[int, int]) -> Figure:
+    """Who reads the input pixel (row, column), and with what weight: [1, 2, 3], (h, w).
+
+    Left the places that are read; red are those nearer to the pixel than its neighbours' centres
+    are (the square). Right the output, with the weights in the pixels that read there.
+    """
+    grid = affine_grid(theta, size)
+    places = np.asarray(geometry.to_pixels(grid[0], size))  # [h, w, 2], x first
+    far = np.abs(places - np.array(pixel[::-1]))
+    weights = np.clip(1 - far, 0, 1).prod(-1)  # [h, w]
+    fig, (left, right) = plt.subplots(1, 2, figsize=(8, 4))
+    for ax, title in ((left, "input: the places"), (right, "output: who reads it, how much")):
+        for row, column in np.ndindex(*size):
+            ax.add_patch(_box(column, row, "#e5e7eb", width=0.8))
+        ax.set(xlim=(-0.6, size[1] - 0.4), ylim=(size[0] - 0.4, -0.6), aspect="equal")
+        ax.set_title(title, fontsize=10)
+        ax.axis("off")
+    read = weights > 1e-6
+    near = places.reshape(-1, 2)
+    low, high = near.min(0).min() - 1, near.max(0).max() + 1  # a square view of what is read
+    left.set(xlim=(low, high), ylim=(high, low))
+    left.plot(*places[~read].T, "o", ms=2.5, color=GREY)
+    left.plot(*places[read].T, "o", ms=3.5, color=READ)
+    left.add_patch(_box(pixel[1], pixel[0], READ))
+    corner = (pixel[1] - 1, pixel[0] - 1)
+    left.add_patch(plt.Rectangle(corner, 2, 2, fill=False, ec=READ, lw=1, ls="--"))
+    for row, column in np.argwhere(read):
+        weight = weights[row, column]
+        right.add_patch(
+            plt.Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, fc=READ, alpha=0.6 * weight)
+        )
+        text = f"{weight:.2f}".lstrip("0")
+        right.text(column, row, text, ha="center", va="center", fontsize=9)
     return fig
 
 

@@ -64,3 +64,9 @@ def against_torch(dtype: torch.dtype, align_corners: bool, seed: int = 1) -> tup
     )
     pairs = zip(ours, theirs, strict=True)
     return tuple(((a - b).abs().max() / b.abs().max()).item() for a, b in pairs)
+
+
+def told(dtype: torch.dtype, align_corners: bool, bound: float) -> list[str]:
+    """`against_torch` in words: at most `bound`, alike on any machine, or by how much."""
+    gaps = against_torch(dtype, align_corners)
+    return [f"≤ {bound:.0e}" if gap <= bound else f"{gap:.0e}" for gap in gaps]

@@ -66,6 +66,37 @@ def test_reading_places_draws_the_places_and_the_top_row():
     np.testing.assert_allclose(np.stack(top.get_data(), 1), places[0])
 
 
+def test_a_kink_has_the_slope_from_the_left_and_the_one_to_the_right():
+    row = [2.0, 4, 8, 2, 6]
+    (ax,) = figures.kink(row, at=2).axes
+    assert texts(ax) == ["from the left: +4 a pixel", "to the right: −6 a pixel"]
+    curve, left, right = (line.get_xydata() for line in ax.lines)
+    assert curve[:, 1].tolist() == row
+    for tangent, slope, side in ((left, 4, -1), (right, -6, 1)):
+        start, end = tangent
+        assert start.tolist() == [2, 8] and side * (end[0] - start[0]) > 0
+        assert (end[1] - start[1]) / (end[0] - start[0]) == pytest.approx(slope)
+    with pytest.raises(ValueError, match="at=4; wanted a pixel with two neighbours, 1 to 3"):
+        figures.kink(row, at=4)
+
+
+def test_the_readers_are_those_that_give_the_pixel_a_gradient():
+    theta = geometry.affine(angle=20, scale=2.5, shift=(0.1, 0.0))
+    image = torch.zeros(1, 1, 9, 9, requires_grad=True)
+    grid = F.affine_grid(theta, (1, 1, 9, 9), align_corners=False)
+    out = F.grid_sample(image, grid, align_corners=False)[0, 0]
+    wanted = {}
+    for row, column in np.ndindex(9, 9):
+        (slopes,) = torch.autograd.grad(out[row, column], image, retain_graph=True)
+        if slopes[0, 0, 4, 3] > 1e-6:
+            wanted[column, row] = f"{slopes[0, 0, 4, 3]:.2f}".lstrip("0")
+    left, right = figures.readers(theta, (9, 9), (4, 3)).axes
+    drawn = {t.get_position(): t.get_text() for t in right.texts}
+    assert drawn == wanted and len(wanted) > 15
+    others, red = left.lines
+    assert len(red.get_xdata()) == len(wanted) == 81 - len(others.get_xdata())
+
+
 @pytest.mark.parametrize(
     ("n", "corners", "wanted"),
     [(4, False, ["-0.75", "-0.25", "0.25", "0.75"]), (4, True, ["-1", "-0.333", "0.333", "1"])],

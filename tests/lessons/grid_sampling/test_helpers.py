@@ -135,3 +135,8 @@ def test_a_sampler_half_a_pixel_off_would_be_seen(monkeypatch):
     right = sampling.affine_grid
     monkeypatch.setattr(sampling, "affine_grid", lambda *a: right(*a) + 0.01)
     assert min(helpers.against_torch(torch.float64, False)) > 1e-3
+
+
+def test_a_gap_within_its_bound_is_told_as_the_bound_and_a_larger_one_as_it_is(monkeypatch):
+    monkeypatch.setattr(helpers, "against_torch", lambda dtype, flag: (1e-14, 1e-12, 3e-3))
+    assert helpers.told(torch.float64, True, 1e-12) == ["≤ 1e-12", "≤ 1e-12", "3e-03"]
