@@ -19,6 +19,7 @@ from tools.book import (
     api,
     check,
     draw,
+    floors,
     formulas,
     notebooks,
     pages,
@@ -107,6 +108,7 @@ def stage(options: argparse.Namespace) -> dict[str, str]:
         "scoreboard.md": pages.scoreboard(board),
         "pairs.md": pages.pairs(board),
         "speed.md": speed.page(load(), generated),
+        "floors.md": floors.page(load()),
         "status.md": pages.status(course, measured, commit, built),
     }.items():
         (generated / name).write_text(text, encoding="utf-8")
