@@ -59,7 +59,7 @@ NEAREST = {
     "training/run.py": "tests/training/test_golden_sets.py tests/training/test_start.py",
     "experiments": "tests/experiments/test_catalogue.py",
     "experiments/published": "tests/experiments/test_tables.py tests/experiments/test_terms.py",
-    "experiments/scoreboard.py": "tests/experiments/test_tables.py",
+    "experiments/scoreboard.py": "tests/experiments/test_scoreboard.py",
     "experiments/statistics.py": "tests/experiments/test_tables.py",
     "experiments/runner.py": "tests/experiments/test_weights.py",
 }

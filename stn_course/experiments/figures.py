@@ -14,6 +14,7 @@ from stn_course.analysis.run_plots import save
 from stn_course.experiments import records, statistics
 from stn_course.experiments.pairs import PAIRS
 from stn_course.experiments.published import ROWS, Row
+from stn_course.experiments.scoreboard import published_number
 from stn_course.experiments.statistics import NOT_YET, BySeed, interval, too_few
 from stn_course.training.record import RunRecord
 
@@ -199,18 +200,6 @@ def comparison(part: list[Row], runs: dict[str, list[RunRecord]]) -> Figure | No
     figure = dots(values, published, "error (%)" if error else "accuracy (%)", 100.0)
     figure.axes[0].set_title(f"{part[0].row}, {part[0].kind}: {part[0].task}", fontsize=9, pad=24)
     return figure
-
-
-def published_number(published: str) -> float | None:
-    """The number in `96.46`, `2.9 % error`, `at most 86`; None in `none`, `75-93`.
-
-    Of `94.34 (blog: 93.67)` the first.
-    """
-    words = published.removeprefix("at most ").split()
-    try:
-        return float(words[0])
-    except ValueError:
-        return None
 
 
 def heat(rows: Sequence[str], columns: dict[str, list[list[float]]], ylabel: str = "") -> Figure:

@@ -4,12 +4,18 @@ What a row is, and all of them, stand in `published`.
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 from stn_course.experiments import records
 from stn_course.experiments.published import ROWS, SOURCES
 from stn_course.experiments.published.changes import CHANGED
 from stn_course.experiments.published.terms import budget, of_runs, unlike
-from stn_course.experiments.statistics import mean_sd, mean_sd_text, test_set_interval
+from stn_course.experiments.statistics import (
+    interval,
+    mean_sd,
+    mean_sd_text,
+    test_set_interval,
+)
 
 
 def rows(kind: str | None = None, folder: Path | None = None) -> list[dict]:
@@ -55,6 +61,66 @@ def rows(kind: str | None = None, folder: Path | None = None) -> list[dict]:
             }
         )
     return table
+
+
+class Gap(NamedTuple):
+    """Ours less the published number, in points of accuracy: more is better.
+
+    `published` as its source has it. `seeds`: the 95 % interval for the mean over seeds, None of
+    one seed; `test_set`: that for other pictures.
+    """
+
+    row: str
+    task: str
+    variant: str
+    kind: str
+    experiment: str
+    published: float
+    mean: float
+    seeds: tuple[float, float] | None
+    test_set: tuple[float, float]
+
+    @property
+    def verdict(self) -> str:
+        """ "above", "below", or "level" where one of the intervals holds the published number."""
+        reach = (*(self.seeds or ()), *self.test_set)
+        return "above" if min(reach) > 0 else "below" if max(reach) < 0 else "level"
+
+
+def gaps(folder: Path | None = None) -> list[Gap]:
+    """Of each number that was measured, how far it is from the published one that it answers.
+
+    Left out: those without a published number, and those of which it is a bound ("at most 86").
+    """
+    found = []
+    for row in ROWS:
+        runs = records.load(row.experiment, folder) if row.experiment else []
+        number = published_number(row.published)
+        if not runs or number is None or row.published.startswith("at most"):
+            continue
+        theirs = 100 - number if row.published.endswith("error") else number
+        mean, half = interval([run.accuracy(row.which) for run in runs])
+        results = [run.results[row.which] for run in runs]
+        low, high = test_set_interval(
+            sum(each["correct"] for each in results) / len(results), results[0]["total"]
+        )
+        seeds = (mean - half - theirs, mean + half - theirs) if len(runs) > 1 else None
+        name = (row.row, row.task, row.variant, row.kind, row.experiment)
+        test_set = (low - theirs, high - theirs)
+        found.append(Gap(*name, number, mean - theirs, seeds, test_set))
+    return found
+
+
+def published_number(published: str) -> float | None:
+    """The number in `96.46`, `2.9 % error`, `at most 86`; None in `none`, `75-93`.
+
+    Of `94.34 (blog: 93.67)` the first.
+    """
+    words = published.removeprefix("at most ").split()
+    try:
+        return float(words[0])
+    except ValueError:
+        return None
 
 
 def _loss(row, runs: list) -> str:

@@ -12,6 +12,7 @@ import pytest
 from tests.project.small_book import ALT, PIXEL, build, controls, shown, small_notebook
 from tests.support import ROOT
 from tools.book import __main__ as book_build
+from tools.book import board
 from tools.book import check as book_check
 from tools.book import notebooks as book_notebooks
 from tools.book import pages as book_pages
@@ -205,7 +206,7 @@ def test_status_admits_what_was_not_measured():
 
 
 def test_empty_scoreboard_and_empty_course_say_so():
-    assert "No row" in book_pages.scoreboard([])
+    assert "No row" in board.page([], [])
     assert "No row" in book_pages.pairs([])
     assert book_pages.toctree([]) == ""
     assert book_pages.course_map({}).count("in preparation") == 7

@@ -17,6 +17,7 @@ import nbformat
 
 from tools.book import (
     api,
+    board,
     check,
     draw,
     floors,
@@ -87,10 +88,10 @@ def stage(options: argparse.Namespace) -> dict[str, str]:
         nbformat.write(ready, source / "notebooks" / path.name)
     course = json.loads(options.course.read_text()) if options.course.exists() else {}
 
-    from stn_course.experiments.scoreboard import rows
+    from stn_course.experiments.scoreboard import gaps, rows
     from stn_course.experiments.speed import load
 
-    board = rows(folder=options.records)
+    scores, apart = rows(folder=options.records), gaps(options.records)
     commit, built = pages.commit(ROOT), pages.build_date()
     if options.solutions:
         (source / "solutions.md").write_text(teaching.solutions(), encoding="utf-8")
@@ -105,8 +106,8 @@ def stage(options: argparse.Namespace) -> dict[str, str]:
         "draw.md": draw.block(),
         "map.md": pages.course_map(titles),
         "toc.md": pages.toctree(list(titles)) + pages.teachers(options.solutions),
-        "scoreboard.md": pages.scoreboard(board),
-        "pairs.md": pages.pairs(board),
+        "scoreboard.md": board.page(scores, apart),
+        "pairs.md": pages.pairs(scores),
         "speed.md": speed.page(load(), generated),
         "floors.md": floors.page(load()),
         "status.md": pages.status(course, measured, commit, built),

@@ -1,4 +1,4 @@
-"""The parts of the book that are made at build: course map, scoreboard and status page."""
+"""The parts of the book that are made at build: course map, pairs and status page."""
 
 import html
 import os
@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
 from pathlib import Path
 
+from stn_course.experiments.statistics import NOT_YET
 from tools import ROOT, matrix
 
 # number: title, and a line on what its reader will be able to do.
@@ -50,7 +51,7 @@ PACKAGES = (
     "tensorflow-cpu sphinx myst-nb sphinx-book-theme"
 ).split()
 NOT_MEASURED = "not measured in this build"
-NOTHING = ' class="nothing"'  # a cell that a phone need not show
+QUIET = {"-": "nothing", NOT_YET: "waiting"}  # cells that say little: a phone need not show "-"
 NOT_RECORDED = "not recorded in this build"
 
 
@@ -100,44 +101,31 @@ def unbroken(text: str) -> str:
 
 
 def table(
-    head: list[str], rows: list[list[str]], kind: str = "", notes: list[str] | None = None
+    head: list[str],
+    rows: list[list[str | tuple[str, str]]],
+    kind: str = "",
+    notes: list[str] | None = None,
 ) -> str:
     """An HTML table of plain text; each cell knows its column, so that a phone can stack them.
 
-    `notes`: of each row what is said below it over the whole width, nothing where it is "".
+    A cell is its text, or the text and a class. `notes`: of each row what is said below it over
+    the whole width, nothing where it is "".
     """
     lines = [f'<div class="table-wrap"><table class="plain {kind}">', "<thead><tr>"]
     lines += [f'<th scope="col">{html.escape(name)}</th>' for name in head]
     lines.append("</tr></thead><tbody>")
     for row, note in zip(rows, notes or [""] * len(rows), strict=True):
+        pairs = [cell if isinstance(cell, tuple) else (cell, QUIET.get(cell, "")) for cell in row]
+        pairs = [(text, of and f' class="{of}"') for text, of in pairs]
         cells = [
-            f'<td{NOTHING if text == "-" else ""} data-label="{html.escape(name)}">'
-            f"{html.escape(text)}</td>"
-            for name, text in zip(head, row, strict=True)
+            f'<td{of} data-label="{html.escape(name)}">{html.escape(text)}</td>'
+            for name, (text, of) in zip(head, pairs, strict=True)
         ]
         lines.append("<tr>" + "".join(cells) + "</tr>")
         if note:
             cell = f'<td colspan="{len(head)}" data-label="terms">{html.escape(note)}</td>'
             lines.append(f'<tr class="note">{cell}</tr>')
     return "\n".join([*lines, "</tbody></table></div>", ""])
-
-
-def _cells(row: dict, keys: tuple[str, ...]) -> list[str]:
-    """Of the interval without the size of the test set, which stands above; of the command its
-    experiment."""
-    short = row | {"test": row["test"].split(" of ")[0]}
-    return [*(unbroken(str(short[key])) for key in keys), row["command"].split()[-1]]
-
-
-def terms(row: dict) -> str:
-    """On what terms a row's numbers stand: `Published: validation; ... Measured: test; ...`."""
-    said = [f"Published: {row['theirs']}."] if row["theirs"] != "-" else []
-    if row["n"]:
-        budget = "" if row["budget"] == "-" else f"; {row['budget']}"
-        said.append(f"Measured: {row['here']}{budget}.")
-    said += [f"Unlike in {row['unlike']}."] if row["unlike"] != "-" else []
-    said += [f"Changed: {row['changed']}."] if row["changed"] != "-" else []
-    return unbroken(" ".join(said))
 
 
 def pairs(rows: list[dict]) -> str:
@@ -163,32 +151,6 @@ def pairs(rows: list[dict]) -> str:
         cells = [[unbroken(cell) for cell in line] for line in cells]
         parts.append(table(head, cells, "scores pairs"))
     return "\n".join(parts) or "No row has been defined yet.\n"
-
-
-def scoreboard(rows: list[dict]) -> str:
-    """A section for each row of the scoreboard: published beside ours. Rows may be empty."""
-    if not rows:
-        return "No row has been defined yet.\n"
-    done = sum(row["n"] > 0 for row in rows)
-    parts = [f"{done} of {len(rows)} numbers have been measured so far.\n"]
-    keys = ("variant", "kind", "published", "target", "measured", "n", "test", "params")
-    head = [*keys[:5], "seeds", "test set", "parameters", "experiment"]
-    for name, group in groupby(rows, key=lambda row: row["row"]):
-        group = list(group)
-        tasks = list(dict.fromkeys(row["task"] for row in group))
-        single = len(tasks) == 1
-        parts.append(f"## {name}: {tasks[0] if single else tasks[0].split(',')[0]}\n")
-        parts.append(f"Published by: {group[0]['source']}\n")
-        for task in tasks:
-            here = [row for row in group if row["task"] == task]
-            sizes = {row["test"].split(" of ")[1] for row in here if row["n"]}
-            said = [] if single else [task]
-            said += [f"test set: {', '.join(sorted(sizes))}"] if sizes else []
-            if said:
-                parts.append(f'<p class="task">{html.escape("; ".join(said))}</p>\n')
-            cells, notes = [_cells(row, keys) for row in here], [terms(row) for row in here]
-            parts.append(table(head, cells, "scores", notes))
-    return "\n".join(parts)
 
 
 def digits(course: dict, measured: dict[str, dict]) -> str:

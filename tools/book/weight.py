@@ -38,6 +38,7 @@ IDLE = (
         re.compile(r"\s*<script [^>]*\btogglebutton\.js[^>]*></script>"),
         r'class="[^"]*\b(?:toggle|dropdown admonition)\b',
     ),
+    (re.compile(r"\s*<script [^>]*\bboard\.js[^>]*></script>"), 'class="board-controls'),
     (re.compile(r"\s*<script [^>]*\bdesign-tabs\.js[^>]*></script>"), r'class="[^"]*\bsd-tab'),
 )
 # In a signature each word stands in a span, most of them in two. No style asks for the inner one.
