@@ -20,8 +20,11 @@ from tools.book.notebooks import STATE
 
 
 def text_of(path: Path) -> str:
-    """The words of a page, tags away."""
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", path.read_text())).split())
+    """The words of a page, tags away, and so what shows only beside a word that one points at."""
+    seen = re.sub(r'<span class="meaning".*?</span>', "", path.read_text())
+    seen = re.sub(r'<a class="term"[^>]*>(.*?)</a>', r"\1", seen)
+    seen = re.sub(r'<span class="explained">(.*?)</span>', r"\1", seen)
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", seen)).split())
 
 
 def cells_of(path: Path) -> list[list[str]]:
