@@ -200,6 +200,7 @@ KNOWN = {
     ("training/checkpoints.py", "save_checkpoint"): "to memory",
     ("experiments/records.py", "append"): "a line, which is taken back where the disk is full",
     ("data/download.py", "_transfer"): "to a temporary name; moved when its SHA-256 is right",
+    ("lessons/stills.py", "png"): "to memory",
     ("lessons/widgets.py", "png_base64"): "to memory",
     ("lessons/bent_words/helpers.py", "write_folder"): "to a name of `written_whole`",
 }

@@ -15,6 +15,8 @@ import numpy as np
 import traitlets as tr
 from PIL import Image
 
+from stn_course.lessons import stills
+
 
 def bars_html(name: str, probabilities: list[float]) -> str:
     """One network's belief as ten labelled bars; the largest is green.
@@ -139,7 +141,7 @@ def picture_html(image, label: str, shapes: str = "", margin: int = 0, scale: in
 
 
 # ---------------------------------------------------------------- the warp playground
-class PictureWidget(anywidget.AnyWidget):
+class PictureWidget(stills.LiveFigure):
     """A widget that shows one of some pictures: the given `digit`, if any, and the test grid.
 
     `size` (H, W) is theirs; `pictures` are bytes in base64, by `names`; `picture` is the
@@ -160,6 +162,24 @@ class PictureWidget(anywidget.AnyWidget):
         self.set_trait("pictures", [base64.b64encode(bytes(v)).decode() for v in images.values()])
         super().__init__(**values)
 
+    @classmethod
+    def transform(cls, state: dict):
+        """What the figure of this state reads with, as `reference.warp` takes it."""
+        raise NotImplementedError(f"{cls.__name__} has no transform")
+
+    @classmethod
+    def still(cls, state: dict):
+        image = stills.pixels(state["pictures"][state["picture"]], state["size"])
+        transform = cls.transform(state)
+        boxes = ((stills.edge(transform), stills.BOX),)
+        panels = [
+            stills.Panel(image, "The input, and where it is read", boxes),
+            stills.Panel(stills.read(image, transform), "What is read"),
+        ]
+        name = state["names"][state["picture"]]
+        alt = f"{name}: the input with the outline of what is read, and what is read beside it."
+        return stills.drawn(panels), alt
+
     @tr.validate("picture")
     def _picture(self, proposal):
         if not 0 <= proposal["value"] < len(self.names):
@@ -179,7 +199,7 @@ def packed(values: list, _widget=None) -> dict | list:
     return {"shape": list(array.shape), "data": data} if array.size else []
 
 
-class Looks(anywidget.AnyWidget):
+class Looks(stills.LiveFigure):
     """Pictures with the boxes that are read of them, step by step: moved, and played.
 
     pictures: N grey images [h, w] as for `to_bytes_list`; thetas [N, T, 2, 3] or, of homographies,
@@ -242,6 +262,34 @@ class Looks(anywidget.AnyWidget):
             self.set_trait(name, value)
         super().__init__(picture=0 if len(given["beliefs"]) else -1)
 
+    @classmethod
+    def still(cls, state: dict):
+        import torch
+
+        thetas, beliefs = (unpacked(state[name]) for name in ("thetas", "beliefs"))
+        panels, alone = [], state["picture"] >= 0
+        shown = [state["picture"]] if alone else range(len(state["pictures"]))
+        for k in shown:
+            way, image = _look(state, k)
+            t = min(state["step"], len(thetas[way]) - 1)
+            theta = torch.tensor(thetas[way][t]).view(1, -1, 3)
+            if state["crops"]:
+                crop = stills.pixels(state["crops"][way][t], state["crop"])
+            else:
+                crop = stills.read(image, theta, tuple(state["crop"]))
+            title = state["captions"][k] if state["captions"] else ""
+            panels.append((stills.Panel(image, title, ((stills.edge(theta), stills.BOX),)), crop))
+        step = f"{state['word']} {state['steps'][state['step']]}"
+        alt = f"Where is read at {step} in {len(panels)} pictures, and what is read of each below."
+        if not alone:
+            flat = [panel for panel, _ in panels] + [stills.Panel(crop) for _, crop in panels]
+            return stills.drawn(flat, rows=2), alt
+        best, true = beliefs[way][state["step"]], state["labels"][k][state["step"]]
+        said = f"it says {int(np.argmax(best))}, and it is a {true}"
+        (panel, crop), *_ = panels
+        alt = f"A row of digits with the box of {step}, and what is read there: {said}."
+        return stills.drawn([panel, stills.Panel(crop, f"{step}: {said}")]), alt
+
     @property
     def rows(self) -> int:
         """How many pictures there are to choose from."""
@@ -260,6 +308,36 @@ class Looks(anywidget.AnyWidget):
             wanted = ", ".join(map(str, there)) if name == "clutter" else f"{there[0]}..{there[-1]}"
             raise tr.TraitError(f"{name} must be {wanted}, got {value}")
         return value
+
+
+def unpacked(stored: dict | list) -> list:
+    """The nested lists that `packed` packed; lists stay, as an older notebook has them."""
+    if isinstance(stored, list):
+        return stored
+    flat = np.frombuffer(base64.b64decode(stored["data"]), "<f4")
+    return flat.reshape(stored["shape"]).astype(float).tolist()
+
+
+def _look(state: dict, k: int) -> tuple[int, np.ndarray]:
+    """Which of the stored looks is shown of picture `k`, and that picture."""
+    scene = state.get("scene")
+    if not scene:
+        return k, stills.pixels(state["pictures"][k], state["size"])
+    import torch
+
+    from stn_course.data.clutter.fresh import Places, put_together
+
+    ways = len(scene["scraps"]) // len(scene["digits"])
+    look = k * ways + state["scattering"]
+    whole = lambda text, n: torch.tensor(list(base64.b64decode(text))).view(1, -1, n)  # noqa: E731
+    places = Places(
+        whole(scene["digits"][k], 3), whole(scene["scraps"][look], 5)[:, : state["clutter"]]
+    )
+    pool = np.stack([stills.pixels(text, (28, 28)) for text in scene["pool"]]) / 255
+    made = put_together(torch.tensor(pool)[:, None], places, state["size"][0], scene["side"])
+    return look * len(scene["levels"]) + scene["levels"].index(state["clutter"]), (
+        255 * made[0, 0].numpy()
+    )
 
 
 def as_text(image) -> str:
@@ -297,8 +375,31 @@ class WarpPlayground(PictureWidget):
             raise tr.TraitError(f"corners must make a convex quadrilateral, got {values}")
         return values
 
+    @classmethod
+    def transform(cls, state: dict):
+        if state["mode"] == "homography":
+            return corners_read(state["corners"])
+        import torch
+
+        numbers, shape = (
+            (state["theta"], (1, 2, 3))
+            if state["mode"] == "affine"
+            else (state["offsets"], (1, *state["shape"], 2))
+        )
+        return torch.tensor(numbers, dtype=torch.float64).view(shape)
+
     def __repr__(self) -> str:
         return f"WarpPlayground(mode={self.mode!r}, theta={self.theta})"
+
+
+def corners_read(corners):
+    """The homography that reads an output's corners at `corners`.  # [1, 3, 3]"""
+    import torch
+
+    from stn_course.geometry import homography_from_corners
+
+    places = torch.tensor([CORNERS, corners], dtype=torch.float64).view(2, 1, 4, 2)
+    return homography_from_corners(places[0], places[1])
 
 
 def is_convex(corners) -> bool:

@@ -197,7 +197,7 @@ def pictures_of(explorer):
         first = torch.tensor(list(base64.b64decode(scene["digits"][n]))).view(1, -1, 3)
         for level in LEVELS:
             places = fresh.Places(first, each[:, :level])
-            found[n, k, level] = fresh.put_together(SINGLE, images, places)
+            found[n, k, level] = fresh.put_together(images, places, 40, 7)
     return found
 
 

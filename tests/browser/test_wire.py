@@ -68,6 +68,27 @@ def test_every_page_keeps_to_the_policy_and_to_its_weight(visit, strict, book):
     assert heavy == {}
 
 
+def test_without_javascript_every_live_figure_is_a_picture_with_a_caption(browser, strict, book):
+    """Under the policy, and not in the page of a reader who has JavaScript."""
+    phone = {"width": 360, "height": 740}
+    context = browser.new_context(java_script_enabled=False, viewport=phone)
+    page, found = context.new_page(), 0
+    for path in sorted((book / "notebooks").glob("*.html")):
+        figures = path.read_text(encoding="utf-8").count("jupyter.widget-view+json")
+        page.goto(f"{strict}/notebooks/{path.name}")
+        stills = page.locator("noscript figure")
+        assert stills.count() == figures, path.name
+        for still in stills.all():
+            assert len(still.locator("img").get_attribute("alt")) >= 40
+            assert still.locator("figcaption").is_visible()
+            still.scroll_into_view_if_needed()
+            box = still.locator("img").bounding_box()
+            assert 150 < box["width"] <= 360 and box["height"] > 80, path.name
+        found += figures
+    assert found >= 8
+    context.close()
+
+
 def test_formulas_and_figures_work_under_the_policy(visit, strict):
     """Set as drawings, and moved by a key."""
     page = visit(f"{strict}/notebooks/02_grid_sampling.html")

@@ -217,13 +217,43 @@ def test_sync_gives_a_stored_figure_today_s_module():
 
     notebook = small_notebook()
     state = notebook.metadata.widgets[figures.WIDGET_STATE]["state"]["live"]["state"]
-    state |= {"_anywidget_id": "stn_course.lessons.widgets.WarpPlayground", "theta": [1, 2]}
+    theta = [1.0, 0.0, 0.5, 0.0, 1.0, 0.0]
+    state |= WarpPlayground(theta=theta).get_state() | {"_esm": "", "_css": ""}
     assert figures.outdated(notebook) == ["stn_course.lessons.widgets.WarpPlayground"]
     figures.renew(notebook)
     assert figures.outdated(notebook) == []
     found = notebook.metadata.widgets[figures.WIDGET_STATE]["state"]["live"]["state"]
-    assert found["_esm"] == WarpPlayground().get_state()["_esm"] and found["theta"] == [1, 2]
+    assert found["_esm"] == WarpPlayground().get_state()["_esm"] and found["theta"] == theta
     assert found["_css"] == WarpPlayground().get_state()["_css"]
+
+
+def test_sync_gives_a_stored_figure_a_still_and_the_book_shows_it_without_javascript():
+    from stn_course.lessons.widgets import WarpPlayground
+    from tools.book.notebooks import prepare
+
+    notebook = small_notebook()
+    state = notebook.metadata.widgets[figures.WIDGET_STATE]["state"]["live"]["state"]
+    state |= WarpPlayground().get_state()
+    shown = [
+        output
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if output.get("data", {}).get(figures.WIDGET_VIEW, {}).get("model_id") == "live"
+    ]
+    for output in shown:
+        output.data.pop("image/png", None)
+    assert figures.outdated(notebook) == ["stn_course.lessons.widgets.WarpPlayground"]
+    figures.renew(notebook)
+    assert figures.outdated(notebook) == [] and shown
+    for output in shown:
+        assert base64.b64decode(output.data["image/png"]).startswith(b"\x89PNG")
+        assert len(output.metadata["image/png"]["alt"]) >= 40
+    ready = prepare(notebook, "n")
+    texts = [
+        o.get("data", {}).get("text/html", "") for c in ready.cells for o in c.get("outputs", [])
+    ]
+    stills = [text for text in texts if text.startswith("<noscript><figure><img")]
+    assert len(stills) == len(shown) and "<figcaption>" in stills[0]
 
 
 def test_every_stored_figure_has_today_s_module():

@@ -77,6 +77,7 @@ def _still(output: NotebookNode, models: dict, shown: set[str], where: str) -> l
             continue  # it shows nothing, and there are no notebook's keys on a page
         if model["model_module"] == "anywidget":
             live.append(new_output("display_data", {VIEW: {**view, "model_id": key}}))
+            live += _without_script(output)
             shown.add(key)
         elif model["model_module"] == "@jupyter-widgets/output":
             saved += [NotebookNode(found) for found in state.get("outputs", [])]
@@ -89,6 +90,17 @@ def _still(output: NotebookNode, models: dict, shown: set[str], where: str) -> l
     if live and not labels and not saved:
         return live
     return [_note(labels, bool(saved)), *live, *saved]
+
+
+def _without_script(output: NotebookNode) -> list[NotebookNode]:
+    """What stands in the page for readers without JavaScript: the figure's still and a caption."""
+    png = output.data.get("image/png")
+    if not png:
+        return []
+    alt = html.escape(output.metadata.get("image/png", {}).get("alt", ""))
+    picture = f'<img class="still" src="data:image/png;base64,{png.strip()}" alt="{alt}">'
+    text = f"<figure>{picture}<figcaption>{alt} With JavaScript it moves.</figcaption></figure>"
+    return [new_output("display_data", {"text/html": f"<noscript>{text}</noscript>"})]
 
 
 def _tree(key: str, models: dict, where: str) -> list[str]:

@@ -269,7 +269,7 @@ def sync(name: str, to_source: bool = False, folder: Path = NOTEBOOKS) -> list[s
         nbformat.write(merged, stored_path)
     elif behind:
         nbformat.write(stored, stored_path)
-    return found + [f"the module of {name} is another" for name in behind]
+    return found + [f"the module or the still of {name} is another" for name in behind]
 
 
 def sources(folder: Path = NOTEBOOKS) -> list[str]:

@@ -76,11 +76,13 @@ def draw_places(recipe: ClutterRecipe, n: int, generator: Generator) -> Places:
     return Places(torch.stack([ids, x, y], 2), torch.stack([other, left, top, at_x, at_y], 2))
 
 
-def put_together(recipe: ClutterRecipe, images: Tensor, places: Places) -> Tensor:
-    """The rows of `images` [N, 1, 28, 28] at their places.  # [B, 1, canvas, canvas] in [0, 1]"""
-    side, made = recipe.patch_size, len(places.digits)
+def put_together(images: Tensor, places: Places, canvas: int, side: int) -> Tensor:
+    """The rows of `images` [N, 1, 28, 28] at their places, with patches of that side.
+
+    -> [B, 1, canvas, canvas] in [0, 1]
+    """
     windows = images[:, 0].unfold(1, side, 1).unfold(2, side, 1)
-    clutter, digits = (images.new_zeros(made, recipe.canvas, recipe.canvas) for _ in "cd")
+    clutter, digits = (images.new_zeros(len(places.digits), canvas, canvas) for _ in "cd")
     other, left, top, at_x, at_y = places.patches.unbind(2)  # [B, P] each
     scraps = windows[other, top, left]  # [B, P, S, S]
     for k in range(scraps.shape[1]):  # in order: a later one covers an earlier one
@@ -106,7 +108,7 @@ def draw_rows(recipe: ClutterRecipe, images: Tensor, labels: Tensor, generator: 
     places = draw_places(recipe, len(images), generator)
     corner = places.digits[..., 1:]  # [B, D, 2]
     return Rows(
-        images=put_together(recipe, images, places),
+        images=put_together(images, places, recipe.canvas, recipe.patch_size),
         labels=_labels(labels[places.digits[..., 0]]),
         boxes=torch.cat([corner, corner + SIDE], 2),
     )

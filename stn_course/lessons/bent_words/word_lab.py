@@ -4,6 +4,7 @@ import base64
 from pathlib import Path
 
 import numpy as np
+import torch
 import traitlets as tr
 
 from stn_course.analysis.words import output_places
@@ -39,6 +40,10 @@ class WordLab(PictureWidget):
 
     _esm = module_text()
     _css = style_text()
+
+    @classmethod
+    def transform(cls, state: dict):
+        return torch.tensor(state["offsets"], dtype=torch.float64).view(1, *state["shape"], 2)
 
     shape = tr.List(tr.Int(), list(SHAPE), read_only=True).tag(sync=True)
     offsets = tr.List(tr.Float(), [0.0] * (2 * SHAPE[0] * SHAPE[1])).tag(sync=True)

@@ -82,7 +82,8 @@ class ScatterExplorer(Looks):
         digits = places.digits[:rows]
         scraps = places.patches[:rows].unflatten(1, (scatterings, levels[-1]))  # [R, K, P, 5]
         ways = [scraps[:, k, :level] for k in range(scatterings) for level in levels]
-        pictures = [put_together(recipe, images, Places(digits, way)) for way in ways]
+        size = recipe.canvas, recipe.patch_size
+        pictures = [put_together(images, Places(digits, way), *size) for way in ways]
         pictures = torch.stack(pictures, 1).flatten(0, 1)  # [R * K * L, 1, H, W]
         seen = look(net, pictures)
         super().__init__(

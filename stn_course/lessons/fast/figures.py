@@ -36,6 +36,26 @@ def byte_bars(moved: dict[str, tuple[float, float]], least: tuple[float, float])
     return fig
 
 
+def ledger_bars(bills: dict[str, list[tuple[str, int, bool]]]) -> Figure:
+    """A bar for each array that is read or written: (what, bytes, whether it is coordinates)."""
+    lines = [(way, *line) for way, bill in bills.items() for line in bill]
+    fig = Figure(figsize=(7, 0.24 * len(lines) + 0.8))
+    ax = fig.subplots()
+    for y, (_, _, size, coordinates) in enumerate(lines):
+        ax.barh(
+            y,
+            size / 1000,
+            color="white" if coordinates else NEEDED,
+            edgecolor=SPARE if coordinates else NEEDED,
+            hatch="////" if coordinates else "",
+        )
+    ax.set_yticks(range(len(lines)), [f"{way}: {what}" for way, what, *_ in lines], fontsize=8)
+    ax.invert_yaxis()
+    ax.set_xlabel("kB; hatched: coordinates", fontsize=8)
+    ax.tick_params(axis="x", labelsize=8)
+    return fig
+
+
 def programs(height: int, width: int, block: int) -> Figure:
     """Which program of a kernel makes which pixel of the output, and what the last has too much.
 

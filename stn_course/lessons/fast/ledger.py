@@ -6,10 +6,10 @@ tests hold both to what `traffic.count` sees and to exercise 7.1.
 
 from pathlib import Path
 
-import anywidget
 import traitlets as tr
 
 from stn_course.geometry import one_of, whole_number
+from stn_course.lessons import stills
 from stn_course.lessons.widgets import STATIC, sections
 
 HERE = Path(__file__).parent
@@ -94,7 +94,7 @@ def style_text() -> str:
     return "\n".join(style.read_text("utf-8") for style in styles)
 
 
-class ByteLedger(anywidget.AnyWidget):
+class ByteLedger(stills.LiveFigure):
     """Which arrays are read and written to warp one image, and how many bytes that is.
 
     Sliders for the image's side and the output's, both of `SIDES`, and for `channels`, one of
@@ -114,6 +114,23 @@ class ByteLedger(anywidget.AnyWidget):
     side = tr.Enum(SIDES, 64).tag(sync=True)
     out_side = tr.Enum(SIDES, 64).tag(sync=True)
     channels = tr.Enum(CHANNELS, 1).tag(sync=True)
+
+    @classmethod
+    def still(cls, state: dict):
+        from stn_course.lessons.fast.figures import ledger_bars
+
+        sizes = state["channels"], state["side"], state["out_side"]
+        bills = {
+            way: [
+                (f"{does} {array}", size_of(array, *sizes), array in COORDINATES)
+                for _, does, array in rows[state["direction"]]
+            ]
+            for way, rows in ROWS.items()
+        }
+        totals = [sum(size for _, size, _ in bill) / 1000 for bill in bills.values()]
+        told = f"{PAIR}: {totals[0]:.0f} kB; {ONE}: {totals[1]:.0f} kB"
+        alt = "Bytes that a warp of {} channels moves {}, array by array. {}."
+        return ledger_bars(bills), alt.format(state["channels"], state["direction"], told)
 
     def __repr__(self) -> str:
         told = f"channels={self.channels}, side={self.side}, out_side={self.out_side}"

@@ -6,7 +6,6 @@ Also a widget, whose digit comes to Python as `DigitPad().digit`.
 import base64
 import json
 
-import anywidget
 import numpy as np
 import torch
 import traitlets as tr
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from stn_course.data.digits import SAMPLE_FILE
 from stn_course.experiments import web
+from stn_course.lessons import stills
 from stn_course.lessons.widgets import STATIC, section, sections
 
 SIDE = 28
@@ -65,7 +65,7 @@ def samples() -> list[str]:
     return [base64.b64encode(each.tobytes()).decode() for each in images]
 
 
-class DigitPad(anywidget.AnyWidget):
+class DigitPad(stills.LiveFigure):
     """A pad to draw a digit on, and to move it; four networks of records read it in the page.
 
     `sample`: the digit 0..9 that is taken from MNIST, or -1 for the one that is drawn. `strokes`:
@@ -92,6 +92,17 @@ class DigitPad(anywidget.AnyWidget):
         self.set_trait("networks", networks())
         self.set_trait("samples", samples())
         super().__init__(**{"parts": dict(PARTS)} | values)
+
+    @classmethod
+    def still(cls, state: dict):
+        taken = state["sample"] >= 0
+        if taken:
+            image = stills.pixels(state["samples"][state["sample"]], (SIDE, SIDE))
+        else:
+            image = np.array(state["pixels"] or [0] * SIDE**2).reshape(SIDE, SIDE)
+        title = f"A {state['sample']} of MNIST" if taken else "The digit that was drawn"
+        fig = stills.drawn([stills.Panel(image, title)])
+        return fig, f"{title}, 28 by 28 pixels, on the pad that four networks read."
 
     @tr.validate("sample")
     def _sample(self, proposal):

@@ -5,7 +5,14 @@ from pathlib import Path
 import numpy as np
 import traitlets as tr
 
-from stn_course.lessons.widgets import CORNERS, STATIC, PictureWidget, is_convex, sections
+from stn_course.lessons.widgets import (
+    CORNERS,
+    STATIC,
+    PictureWidget,
+    corners_read,
+    is_convex,
+    sections,
+)
 
 HERE = Path(__file__).parent
 
@@ -60,6 +67,10 @@ class CornerLab(PictureWidget):
         except ValueError as error:
             raise tr.TraitError(str(error)) from None
         return proposal["value"]
+
+    @classmethod
+    def transform(cls, state: dict):
+        return corners_read(state["corners"])
 
     @property
     def measured(self) -> dict:
