@@ -339,7 +339,7 @@ export function mount(el, given, onChange = () => {}, { address = false } = {}) 
   const start = () => ({ sample: given.sample ?? 2, strokes: given.strokes ?? [], parts: { ...UPRIGHT, ...given.parts }, clutter: given.clutter ?? 0, scattering: given.scattering ?? 0 });
   const state = start();
   const blank = new Float32Array(SIDE * SIDE);
-  let laid, picture, frame = 0, playing = 0, telling = false;
+  let laid, picture, onPad = null, frame = 0, playing = 0, telling = false;
 
   const pixels = () => Array.from(picture, (v) => Math.round(255 * v));
   const change = (patch, said = HINT) => {
@@ -390,7 +390,8 @@ export function mount(el, given, onChange = () => {}, { address = false } = {}) 
     const H = reading(state.parts), seen = cluttered(moved(picture, H), samples, state.clutter, state.scattering), empty = picture === blank;
     const found = nets.map((n) => (empty ? null : n.read(seen))), posed = found.find((f) => f?.theta);
     const read = found.map((f, k) => nets[k].card.set(f && softmax(f.logits), state.sample));
-    pad.draw(state.strokes, laid, state.sample < 0 ? null : picture);
+    if (onPad !== picture) pad.draw(state.strokes, laid, state.sample < 0 ? null : picture); // large, and a move changes nothing there
+    onPad = picture;
     view.draw(state.parts, H, seen, posed?.theta);
     paint(crop, (posed?.crop ?? blank).map((v) => 255 * v), [SIDE, SIDE]);
     padNote.textContent = state.sample >= 0 ? `A ${state.sample} of MNIST. Draw over it: mouse, finger, keys`
