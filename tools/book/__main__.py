@@ -22,6 +22,7 @@ from tools.book import (
     draw,
     floors,
     formulas,
+    narrow,
     notebooks,
     pages,
     policy,
@@ -151,6 +152,7 @@ def _sphinx(options: argparse.Namespace, settings: dict[str, str]) -> int:
     if not code:
         theme.mend(options.out)
         terms.apply(options.out)
+        narrow.apply(options.out)
         policy.apply(options.out)
         weight.excerpts(options.out)
         weight.lighten(options.out)

@@ -97,7 +97,7 @@ def teachers(solutions: bool) -> str:
 
 def unbroken(text: str) -> str:
     """`text` in which no line ends within a number and its unit: 97.12 ± 0.08 %, 445 492."""
-    return re.sub(r"(?<=\d) (?=[±%]|\d{3}(?!\d))|(?<=±) ", "\N{NO-BREAK SPACE}", text)
+    return re.sub(r"(?<=\d)[ \n](?=[±%]|\d{3}(?!\d))|(?<=±)[ \n]", "\N{NO-BREAK SPACE}", text)
 
 
 def table(
