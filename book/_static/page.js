@@ -1,5 +1,6 @@
 /* What the theme's buttons do: as handlers in the page they would need a policy that allows those.
- * And meanings of words: Escape puts one away, and none hangs over an edge of the page. */
+ * A page is printed as it is by day. And meanings of words: Escape puts one away, and none hangs over
+ * an edge of the page. */
 (function () {
   "use strict";
 
@@ -12,6 +13,23 @@
     const button = event.target.closest("[data-does]");
     if (button) DOES[button.dataset.does]();
   });
+
+  // Paper is white, whatever the screen is: a page that is printed is the light one.
+  const root = document.documentElement;
+  const paper = matchMedia("print");
+  let theme = null;
+  function printed(now) {
+    if (now && theme === null) {
+      theme = root.dataset.theme;
+      root.dataset.theme = "light";
+    } else if (!now && theme !== null) {
+      root.dataset.theme = theme;
+      theme = null;
+    }
+  }
+  paper.addEventListener("change", () => printed(paper.matches));
+  addEventListener("beforeprint", () => printed(true));
+  addEventListener("afterprint", () => printed(false));
 
   const explained = (event) => event.target.closest?.(".explained");
   for (const name of ["pointerover", "focusin"]) {

@@ -59,3 +59,39 @@ def test_a_stacked_cell_stands_below_the_one_before_it_with_its_name(visit, book
     page.set_viewport_size({"width": 1280, "height": 900})
     boxes = [cell.bounding_box() for cell in cells.all()]
     assert all(b["x"] > a["x"] for a, b in zip(boxes, boxes[1:], strict=False))
+
+
+def test_a_picture_that_goes_on_says_so_until_its_end(visit, book):
+    page = visit((book / "stuck.html").as_uri(), viewport={"width": PHONE, "height": 900})
+    box = page.locator(".scrolls").first
+    caption = page.locator(".scrolls + figcaption").first
+    box.scroll_into_view_if_needed()
+    assert box.get_attribute("data-more") == "right" and box.get_attribute("tabindex") == "0"
+    cue = "(e) => getComputedStyle(e, '::before').content"
+    assert "scroll" in caption.evaluate(cue)
+    assert "gradient" in box.evaluate("(e) => getComputedStyle(e).maskImage")
+    # Its words keep their size: it is at least three quarters as wide as it was drawn.
+    shown, drawn = box.locator("img").evaluate("(e) => [e.clientWidth, e.naturalWidth]")
+    assert shown >= 0.7 * drawn and box.bounding_box()["width"] <= PHONE
+    box.evaluate("(e) => e.scrollTo(e.scrollWidth, 0)")
+    page.locator(".scrolls[data-more=left]").first.wait_for()
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.locator(".scrolls:not([data-more])").first.wait_for()
+    assert caption.evaluate(cue) == "none"
+
+
+def test_a_page_is_printed_black_on_white_also_by_night(visit, book):
+    page = visit((book / "notebooks" / "03_look_straight.html").as_uri())
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_selector("html[data-theme=dark]")
+    page.emulate_media(media="print", color_scheme="dark")
+    page.wait_for_selector("html[data-theme=light]")
+    colours = "(e) => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor]"
+    assert page.locator("article p").first.evaluate(colours)[0] == "rgb(0, 0, 0)"
+    assert page.locator("body").evaluate(colours)[1] == "rgb(255, 255, 255)"
+    for code in page.locator(".highlight pre span").all()[:40]:
+        shade = [int(v) for v in code.evaluate(colours)[0].strip("rgb()").split(",")]
+        assert sum(shade) < 450, code.inner_text()
+    assert not page.locator(".scrolls").first.evaluate("(e) => e.scrollWidth > e.clientWidth + 1")
+    page.emulate_media(media="screen", color_scheme="dark")
+    page.wait_for_selector("html[data-theme=dark]")

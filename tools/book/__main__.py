@@ -18,6 +18,7 @@ import nbformat
 from tools.book import (
     api,
     board,
+    captions,
     check,
     draw,
     floors,
@@ -154,6 +155,7 @@ def _sphinx(options: argparse.Namespace, settings: dict[str, str]) -> int:
         terms.apply(options.out)
         narrow.apply(options.out)
         policy.apply(options.out)
+        captions.apply(options.out)
         weight.excerpts(options.out)
         weight.lighten(options.out)
         weight.pack(options.out)
