@@ -178,7 +178,8 @@ class PictureWidget(stills.LiveFigure):
         ]
         name = state["names"][state["picture"]]
         alt = f"{name}: the input with the outline of what is read, and what is read beside it."
-        return stills.drawn(panels), alt
+        wide = image.shape[1] > 2 * image.shape[0]  # side by side they would be low
+        return stills.drawn(panels, rows=2 if wide else 1), alt
 
     @tr.validate("picture")
     def _picture(self, proposal):

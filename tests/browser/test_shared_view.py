@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from stn_course import geometry
-from stn_course.lessons import pictures, widgets
-from stn_course.lessons.bent_words import helpers, word_lab
-from stn_course.lessons.fast import ledger
-from stn_course.lessons.invariance import pad
+from stn_course.lessons import pictures
+from stn_course.lessons.bent_words import helpers
+from stn_course.lessons.bent_words.word_lab import WordLab
+from stn_course.lessons.fast.ledger import ByteLedger
+from stn_course.lessons.invariance.pad import DigitPad
 from stn_course.lessons.look_straight.player import TrainingPlayer
-from stn_course.lessons.place_and_tilt import corner_lab
-from stn_course.lessons.widgets import Looks
+from stn_course.lessons.place_and_tilt.corner_lab import CornerLab
+from stn_course.lessons.widgets import WarpPlayground
 from tests.browser.test_looks import scattered
 from tests.chromium import watch, widget_page
 
@@ -21,29 +22,28 @@ DIGIT = pictures.drawn_two(28)[0, 0].numpy()
 LEFT_OUT = "The address asks for what this figure cannot show, and that is left out: "
 
 
-def playground():
-    module = (widgets.STATIC / "warp_playground.js").read_text("utf-8")
-    return widgets.WarpPlayground(DIGIT), module, ""
-
-
 def player():
     thetas = torch.cat([geometry.affine(15.0 * k) for k in range(4)])[:, None]
-    return TrainingPlayer(pictures.drawn_two(28), thetas, [0, 5, 10, 15]), Looks._esm, ""
+    return TrainingPlayer(pictures.drawn_two(28), thetas, [0, 5, 10, 15])
 
 
 FIGURES = {
-    "playground": playground,
-    "corner lab": lambda: (corner_lab.CornerLab(DIGIT), corner_lab.module_text(), ""),
-    "word lab": lambda: (
-        word_lab.WordLab(helpers.scenes("valid", 2, seed=3)),
-        word_lab.module_text(),
-        "",
-    ),
+    "playground": lambda: WarpPlayground(DIGIT),
+    "corner lab": lambda: CornerLab(DIGIT),
+    "word lab": lambda: WordLab(helpers.scenes("valid", 2, seed=3)),
     "player": player,
-    "scatter": lambda: (scattered()[1], Looks._esm, ""),
-    "ledger": lambda: (ledger.ByteLedger(), ledger.module_text(), ""),
-    "pad": lambda: (pad.DigitPad(), pad.module_text(), ""),
+    "scatter": lambda: scattered()[1],
+    "ledger": ByteLedger,
+    "pad": DigitPad,
 }
+
+
+def write_page(path, name, place=None):
+    """The page of one of FIGURES, as its widget has module and style."""
+    widget = FIGURES[name]()
+    return widget_page(path, widget, str(widget._esm), str(widget._css), place)
+
+
 # Of each figure: an address, what the model then has, and addresses that are refused by which name.
 SHARED = {
     "playground": (
@@ -86,7 +86,7 @@ def opened(browser, tmp_path):
     contexts, wrong = [], []
 
     def open_page(name, rest="", place=1):
-        path = widget_page(tmp_path / "page.html", *FIGURES[name](), place=place)
+        path = write_page(tmp_path / "page.html", name, place)
         contexts.append(browser.new_context(viewport={"width": 800, "height": 900}))
         page = contexts[-1].new_page()
         page.on("dialog", lambda dialog: wrong.append([f"a script ran: {dialog.message}"]))

@@ -89,6 +89,38 @@ def test_without_javascript_every_live_figure_is_a_picture_with_a_caption(browse
     context.close()
 
 
+@pytest.mark.parametrize("scheme", ["http", "file"])
+def test_every_live_figure_of_the_book_is_moved_by_keys_and_shared(visit, book, scheme):
+    """In its page; the address has its number there, and opens it as it was left."""
+    headers = {"Content-Security-Policy": policy.HEADER}
+    with served(book, scheme, headers) as address:
+        moved = 0
+        for path in sorted((book / "notebooks").glob("*.html")):
+            count = path.read_text(encoding="utf-8").count("jupyter.widget-view+json")
+            if not count:
+                continue
+            url = f"{address}/notebooks/{path.name}"
+            page = visit(url)
+            figures = page.locator(".anywidget-static")
+            for n in range(count):
+                page.goto(url)
+                figure = figures.nth(n)
+                control = figure.locator("input[type=range], .wp-handle").first
+                for key in ("Home", "ArrowRight"):  # from wherever it opens
+                    control.press(key)
+                number = f"figure={n + 1}&" if n else ""
+                page.wait_for_url(re.compile(rf"#{number}[a-z_]+="))
+                shown = figure.inner_text()
+                link = page.url
+                page.goto("about:blank")
+                page.goto(link)
+                figure.locator(".wp-foot").wait_for(state="attached")
+                assert figure.inner_text() == shown, link
+                moved += 1
+            page.close()
+    assert moved >= 8
+
+
 def test_formulas_and_figures_work_under_the_policy(visit, strict):
     """Set as drawings, and moved by a key."""
     page = visit(f"{strict}/notebooks/02_grid_sampling.html")
