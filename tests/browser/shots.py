@@ -15,7 +15,7 @@ from playwright.sync_api import sync_playwright
 from tests import chromium
 from tests.support import ROOT
 
-WIDTHS = (360, 768, 1280)
+WIDTHS = (390, 768, 1280)
 TALLEST = 16_000  # pixels: a browser draws no more in one piece
 SETTLED = 500  # ms, after which the sidebar has slid to its place
 ALL_HERE = """() => Promise.all([...document.images].map((image) => {
@@ -40,6 +40,9 @@ def main(argv: list[str] | None = None) -> int:
         for path in sorted(options.html.rglob("*.html"))
         if path.relative_to(options.html).parts[0] not in ("_modules", "_static")
     ]
+    for name in pages:
+        if not (options.html / f"{name}.html").exists():
+            parser.error(f"no page {name!r} in {options.html}; wanted e.g. index")
     options.out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright, chromium.served(options.html, "http") as address:
         browser = playwright.chromium.launch(
