@@ -17,6 +17,7 @@ from tests.support import ROOT
 
 WIDTHS = (390, 768, 1280)
 TALLEST = 16_000  # pixels: a browser draws no more in one piece
+README = ROOT / "figures" / "first-page.png"
 SETTLED = 500  # ms, after which the sidebar has slid to its place
 ALL_HERE = """() => Promise.all([...document.images].map((image) => {
   image.loading = "eager";
@@ -30,6 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--html", type=Path, default=ROOT / "build" / "html")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "shots")
     parser.add_argument("--beside", type=Path, help="a folder of earlier pictures")
+    parser.add_argument("--readme", action="store_true", help=f"draw {README.name} anew, alone")
     parser.add_argument("--widths", nargs="+", type=int, default=WIDTHS)
     parser.add_argument("--schemes", nargs="+", default=("light", "dark"))
     options = parser.parse_args(argv)
@@ -48,6 +50,9 @@ def main(argv: list[str] | None = None) -> int:
         browser = playwright.chromium.launch(
             executable_path=chromium.executable(), args=[*chromium.FLAGS, chromium.NO_NETWORK]
         )
+        if options.readme:
+            first_page(browser, f"{address}/index.html", README)
+            pages = []
         for name in pages:
             for path in shoot(browser, f"{address}/{name}.html", name, options):
                 print(path.name, told(path, options.beside), flush=True)
@@ -70,6 +75,21 @@ def shoot(browser, url: str, name: str, options: argparse.Namespace):
             page.screenshot(path=path, full_page=True, clip=box(width, height))
             yield path
         page.close()
+
+
+def first_page(browser, url: str, path: Path):
+    """Draw what the first page opens with, for the README: the pad and what the networks read."""
+    page = browser.new_page(
+        viewport={"width": 1280, "height": 1400}, device_scale_factor=1.5, reduced_motion="reduce"
+    )
+    page.goto(url)
+    figure, verdicts = page.locator(".hero-figure"), page.locator(".dd-cards")
+    verdicts.wait_for()
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(SETTLED)
+    whole, last = figure.bounding_box(), verdicts.bounding_box()
+    page.screenshot(path=path, clip=whole | {"height": last["y"] + last["height"] + 8 - whole["y"]})
+    page.close()
 
 
 def box(width: int, height: int) -> dict[str, int]:

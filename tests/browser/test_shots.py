@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 
 from tests.browser import shots
+from tests.support import ROOT
 
 pytestmark = pytest.mark.browser
 
@@ -36,3 +37,14 @@ def test_what_is_not_there_is_said(tmp_path, small_book, capsys, pages, words):
     with pytest.raises(SystemExit):
         shots.main([*pages, "--html", str(folder), "--out", str(tmp_path / "out")])
     assert words in capsys.readouterr().err
+
+
+def test_the_readme_s_picture_is_one_of_them_and_light(book, tmp_path, monkeypatch):
+    monkeypatch.setattr(shots, "README", tmp_path / "made.png")
+    assert shots.main(["--readme", "--html", str(book), "--out", str(tmp_path / "out")]) == 0
+    made = Image.open(tmp_path / "made.png")
+    stored = ROOT / "figures" / "first-page.png"
+    assert stored.stat().st_size < 1_500_000
+    assert abs(Image.open(stored).width - made.width) < 100 and made.height > 300
+    for name in ("README.md", "README.ja.md"):
+        assert "](figures/first-page.png)" in (ROOT / name).read_text(encoding="utf-8")
