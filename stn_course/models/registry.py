@@ -195,17 +195,21 @@ def build(name: str, normalise: tuple[float, float] | None = None, **options) ->
     `normalise` (mean, deviation) puts `Normalise` before it: what lies outside the image is
     then black as well only for a transformer that pads with the background.
 
-    Raises ValueError for an unknown name, TypeError for an option it does not have.
+    Raises ValueError for an unknown name, TypeError for an option it does not have and for one
+    that is true or false and was given as something else.
     """
     one_of("model", name, MODELS)
+    for key, usual in _parameters(name).items():
+        if isinstance(usual, bool) and not isinstance(options.get(key, usual), bool):
+            raise TypeError(f"{key} is {options[key]!r}; wanted true or false")
     net = MODELS[name](**options)
     if normalise is not None:
         net = nn.Sequential(Normalise(*normalise), net)
     return net.to(memory_format=torch.channels_last)
 
 
-def options_of(name: str) -> list[str]:
-    """The options that `build` takes for the network called `name`."""
+def _parameters(name: str) -> dict:
+    """What the builders behind `name` take, by its default."""
     builder = MODELS[name]
     asked = [builder]
     if isinstance(builder, type):
@@ -213,9 +217,14 @@ def options_of(name: str) -> list[str]:
         asked = asked[: asked.index(nn.Module)]
     elif getattr(builder, "func", builder) in (stn, word_stn):
         asked += [transformer, SpatialTransformer]
-    found = {key for each in asked for key in inspect.signature(each).parameters}
+    found = [inspect.signature(each).parameters.items() for each in asked]
+    return {key: parameter.default for of in found for key, parameter in of}
+
+
+def options_of(name: str) -> list[str]:
+    """The options that `build` takes for the network called `name`."""
     decided = {"size", "classes", "channels", "conv", "args", "options"}  # by data and name
-    return sorted((found | {"normalise"}) - decided)
+    return sorted({*_parameters(name), "normalise"} - decided)
 
 
 def count_parameters(model: nn.Module) -> int:
