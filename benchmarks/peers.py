@@ -254,14 +254,17 @@ def gradients(threads: int) -> Iterator[speed.Speed]:
     for batch, channels, size in GRADIENTS:
         of = case(batch, channels, size)
         grad = rand(*of.images.shape, seed=3)
-        leaves = of.images.requires_grad_(), of.theta.requires_grad_()
-        zeros = functools.partial(fused.warp, padding="zeros")
-        for what, wanted in (("theta", leaves[1:]), ("both", leaves)):
+        theta, zeros = of.theta.requires_grad_(), functools.partial(fused.warp, padding="zeros")
+        for what in ("theta", "both"):
+            # A function of Python's is asked for all that could have a gradient, torch's operators
+            # only for what is wanted: so nothing else can have one.
+            images = of.images.detach().requires_grad_(what == "both")
+            wanted = (images, theta) if what == "both" else (theta,)
             yield compare(
                 TARGET,
                 f"gradients to {what}, {of.name}, beside {TORCH}, {_of(threads)}",
-                with_gradients(zeros, *leaves, grad, wanted),
-                with_gradients(torch_warp, *leaves, grad, wanted),
+                with_gradients(zeros, images, theta, grad, wanted),
+                with_gradients(torch_warp, images, theta, grad, wanted),
                 wanted=1,
                 peer_name=TORCH,
                 # A place on the lattice for one is beside it for the other, and the slope jumps
