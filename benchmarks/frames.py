@@ -112,7 +112,7 @@ def alive(page) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Print a line for each figure and rate; 1 where a limit is missed or no figure was found."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("pages", nargs="*", help="e.g. index notebooks/02_grid_sampling; all")
+    parser.add_argument("pages", nargs="*", help="e.g. index notebooks/02_grid_sampling (default: all that live)")
     parser.add_argument("--html", type=Path, default=ROOT / "build" / "html")
     parser.add_argument("--moves", type=int, default=200)
     parser.add_argument("--rates", type=int, nargs="+", default=list(LIMITS))
@@ -121,6 +121,8 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"no book in {options.html}: make book")
     if options.moves < 1 or min(options.rates) < 1:
         parser.error("--moves and --rates must be 1 or more")
+    if missing := [n for n in options.pages if not (options.html / f"{n}.html").exists()]:
+        parser.error(f"pages {missing} are not in {options.html}")
     from playwright.sync_api import sync_playwright
 
     from tests import chromium  # the tests' browser: no network, no first-run pages

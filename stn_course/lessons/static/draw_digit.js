@@ -167,6 +167,15 @@ function drag(element, begin) {
   for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) element.addEventListener(end, () => { held = null; });
 }
 
+/** Words that are there already are left alone: putting them anew lays out the page anew. */
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function setAttribute(element, name, value) {
+  if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+}
+
 /** One network's card: what it reads, how sure it is, and ten bars. */
 function card(name) {
   const digit = node("span", { class: "dd-digit" }), sure = node("span", { class: "dd-sure" }), mark = node("span", { class: "dd-mark" });
@@ -175,12 +184,16 @@ function card(name) {
   const element = node("div", { class: "dd-card" }, node("div", { class: "dd-name" }, name), node("div", { class: "dd-verdict" }, digit, sure, mark), chart);
   function set(p, wanted) {
     const best = p ? p.indexOf(Math.max(...p)) : -1;
-    digit.textContent = p ? best : "–";
-    sure.textContent = p ? `${Math.round(100 * p[best])} %` : "";
-    mark.textContent = p && wanted >= 0 ? (best === wanted ? "✓" : "✗") : "";
-    element.dataset.right = mark.textContent === "✓" ? "yes" : mark.textContent ? "no" : "";
-    bars.forEach((b, k) => { b.style.setProperty("--p", p ? p[k].toFixed(3) : 0); b.classList.toggle("dd-best", k === best); });
-    chart.setAttribute("aria-label", p ? `${name} reads ${best}, ${Math.round(100 * p[best])} percent` : `${name}: nothing to read`);
+    setText(digit, p ? String(best) : "–");
+    setText(sure, p ? `${Math.round(100 * p[best])} %` : "");
+    setText(mark, p && wanted >= 0 ? (best === wanted ? "✓" : "✗") : "");
+    setAttribute(element, "data-right", mark.textContent === "✓" ? "yes" : mark.textContent ? "no" : "");
+    bars.forEach((b, k) => {
+      const high = p ? p[k].toFixed(2) : "0"; // of a bar of 30 pixels a third of one
+      if (b.style.getPropertyValue("--p") !== high) b.style.setProperty("--p", high);
+      b.classList.toggle("dd-best", k === best);
+    });
+    setAttribute(chart, "aria-label", p ? `${name} reads ${best}, ${Math.round(100 * p[best])} percent` : `${name}: nothing to read`);
     return best;
   }
   return { element, set };
@@ -394,12 +407,12 @@ export function mount(el, given, onChange = () => {}, { address = false } = {}) 
     onPad = picture;
     view.draw(state.parts, H, seen, posed?.theta);
     paint(crop, (posed?.crop ?? blank).map((v) => 255 * v), [SIDE, SIDE]);
-    padNote.textContent = state.sample >= 0 ? `A ${state.sample} of MNIST. Draw over it: mouse, finger, keys`
-      : laid ? "Scaled to 20 pixels (box), centred by its mass (cross)" : "Draw a digit here: mouse, finger, keys";
-    digits.forEach((b, k) => b.setAttribute("aria-pressed", k === state.sample));
+    setText(padNote, state.sample >= 0 ? `A ${state.sample} of MNIST. Draw over it: mouse, finger, keys`
+      : laid ? "Scaled to 20 pixels (box), centred by its mass (cross)" : "Draw a digit here: mouse, finger, keys");
+    digits.forEach((b, k) => setAttribute(b, "aria-pressed", String(k === state.sample)));
     sliders.forEach((s, k) => s.set(state.parts[MOTIONS[k][0]]));
     scraps.set(state.clutter);
-    scatter.textContent = state.clutter ? "Scatter anew" : "Scatter clutter";
+    setText(scatter, state.clutter ? "Scatter anew" : "Scatter clutter");
     return read;
   }
 
