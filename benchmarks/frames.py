@@ -112,7 +112,7 @@ def alive(page) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Print a line for each figure and rate; 1 where a limit is missed or no figure was found."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("pages", nargs="*", help="e.g. index notebooks/02_grid_sampling (default: all that live)")
+    parser.add_argument("pages", nargs="*", help="e.g. index notebooks/07_fast (default: all)")
     parser.add_argument("--html", type=Path, default=ROOT / "build" / "html")
     parser.add_argument("--moves", type=int, default=200)
     parser.add_argument("--rates", type=int, nargs="+", default=list(LIMITS))
