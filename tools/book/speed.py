@@ -57,12 +57,12 @@ def page(records: Sequence[Speed], folder: Path) -> str:
 
     Their charts are written to `folder`.
     """
+    from matplotlib import rc_context
+
     parts = []
     for k, ((machine, threads), lines) in enumerate(tables(records).items()):
         parts.append(f"## {machine}, {threads} thread{'s' if threads != '1' else ''}\n")
-        import matplotlib
-
-        with matplotlib.rc_context({"svg.fonttype": "none"}):  # as outlines words weigh 100 kB
+        with rc_context({"svg.fonttype": "none"}):  # as outlines words weigh 100 kB
             run_plots.save(chart(lines), folder / f"speed-{k}.svg")
         alt = "Each peer's time by ours, a row for each size; the numbers are in the table below."
         parts.append(f"```{{image}} generated/speed-{k}.svg\n:alt: {alt}\n```\n")

@@ -16,6 +16,8 @@ from stn_course.analysis.plots import BLUE, GREY, RED, WRONG, show_image, verdic
 BOX, TOP = RED, BLUE
 ENTRIES = ("θ11", "θ12", "θ13", "θ21", "θ22", "θ23")
 
+MANY_LINES = {"sharex": True, "dpi": 70}  # of many fine lines: at more dots a large PNG
+
 
 def draw_box(ax: Axes, box, shape: Sequence[int], room: float = 0.15) -> None:
     """A box over an image of `shape` (h, w), its top edge blue, with some room around.
@@ -83,13 +85,7 @@ def theta_paths(steps: Sequence[int], thetas, colours=None, label: str = "") -> 
     below 0 the line is dashed.
     """
     thetas = np.asarray(thetas)
-    layout = {
-        "figsize": (9, 4.6),
-        "sharex": True,
-        "sharey": True,
-        "dpi": 70,
-    }  # fine lines: a large PNG
-    fig, axes = plt.subplots(2, 3, **layout)
+    fig, axes = plt.subplots(2, 3, figsize=(9, 4.6), sharey=True, **MANY_LINES)
     values = np.zeros(thetas.shape[1]) if colours is None else np.asarray(colours, float)
     reach = max(np.abs(values).max(), 1e-9)
     scale = plt.Normalize(-reach, reach)
@@ -277,13 +273,7 @@ def pairs(seen) -> Figure:
 
 def unknown_runs(runs: dict) -> Figure:
     """Theta 11 and theta 13 of each `museum.ShortRun`, one line a digit, and no name."""
-    layout = {
-        "figsize": (9, 3.8),
-        "sharex": True,
-        "squeeze": False,
-        "dpi": 70,
-    }  # fine lines: a large PNG
-    fig, axes = plt.subplots(2, len(runs), **layout)
+    fig, axes = plt.subplots(2, len(runs), figsize=(9, 3.8), squeeze=False, **MANY_LINES)
     for column, (letter, run) in zip(axes.T, runs.items(), strict=True):
         thetas = np.asarray(run.thetas)[:, :40]  # [T, N, 2, 3]
         for ax, k in zip(column, (0, 2), strict=True):
