@@ -67,14 +67,7 @@ export function mount(el, given, onChange = () => {}) {
   }
   draw();
 
-  /** Takes values from outside; what is already so is not drawn again. */
-  function update(patch) {
-    const changed = news(patch, state);
-    if (!changed) return;
-    Object.assign(state, changed);
-    draw();
-  }
-  return { state, update, destroy: () => root.remove() };
+  return { state, update: taking(state, draw), destroy: () => root.remove() };
 }
 
 const ADDRESS = keyed({

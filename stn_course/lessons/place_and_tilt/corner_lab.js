@@ -209,14 +209,7 @@ export function mount(el, given, onChange = () => {}) {
   }
   draw();
 
-  /** Takes values from outside; what is already so is not drawn again. */
-  function update(patch) {
-    const changed = news(patch, state);
-    if (!changed) return;
-    Object.assign(state, changed);
-    draw();
-  }
-  return { state, update, destroy: () => root.remove() };
+  return { state, update: taking(state, draw), destroy: () => root.remove() };
 }
 
 const convex = (corners) => { if (!isConvex(corners, 1e-6)) throw new RangeError("convex corners wanted"); return corners; };

@@ -160,14 +160,7 @@ export function mount(el, given, onChange = () => {}) {
   el.replaceChildren(root);
   draw();
 
-  /** Takes values from outside. */
-  function update(patch) {
-    const changed = news(patch, state);
-    if (!changed) return;
-    Object.assign(state, changed);
-    draw();
-  }
-  return { state, update, destroy: () => { stop(); root.remove(); } };
+  return { state, update: taking(state, draw), destroy: () => { stop(); root.remove(); } };
 }
 
 const places = (list) => [...list.keys()];

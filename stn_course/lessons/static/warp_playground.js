@@ -347,6 +347,14 @@ function news(patch, state) {
   return found.length ? Object.fromEntries(found) : null;
 }
 
+/** What takes values from outside into `state`; what is already so is not drawn again. */
+const taking = (state, draw) => (patch) => {
+  const changed = news(patch, state);
+  if (!changed) return;
+  Object.assign(state, changed);
+  draw();
+};
+
 /** `n` numbers of an address, none beyond `most`. Throws RangeError for other text. */
 export function readNumbers(text, n, most = 100) {
   const found = text.split(",").map((t) => (t.trim() ? Number(t) : NaN));
@@ -660,14 +668,7 @@ export function mount(el, given, onChange = () => {}) {
   }
   draw();
 
-  /** Takes values from outside; what is already so is not drawn again. */
-  function update(patch) {
-    const changed = news(patch, state);
-    if (!changed) return;
-    Object.assign(state, changed);
-    parts = partsFromTheta(state.theta, state.size) ?? parts;
-    draw();
-  }
+  const update = taking(state, () => { parts = partsFromTheta(state.theta, state.size) ?? parts; draw(); });
   return { state, update, destroy: () => root.remove() };
 }
 
