@@ -173,12 +173,14 @@ def test_other_processors_loops(variant, whole, fresh, tmp_path):
 # ---------------------------------------------------------------- sizes
 @pytest.mark.parametrize("threads", [1, 2, 4])
 @pytest.mark.parametrize("backward", [False, True])
-def test_scratch_is_at_most_4_mib_a_thread(threads, backward):
-    sides = (1, 28, 224, 241, 242, 1080, 4000, 59_997, 2**24 - 2)
+@pytest.mark.parametrize("channels", [3, 64])
+def test_scratch_is_at_most_4_mib_a_thread(threads, backward, channels):
+    sides = (1, 28, 125, 224, 241, 242, 1080, 4000, 59_997, 2**24 - 2)
     for h in sides:
         for w in sides:
-            call = cpu.Warp(batch=2, channels=3, h=h, w=w, H=w, W=h, kind=3, whole=cpu.WHOLE)
-            call.threads, call.grad = threads, 1 if backward else None
+            call = cpu.Warp(batch=2, channels=channels, h=h, w=w, H=w, W=h, kind=3)
+            call.whole, call.threads = cpu.WHOLE, threads
+            call.grad = 1 if backward else None
             assert 0 < 4 * cpu.library().scratch_floats(ctypes.byref(call)) <= threads * 4 * MIB
 
 

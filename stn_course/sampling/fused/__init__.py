@@ -13,6 +13,10 @@ pixels, forward, one thread of an AVX-512 processor, calls included, relative to
 AVX2 it takes 1/2.8, as plain C 1/2.2. Installing still needs pip alone: without a compiler the
 sampler does the work.
 
+Of small images of many channels, sixteen are turned at once until those of a pixel lie side by
+side (eight or four, where vectors are shorter): then a neighbour of all of them is one load, and
+what flows back to it one store.
+
 Images of more than 60 000 pixels, in or out, are cut into tiles that fit the cache; threads share
 the tiles, of one image too, and each needs at most 4 MiB beside input and output at any size. Only
 splines need more: their basis functions [K, H*W] are kept whole.

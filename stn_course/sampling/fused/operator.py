@@ -297,8 +297,11 @@ def background(images: Tensor) -> Tensor:
 
 def warp(images, transform, fill, height, width, padding, align_corners, index) -> Tensor:
     """warp_op, by the shorter of the two ways."""
-    function = warp_op if watched(images, transform) else _Eager.apply
-    return function(images, transform, fill, height, width, padding, align_corners, index)
+    args = (images, transform, fill, height, width, padding, align_corners, index)
+    if watched(images, transform):
+        return warp_op(*args)
+    derived = any(t is not None and t.requires_grad for t in args[:3])
+    return (_Eager.apply if derived and torch.is_grad_enabled() else _forward)(*args)
 
 
 def warp_into(out, images, transform, fill, padding, align_corners, index) -> Tensor:

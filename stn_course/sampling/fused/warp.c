@@ -9,6 +9,9 @@
  * further out looks like the rim, so coordinates are clamped and nothing else needs an `if`. A
  * window inside a large image is read where it is; any other is copied first, with its rim.
  *
+ * Small images of many channels are read by stripes, as many channels at once as a vector has
+ * lanes. The numbers read are those of one channel at a time, to the bit.
+ *
  * Threads share the pieces, also those of one image. What is added is added in an order that the
  * sizes alone decide: results do not depend on the number of threads.
  */
@@ -31,6 +34,7 @@ enum { AFFINE = 2, HOMOGRAPHY = 3, SPLINE = 0, GRID = 1 }; /* rows of theta, and
 enum { LANES = 16, BLOCK = 256 };                /* floats of a line; of a float32 sum */
 enum { TILE = 4096, TILE_COLUMNS = 64 };         /* pixels of a tile; of a row of it, at most */
 enum { WINDOW = 1 << 16, CHUNKS = 64 };          /* pixels copied for a tile; sums of an image */
+enum { STRIPE = 1 << 14 };                       /* pixels of a stripe, at most */
 typedef float four __attribute__((vector_size(16)));
 
 typedef struct {
@@ -54,6 +58,81 @@ typedef struct {
     float *grad_fill;            /* [B, C], for each transform, or NULL */
     float *scratch;              /* scratch_floats() of them, aligned to 64 bytes */
 } Warp;
+
+/* ------------------------------------------------------------------ vectors */
+#ifdef __AVX512F__
+#define VECTOR 16
+#elif defined __AVX2__
+#define VECTOR 8
+#else
+#define VECTOR 4
+#endif
+typedef float vec __attribute__((vector_size(4 * VECTOR)));
+typedef float loose __attribute__((vector_size(4 * VECTOR), aligned(4), may_alias));
+
+static inline vec load(const float *from, int64_t n) /* n or more of them, or zeros behind */
+{
+    if (n >= VECTOR) return *(const loose *)from;
+#ifdef __AVX512F__
+    return _mm512_maskz_loadu_ps((1u << n) - 1, from);
+#endif
+    vec v = {0};
+    for (int64_t i = 0; i < n; i++) v[i] = from[i];
+    return v;
+}
+
+static inline void store(float *to, vec v, int64_t n)
+{
+    if (n >= VECTOR) {
+        *(loose *)to = v;
+        return;
+    }
+#ifdef __AVX512F__
+    _mm512_mask_storeu_ps(to, (1u << n) - 1, v);
+#else
+    for (int64_t i = 0; i < n; i++) to[i] = v[i];
+#endif
+}
+
+/* The lanes of two vectors in turns: of their lower halves, and of their upper. */
+#if VECTOR == 16
+#define LOWER 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define UPPER 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif VECTOR == 8
+#define LOWER 0, 8, 1, 9, 2, 10, 3, 11
+#define UPPER 4, 12, 5, 13, 6, 14, 7, 15
+#else
+#define LOWER 0, 4, 1, 5
+#define UPPER 2, 6, 3, 7
+#endif
+#ifdef __clang__
+#define MIX(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+typedef int32_t lanes __attribute__((vector_size(4 * VECTOR)));
+#define MIX(a, b, ...) __builtin_shuffle(a, b, (lanes){__VA_ARGS__})
+#endif
+
+/* v[i][j] becomes v[j][i]: mixing all vectors log2(VECTOR) times. */
+static inline __attribute__((always_inline)) void turn(vec *v)
+{
+    for (int n = 1; n < VECTOR; n *= 2) {
+        vec mixed[VECTOR];
+        for (int i = 0; i < VECTOR / 2; i++) {
+            mixed[2 * i] = MIX(v[i], v[i + VECTOR / 2], LOWER);
+            mixed[2 * i + 1] = MIX(v[i], v[i + VECTOR / 2], UPPER);
+        }
+        for (int i = 0; i < VECTOR; i++) v[i] = mixed[i];
+    }
+}
+
+/* The sum of the lanes of each of VECTOR vectors. */
+static inline __attribute__((always_inline)) vec sums_of(vec *v)
+{
+    for (int n = VECTOR / 2; n; n /= 2)
+        for (int i = 0; i < n; i++)
+            v[i] = MIX(v[i], v[i + n], LOWER) + MIX(v[i], v[i + n], UPPER);
+    return v[0];
+}
 
 /* A piece of the output: a tile, or all of an image as one long row. */
 typedef struct {
@@ -79,6 +158,8 @@ typedef struct {
     float *sx, *sy;    /* [n] slopes of the loss along x and y */
     four *weights;     /* [n] how much of each of the four neighbours is read */
     float *plane;      /* one channel of the window */
+    vec *stripe;       /* VECTOR channels of it, those of a pixel side by side ... */
+    vec *back;         /* ... and what flows back to them */
     four *sums;        /* what flows back to a pixel of the window and its three neighbours;
                           before it, zeros for the neighbours of the first row */
     double *total;     /* the gradient to one image's transform, and to its fill */
@@ -143,10 +224,20 @@ static int64_t spare(const Warp *c)
 {
     return tiled(c) && c->index && c->grad_images ? rounded(c->channels * c->h * c->w) : 0;
 }
+/* Whether VECTOR channels are read at once, as often as there are so many of them. */
+static int striped(const Warp *c)
+{
+    return !tiled(c) && !c->uint8 && !c->bytes && c->channels >= VECTOR && cells(c) <= STRIPE &&
+           points(c) <= STRIPE;
+}
+static int64_t stripes(const Warp *c)
+{
+    return striped(c) ? VECTOR * cells(c) * (c->grad ? 2 : 1) : 0;
+}
 static int64_t one_thread(const Warp *c)
 {
     const int64_t own = tiled(c) ? 2 * points(c) : rounded(2 * totals(c));
-    return spare(c) + own + 9 * points(c) + 5 * cells(c) + 4 * margin(c);
+    return stripes(c) + spare(c) + own + 9 * points(c) + 5 * cells(c) + 4 * margin(c);
 }
 int64_t warp_pieces(const Warp *c) { return c->batch * pieces(c); }
 int64_t scratch_floats(const Warp *c) { return shared(c) + c->threads * one_thread(c); }
@@ -156,8 +247,10 @@ static Work work_of(const Warp *c, int64_t thread)
     const int64_t n = points(c);
     float *end = c->scratch + shared(c) + (thread + 1) * one_thread(c);
     float *plane = end - 5 * cells(c) - 4 * margin(c), *a = plane - 9 * n;
-    float *first = end - one_thread(c) + spare(c), *X = tiled(c) ? first : c->scratch;
+    vec *stripe = (vec *)(end - one_thread(c));
+    float *first = (float *)stripe + stripes(c) + spare(c), *X = tiled(c) ? first : c->scratch;
     return (Work){
+        .stripe = stripe, .back = stripe + cells(c),
         .X = X, .Y = X + n, .x = a, .y = a + n, .at = (int32_t *)(a + 2 * n), .sx = a + 3 * n,
         .sy = a + 4 * n, .weights = (four *)(a + 5 * n), .plane = plane,
         .sums = (four *)(plane + cells(c)) + margin(c), .total = (double *)first,
@@ -438,40 +531,6 @@ static const float *plane_of(const Warp *c, int64_t b, int64_t channel, const Wo
     return m->plane;
 }
 
-#ifdef __AVX512F__
-#define VECTOR 16
-#elif defined __AVX2__
-#define VECTOR 8
-#else
-#define VECTOR 4
-#endif
-typedef float vec __attribute__((vector_size(4 * VECTOR)));
-typedef float loose __attribute__((vector_size(4 * VECTOR), aligned(4), may_alias));
-
-static inline vec load(const float *from, int64_t n) /* n or more of them, or zeros behind */
-{
-    if (n >= VECTOR) return *(const loose *)from;
-#ifdef __AVX512F__
-    return _mm512_maskz_loadu_ps((1u << n) - 1, from);
-#endif
-    vec v = {0};
-    for (int64_t i = 0; i < n; i++) v[i] = from[i];
-    return v;
-}
-
-static inline void store(float *to, vec v, int64_t n)
-{
-    if (n >= VECTOR) {
-        *(loose *)to = v;
-        return;
-    }
-#ifdef __AVX512F__
-    _mm512_mask_storeu_ps(to, (1u << n) - 1, v);
-#else
-    for (int64_t i = 0; i < n; i++) to[i] = v[i];
-#endif
-}
-
 /* The four neighbours of as many pixels as a vector holds. */
 typedef struct { vec a, b, c, d; } Corners;
 
@@ -550,10 +609,91 @@ static void round_to_bytes(const float *from, uint8_t *to, int64_t n)
     }
 }
 
+/* ------------------------------------------------------------------ many channels at once */
+/* Images of many channels are small, and every channel is read at the same places. So VECTOR
+ * channels are turned until those of a pixel lie side by side: a neighbour is then one load. */
+
+/* The cell of the padded plane that an image's pixel lies in; from row to row there are 3 more. */
+static int64_t cell_of(const Warp *c, int64_t row) { return (row + 1) * (c->w + 3) + 1; }
+
+static inline vec spread(float v) { return v - (vec){0}; }
+
+/* VECTOR pixels of as many channels, `apart` from each other, those of a pixel side by side; and
+ * back. `n` of the pixels are there. */
+static inline __attribute__((always_inline)) void
+take(vec *v, const float *from, int64_t apart, int64_t n)
+{
+    for (int j = 0; j < VECTOR; j++) v[j] = load(from + j * apart, n);
+    turn(v);
+}
+static inline __attribute__((always_inline)) void
+give(vec *v, float *to, int64_t apart, int64_t n)
+{
+    turn(v);
+    for (int j = 0; j < VECTOR; j++) store(to + j * apart, v[j], n);
+}
+
+/* What lies around the image, in a stripe that has the image in it. */
+static void pad_stripe(const Warp *c, int64_t number, vec *stripe)
+{
+    const int64_t h = c->h, w = c->w, pitch = w + 3;
+    const vec level = c->fill ? load(c->fill + number, VECTOR) : (vec){0};
+    for (int64_t i = 0; i < h; i++) {
+        vec *row = stripe + cell_of(c, i);
+        row[-1] = c->border ? row[0] : level;
+        row[w] = row[w + 1] = c->border ? row[w - 1] : level;
+    }
+    for (int64_t j = 0; j < pitch; j++) {
+        const vec *last = stripe + h * pitch;
+        const vec above = c->border ? stripe[pitch + j] : level, below = c->border ? last[j] : level;
+        stripe[j] = above, stripe[(h + 1) * pitch + j] = stripe[(h + 2) * pitch + j] = below;
+    }
+}
+
+/* VECTOR channels of what transform b reads, from `channel` on, with what lies outside. */
+static void fill_stripe(const Warp *c, int64_t b, int64_t channel, vec *stripe)
+{
+    const int64_t n = c->h * c->w, number = picture(c, b) * c->channels + channel;
+    const float *from = (const float *)c->images + number * n;
+    int64_t column = 0;
+    vec *to = stripe + cell_of(c, 0);
+    for (int64_t p = 0; p < n; p += VECTOR) {
+        vec v[VECTOR];
+        take(v, from + p, n, n - p);
+        for (int64_t i = 0; i < lesser(VECTOR, n - p); i++) {
+            *to++ = v[i];
+            if (++column == c->w) column = 0, to += 3;
+        }
+    }
+    pad_stripe(c, number, stripe);
+}
+
+static void read_stripe(const Warp *c, int64_t b, int64_t channel, const Work *m)
+{
+    const int64_t n = c->H * c->W, pitch = c->w + 3;
+    float *out = (float *)c->out + (b * c->channels + channel) * n;
+    fill_stripe(c, b, channel, m->stripe);
+    for (int64_t p = 0; p < n; p += VECTOR) {
+        vec v[VECTOR];
+        /* Where small, the next stripe of the output is asked for while this one is written. */
+        for (int i = 0; i < VECTOR && n <= BLOCK; i++)
+            __builtin_prefetch(out + (n + p + i) * VECTOR, 1);
+        for (int i = 0; i < VECTOR; i++) { /* there is room behind the last */
+            const vec *s = m->stripe + m->at[p + i], right = spread(m->x[p + i]);
+            const vec top = s[0] + right * (s[1] - s[0]);
+            const vec bottom = s[pitch] + right * (s[pitch + 1] - s[pitch]);
+            v[i] = top + spread(m->y[p + i]) * (bottom - top);
+        }
+        give(v, out + p, n, n - p);
+    }
+}
+
 static void read_piece(const Warp *c, int64_t b, Work *m)
 {
     const Piece t = m->piece;
-    for (int64_t i = 0; i < c->channels; i++) {
+    int64_t i = 0;
+    for (; striped(c) && i + VECTOR <= c->channels; i += VECTOR) read_stripe(c, b, i, m);
+    for (; i < c->channels; i++) {
         const int64_t start = ((b * c->channels + i) * c->H + t.row) * c->W + t.column;
         const float *plane = plane_of(c, b, i, m);
         if (!c->bytes) {
@@ -783,12 +923,82 @@ static const float *grad_of(const Warp *c, int64_t b, int64_t channel, const Wor
     return c->grad + ((b * c->channels + channel) * c->H + m->piece.row) * c->W + m->piece.column;
 }
 
+/* What came back to a stripe: to its pixels, and to the level around them. */
+static void settle_stripe(const Warp *c, int64_t b, int64_t channel, vec *back)
+{
+    const int64_t h = c->h, w = c->w, pitch = w + 3, n = h * w;
+    double outside[VECTOR] = {0};
+    for (int64_t i = 0; i < h + 3 && (c->grad_fill || c->border); i++) {
+        const int64_t row = within(i, 1, h);
+        for (int64_t j = 0; j < pitch; j += i == row && j == 0 ? w + 1 : 1) {
+            const vec v = back[i * pitch + j];
+            for (int k = 0; k < VECTOR; k++) outside[k] += v[k];
+            if (c->border) back[row * pitch + within(j, 1, w)] += v;
+        }
+    }
+    for (int k = 0; k < VECTOR && c->grad_fill; k++)
+        c->grad_fill[b * c->channels + channel + k] = outside[k];
+    if (!c->grad_images) return;
+    float *out = c->grad_images + (picture(c, b) * c->channels + channel) * n;
+    const vec *from = back + cell_of(c, 0);
+    for (int64_t p = 0, column = 0; p < n; p += VECTOR) {
+        vec v[VECTOR] = {{0}};
+        for (int64_t i = 0; i < lesser(VECTOR, n - p); i++) {
+            v[i] = *from++;
+            if (++column == w) column = 0, from += 3;
+        }
+        turn(v);
+        for (int j = 0; j < VECTOR; j++) {
+            const vec old = c->index ? load(out + j * n + p, n - p) : (vec){0};
+            store(out + j * n + p, old + v[j], n - p);
+        }
+    }
+}
+
+/* `slopes` of as many pixels as a vector holds, by a stripe's channels. */
+static void slopes_of_stripe(const Warp *c, const Work *m, int64_t p, const vec *grad)
+{
+    const int64_t pitch = c->w + 3;
+    vec sx[VECTOR], sy[VECTOR];
+    for (int i = 0; i < VECTOR; i++) {
+        const vec *s = m->stripe + m->at[p + i], top = s[1] - s[0];
+        const vec across = s[pitch + 1] - s[pitch] - top;
+        sx[i] = grad[i] * (top + spread(m->y[p + i]) * across);
+        sy[i] = grad[i] * (s[pitch] - s[0] + spread(m->x[p + i]) * across);
+    }
+    store(m->sx + p, load(m->sx + p, VECTOR) + sums_of(sx), VECTOR);
+    store(m->sy + p, load(m->sy + p, VECTOR) + sums_of(sy), VECTOR);
+}
+
+/* What flows back through a stripe; sx and sy are added to. */
+static void flow_back_stripe(const Warp *c, int64_t b, int64_t channel, const Work *m)
+{
+    const int64_t n = c->H * c->W, pitch = c->w + 3, spreads = c->grad_images || c->grad_fill;
+    const float *from = c->grad + (b * c->channels + channel) * n;
+    if (c->grad_transform) fill_stripe(c, b, channel, m->stripe);
+    if (spreads) memset(m->back, 0, cells(c) * sizeof *m->back);
+    for (int64_t p = 0; p < n; p += VECTOR) {
+        vec grad[VECTOR];
+        take(grad, from + p, n, n - p);
+        if (c->grad_transform) slopes_of_stripe(c, m, p, grad);
+        for (int64_t i = 0; i < VECTOR && spreads; i++) { /* behind the last are zeros */
+            vec *to = m->back + m->at[p + i];
+            const four weights = m->weights[p + i];
+            to[0] += weights[0] * grad[i], to[1] += weights[1] * grad[i];
+            to[pitch] += weights[2] * grad[i], to[pitch + 1] += weights[3] * grad[i];
+        }
+    }
+    if (spreads) settle_stripe(c, b, channel, m->back);
+}
+
 /* Everything that flows back through a whole image. */
 static void flow_back(const Warp *c, int64_t b, Work *m)
 {
     if (c->grad_images || c->grad_fill) weigh(m);
     memset(m->sx, 0, 2 * points(c) * sizeof *m->sx); /* sx and sy */
-    for (int64_t i = 0; i < c->channels; i++) {
+    int64_t i = 0;
+    for (; striped(c) && i + VECTOR <= c->channels; i += VECTOR) flow_back_stripe(c, b, i, m);
+    for (; i < c->channels; i++) {
         const float *grad = grad_of(c, b, i, m);
         if (c->grad_transform) slopes(c, m, plane_of(c, b, i, m), grad);
         if (c->grad_images || c->grad_fill) scatter(c, m, grad), settle(c, b, i, m->plane);
