@@ -7,7 +7,7 @@ torchvision the same calls of PIL are reached by a longer way; where it works it
 
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from stn_course.sampling import fused
 
 BATCH = 250
 CANVAS = {"rts": 42, "p": 28}
+EPOCHS = {"rts": "RTS on 42x42", "p": "projective"}
 
 
 def digits(n: int, device: str) -> torch.Tensor:
@@ -35,14 +36,50 @@ def ours(name: str, images: torch.Tensor) -> None:
 
     The draws and the warps are those of `recipes`; a batch stays where it was made.
     """
-    generator, n, size = torch.Generator(images.device).manual_seed(0), len(images), CANVAS[name]
-    if name == "rts":
-        theta = distortions.draw_affine(distortions.RTS, n, generator) * (size / images.shape[-1])
-    else:
-        theta = distortions.draw_projective(n, generator)
-    order = torch.randperm(n, device=images.device)
+    theta, order = drawn(name, images), torch.randperm(len(images), device=images.device)
+    size = (CANVAS[name], CANVAS[name])
     for index, own in zip(order.split(BATCH), theta.split(BATCH), strict=True):
-        fused.warp(images.index_select(0, index), own, (size, size), padding="zeros")
+        fused.warp(images.index_select(0, index), own, size, padding="zeros")
+
+
+def drawn(name: str, images: torch.Tensor) -> torch.Tensor:
+    """The transforms of an epoch, one for each image."""
+    generator, n = torch.Generator(images.device).manual_seed(0), len(images)
+    if name == "rts":
+        zoom = CANVAS[name] / images.shape[-1]
+        return distortions.draw_affine(distortions.RTS, n, generator) * zoom
+    return distortions.draw_projective(n, generator)
+
+
+def parts(name: str, images: torch.Tensor) -> dict[str, Callable[[], None]]:
+    """What `ours` does, apart: each does its part for a whole epoch."""
+    theta, batch, size = drawn(name, images), images[:BATCH], (CANVAS[name], CANVAS[name])
+
+    def shuffle() -> None:
+        for index in torch.randperm(len(images)).split(BATCH):
+            images.index_select(0, index)
+
+    def move() -> None:
+        for own in theta.split(BATCH):
+            fused.warp(batch[: len(own)], own, size, padding="zeros")
+
+    return {
+        "drawing the transforms": lambda: drawn(name, images),
+        "picking the digits": shuffle,
+        "the warp": move,
+    }
+
+
+def copied(name: str, images: torch.Tensor) -> tuple[Callable[[], None], int]:
+    """The floor of `ours`: what it writes, copied batch by batch; and how many bytes that is."""
+    size, shares = CANVAS[name], [len(part) for part in images.split(BATCH)]
+    source, out = torch.rand(2, BATCH, 1, size, size)
+
+    def copy() -> None:
+        for n in shares:
+            out[:n].copy_(source[:n])
+
+    return copy, 4 * len(images) * size**2
 
 
 def pixels(theta: np.ndarray, size: int, side: int) -> np.ndarray:
@@ -140,7 +177,7 @@ def timed(name: str, images: torch.Tensor, rounds: int = 20) -> list[float]:
 def measure(device: str = "cpu") -> Iterator[Speed]:
     """Target 5."""
     images = digits(60_000, "cpu")
-    for name, what in (("rts", "RTS on 42x42"), ("p", "projective")):
+    for name, what in EPOCHS.items():
         title = f"a distorted epoch of 60 000, {what}"
         if device == "cuda":  # a time is wanted there, not a ratio
             yield seconds(5, title, 5e-4, timed(name, images.cuda()), gpu=True)

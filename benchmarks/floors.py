@@ -1,19 +1,23 @@
-"""Where a training step's time goes, and the floor below it.
+"""Where the time of a training step, and of an epoch's distortions, goes, and the floor below it.
 
 The floor of a step is one product of matrices of as many multiply-adds as its convolutions and
 dense layers have, forward and backward, in the step's own precision: nothing that multiplies gets
 below it, whatever its form. `torch.utils.flop_counter` counts, `torch.profiler` tells the shares.
+The floor of an epoch of distorted digits is a copy of the bytes that it writes.
 """
 
 import argparse
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.timing import compare, here, line
+from benchmarks import distortions
+from benchmarks.timing import compare, here, line, median_interval
 from stn_course.data import mnist
 from stn_course.data.recipes import base
 from stn_course.experiments import speed
@@ -43,7 +47,8 @@ GROUPS = {
     "the warp": ("_Eager", "stn_course"),
     "the update": ("ptimizer", "_fused_", "_foreach_"),
 }
-REST, DRAWN, STEP = "the rest", "drawing the pictures", "a step beside its floor"
+REST, DRAWN = "the rest", "drawing the pictures"
+STEP, EPOCH = "a step beside its floor", "an epoch beside its floor"
 
 
 @dataclass
@@ -105,39 +110,59 @@ def shares(whole: Whole, steps: int = 20) -> dict[str, float]:
 
 
 def measure(device: str = "cpu") -> Iterator[speed.Speed]:
-    """Of each network the step beside its floor, and each of its parts beside the step."""
+    """Of each step and epoch all of it beside its floor, and each of its parts beside all."""
     if device != "cpu":
         return
     threads = torch.get_num_threads()
     told = "1 thread" if threads == 1 else f"{threads} threads"
+    yield from _steps(told)
+    yield from _epochs(told)
+
+
+def _beside(name: str, ours: Callable, floor: Callable, floor_name: str) -> speed.Speed:
+    how = {"tolerance": 0, "agreement": lambda: 0.0, "rounds": 15}  # they are not to give the same
+    return compare(TARGET, name, ours, floor, wanted=0, peer_name=floor_name, **how)
+
+
+def _parts(parts: dict[str, float], whole: str, told: str, all_of: str) -> Iterator[speed.Speed]:
+    total = sum(parts.values())
+    for part, took in parts.items():
+        found = {"ours": took, "peer": total, "peer_name": all_of, "verdict": "met", **here()}
+        yield speed.Speed(TARGET, f"{whole}: {part}, {told}", wanted=0, **found)
+
+
+def _steps(told: str) -> Iterator[speed.Speed]:
     for net, experiment in NETS.items():
         whole = Whole.of(experiment)
         count, bf16 = whole.multiply_adds(), whole.step.bf16
         kind = "bfloat16" if bf16 else "float32"
-        yield compare(
-            TARGET,
-            f"{net}: {STEP}, {told}",
-            whole,
-            product(count, bf16),
-            wanted=0,
-            peer_name=f"a product of {count / 1e6:.0f} million multiply-adds in {kind}",
-            tolerance=0,
-            agreement=lambda: 0.0,  # they are not to give the same
-            rounds=15,
+        floor_name = f"a product of {count / 1e6:.0f} million multiply-adds in {kind}"
+        yield _beside(f"{net}: {STEP}, {told}", whole, product(count, bf16), floor_name)
+        yield from _parts(shares(whole), net, told, "all of the step")
+
+
+def _epochs(told: str) -> Iterator[speed.Speed]:
+    images = distortions.digits(60_000, "cpu")
+    for name, what in distortions.EPOCHS.items():
+        epoch = f"an epoch of 60 000 digits, {what}"
+        ours, (floor, size) = (
+            partial(distortions.ours, name, images),
+            distortions.copied(name, images),
         )
-        parts = shares(whole)
-        total = sum(parts.values())
-        for part, took in parts.items():
-            yield speed.Speed(
-                TARGET,
-                f"{net}: {part}, {told}",
-                wanted=0,
-                verdict="met",
-                ours=took,
-                peer=total,
-                peer_name="all of the step",
-                **here(),
-            )
+        floor_name = f"a copy of {size / 1e6:.0f} MB, a batch at a time"
+        yield _beside(f"{epoch}: {EPOCH}, {told}", ours, floor, floor_name)
+        parts = distortions.parts(name, images)
+        took = {part: _median_time(do) for part, do in parts.items()}
+        yield from _parts(took, epoch, told, "all of the epoch")
+
+
+def _median_time(function: Callable, rounds: int = 15) -> float:
+    times = []
+    for _ in range(rounds + 1):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return median_interval(times[1:])[0]
 
 
 def main() -> None:

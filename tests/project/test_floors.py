@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from benchmarks import distortions
 from benchmarks import floors as measured
 from stn_course.experiments.speed import Speed
 from tools.book import floors
@@ -67,3 +68,43 @@ def test_a_step_on_a_busy_machine_has_no_ratio():
 def test_a_line_of_another_benchmark_is_refused():
     with pytest.raises(ValueError, match="no line of the floors"):
         floors.told(Speed(14, "forward", "here", 1, 1, "met"))
+
+
+def test_an_epochs_parts_have_a_table_of_their_own():
+    epoch = "an epoch of 60 000 digits, RTS on 42x42"
+    told = {"ratio": 0.5, "peer_name": "a copy of 423 MB, a batch at a time"}
+    text = floors.page(
+        [
+            *LINES,
+            line(f"{epoch}: an epoch beside its floor, 1 thread", **told),
+            line(f"{epoch}: the warp, 1 thread", ours=6e-3),
+            line(f"{epoch}: drawing the transforms, 1 thread"),
+        ]
+    )
+    assert text.count("<table") == 3 and ">2.0<" in text
+    steps, epochs = text.split("<table")[2:]
+    assert "pooling" in steps and "the warp" not in steps
+    assert epochs.index("the warp") < epochs.index("drawing the transforms")
+
+
+@pytest.mark.parametrize("name", distortions.EPOCHS)
+def test_an_epoch_in_parts_is_the_whole(name, monkeypatch):
+    """Each digit is drawn, picked and moved once, and as much is copied as is written."""
+    images, moved = distortions.digits(600, "cpu"), []
+
+    def warp(images, theta, size, padding):
+        moved.append((len(images), len(theta), 4 * len(theta) * size[0] * size[1]))
+
+    monkeypatch.setattr(distortions.fused, "warp", warp)
+    parts = distortions.parts(name, images)
+    assert list(parts) == ["drawing the transforms", "picking the digits", "the warp"]
+    assert len(parts["drawing the transforms"]()) == 600
+    parts["picking the digits"]()
+    parts["the warp"]()
+    assert [(a, b) for a, b, _ in moved] == [(250, 250), (250, 250), (100, 100)]
+    by_parts = list(moved)
+    distortions.ours(name, images)
+    assert moved[len(by_parts) :] == by_parts
+    copy, size = distortions.copied(name, images)
+    copy()
+    assert size == sum(written for *_, written in by_parts)

@@ -1,11 +1,11 @@
-"""Where a training step's time goes, beside its floor: tables from the records of `floors`."""
+"""Where the time of steps and epochs goes, beside its floor: tables of the records of `floors`."""
 
 from collections.abc import Sequence
 
 from stn_course.experiments.speed import Speed, length
 from tools.book.pages import table
 
-TARGET, STEP = 14, "a step beside its floor"
+TARGET, FLOOR = 14, "beside its floor"
 
 
 def told(record: Speed) -> tuple[str, str, str]:
@@ -29,15 +29,20 @@ def page(records: Sequence[Speed]) -> str:
     parts = []
     for (machine, threads), nets in sorted(places.items()):
         parts.append(f"### {machine}, {threads}\n")
-        parts.append(table(["network", "a step", "its floor", "times the floor"], _floors(nets)))
-        parts.append(_parts(nets))
+        parts.append(
+            table(["a step of", "its time", "its floor", "times the floor"], _floors(nets))
+        )
+        kinds: dict[frozenset[str], dict[str, dict[str, Speed]]] = {}
+        for net, lines in nets.items():  # what has the same parts shares a table
+            kinds.setdefault(frozenset(lines), {})[net] = lines
+        parts += map(_parts, kinds.values())
     return "\n".join(parts) or "Not yet run: `python -m benchmarks.floors --save`.\n"
 
 
 def _floors(nets: dict[str, dict[str, Speed]]) -> list[list[str]]:
     rows = []
     for net, lines in nets.items():
-        step = lines[STEP]
+        step = next(one for part, one in lines.items() if part.endswith(FLOOR))
         floor, times = f"{length(step.peer)}, {step.peer_name}", f"{1 / step.ratio:.1f}"
         rows.append([net, length(step.ours), floor, "busy" if step.verdict == "void" else times])
     return rows
@@ -46,10 +51,14 @@ def _floors(nets: dict[str, dict[str, Speed]]) -> list[list[str]]:
 def _parts(nets: dict[str, dict[str, Speed]]) -> str:
     """What each part of a step takes of it, in percent; the largest part first."""
     shares = {
-        net: {part: 100 * one.ours / one.peer for part, one in lines.items() if part != STEP}
+        net: {
+            part: 100 * one.ours / one.peer
+            for part, one in lines.items()
+            if not part.endswith(FLOOR)
+        }
         for net, lines in nets.items()
     }
     names = {part for found in shares.values() for part in found}
     largest = sorted(names, key=lambda part: -max(f.get(part, 0) for f in shares.values()))
     rows = [[p, *(f"{f.get(p, 0):.0f} %" for f in shares.values())] for p in largest]
-    return table(["part of a step", *shares], rows)
+    return table(["part", *shares], rows)
