@@ -47,8 +47,9 @@ static void draw_transform(Warp *c)
 
 static void draw_case(Warp *c)
 {
-    const int64_t most = draw(0, 5) ? 24 : 140;
-    *c = (Warp){.batch = draw(1, 3), .channels = draw(1, 3), .threads = draw(1, 3)};
+    const int64_t many = !draw(0, 2), most = many || draw(0, 5) ? 24 : 140;
+    *c = (Warp){.batch = draw(1, 3), .threads = draw(1, 3)};
+    c->channels = many ? draw(VECTOR, 3 * VECTOR) : draw(1, 3); /* stripes, too */
     c->h = draw(1, most), c->w = draw(1, most), c->H = draw(1, most), c->W = draw(1, most);
     c->kind = draw(0, 2), c->kind += c->kind > 0, c->K = c->kind ? 0 : draw(4, 9);
     c->pictures = c->batch; /* each its own */

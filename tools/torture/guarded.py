@@ -30,10 +30,11 @@ def c_program(times: int, chance: random.Random, folder: Path) -> Fallen:
     own |= {"LD_PRELOAD": asan.stdout.strip(), "PYTHONMALLOC": "malloc", "OMP_NUM_THREADS": "2"}
     own |= {"ASAN_OPTIONS": "detect_leaks=0", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     tests = ["test_random_cases", "test_positions", "background", "tile", "out", "far", "large"]
+    tests += ["bits_of_one_channel", "sum_over_copies", "stripes_end"]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k"]
     done = subprocess.run(
         [*command, f"({' or '.join(tests[: max(1, times)])}) and not compiler"]
-        + ["tests/sampling/test_fused.py", "tests/sampling/test_tiles.py"],
+        + [f"tests/sampling/test_{name}.py" for name in ("fused", "tiles", "stripes")],
         cwd=ROOT,
         env=os.environ | own,
         capture_output=True,

@@ -34,7 +34,7 @@ PARTS = {
     "fuzz-calls": (2000, fuzz.calls),
     "fuzz-pictures": (2000, fuzz.pictures),
     "mirrors": (40, mirrors.mirrors),
-    "c-program": (7, guarded.c_program),
+    "c-program": (10, guarded.c_program),
     "c-valgrind": (500, guarded.valgrind),
 }
 
