@@ -63,7 +63,7 @@ from stn_course.geometry.pixels import (
     pixels_per_unit,
     to_pixels,
 )
-from stn_course.geometry.points import transform_points, transform_points_back
+from stn_course.geometry.points import transform_kind, transform_points, transform_points_back
 from stn_course.geometry.splines import (
     control_grid,
     control_points,
@@ -126,6 +126,7 @@ __all__ = [
     "to_homogeneous",
     "to_pixels",
     "transform_boxes",
+    "transform_kind",
     "transform_points",
     "transform_points_back",
     "transform_polygons",

@@ -64,10 +64,19 @@ def _convert(values: Tensor, size, output_size, align_corners: bool, inverse: bo
         return product[:, : values.shape[1]]
     leading = ("...",) * (values.ndim - 1) if isinstance(values, Tensor) else ("...",)
     points = as_float(values, "points", (*leading, 2))
+    if inverse:
+        return points_from_pixels(points, size, align_corners, "size")
     scale, offset = _pixel_map(points, size, align_corners)
-    if inverse and align_corners and min(size) < 2:
-        raise ValueError(f"size must be at least (2, 2) with align_corners=True, got {size}")
-    return (points - offset) / scale if inverse else points * scale + offset
+    return points * scale + offset
+
+
+def points_from_pixels(points: Tensor, size, align_corners: bool, name: str) -> Tensor:
+    """`from_pixels` of points [..., 2] that are checked; an error calls the size `name`."""
+    size = check_size(size, name)
+    if align_corners and min(size) < 2:  # one pixel has no unit between corners
+        raise ValueError(f"{name} must be at least (2, 2) with align_corners=True, got {size}")
+    scale, offset = _pixel_map(points, size, align_corners)
+    return (points - offset) / scale
 
 
 def to_pixels(values: Tensor, size, output_size=None, align_corners: bool = False) -> Tensor:
@@ -85,10 +94,18 @@ def from_pixels(values: Tensor, size, output_size=None, align_corners: bool = Fa
     return _convert(values, size, output_size, align_corners, inverse=True)
 
 
-def check_sizes(size, output_size) -> None:
-    """ValueError for an `output_size` without a `size`: points are in pixels of both or neither."""
-    if output_size is not None and size is None:
-        raise ValueError("output_size needs size: points are in pixels of both or of neither")
+def check_sizes(size, output_size) -> tuple:
+    """(height, width) of input and of output, the same unless told; or None and None.
+
+    Raises TypeError or ValueError for what is no size, and for an `output_size` without a `size`:
+    points are in pixels of both or neither.
+    """
+    if size is None:
+        if output_size is not None:
+            raise ValueError("output_size needs size: points are in pixels of both or of neither")
+        return None, None
+    size = check_size(size)
+    return size, size if output_size is None else check_size(output_size, "output_size")
 
 
 def matched_points(
@@ -99,7 +116,7 @@ def matched_points(
     src, dst: [B, n, 2], or [n, 2] for all, n at least `least`; in pixels where `size` is given.
     Both come back in the wider of their two types, float32 or better.
     """
-    check_sizes(size, output_size)
+    size, output_size = check_sizes(size, output_size)
     found = []
     for name, points in (("src", src), ("dst", dst)):
         shared = isinstance(points, Tensor) and points.ndim == 2
@@ -117,6 +134,6 @@ def matched_points(
     if size is None:
         return src, dst
     return (
-        from_pixels(src, output_size or size, align_corners=align_corners),
-        from_pixels(dst, size, align_corners=align_corners),
+        points_from_pixels(src, output_size, align_corners, "output_size"),
+        points_from_pixels(dst, size, align_corners, "size"),
     )

@@ -64,12 +64,36 @@ def tps_basis(grid, size, align_corners, dtype, device) -> Tensor:
         return solved.to(device, dtype).contiguous()
 
 
-def tps_moves(grid: tuple[int, int], at: Tensor) -> Tensor:
-    """`tps_basis` at any places `at` [B, N, 2] in place of pixels.  # [B, N, K]"""
-    points = control_points(grid, dtype=torch.float64)
-    inverse = torch.linalg.inv(_system(points))[: len(points)].to(at)  # [K, K + 3]
-    features = _features(at.flatten(0, 1), points.to(at))
-    return (features @ inverse.T).unflatten(0, at.shape[:2])
+def grid_weights(offsets: Tensor) -> tuple[Tensor, Tensor]:
+    """Control points [K, 2] and weights [B, K + 3, 2] of a spline through a regular grid.
+
+    offsets: [B, K, 2] or [B, rows, columns, 2]. For `spline_places`.
+    """
+    points = control_points(control_grid(offsets), dtype=torch.float64)
+    inverse = torch.linalg.inv(_system(points))[:, : len(points)].to(offsets)  # [K + 3, K]
+    with exactly(offsets):
+        return points.to(offsets), inverse @ offsets.flatten(1, -2)
+
+
+def spline_places(points: Tensor, weights: Tensor, at: Tensor) -> Tensor:
+    """Where a spline through `points` [..., K, 2] reads `at`.  # [B, N, 2]
+
+    weights: [B, K + 3, 2], how much of each of `_features` x and y move by.
+    """
+    with exactly(at):
+        return at + _features(at, points) @ weights
+
+
+def spline_slopes(points: Tensor, weights: Tensor, at: Tensor) -> Tensor:
+    """The derivative of `spline_places` by `at`: of x and y, along x and y.  # [B, N, 2, 2]"""
+    away = at[..., :, None, :] - points[..., None, :, :]  # [B, N, K, 2]
+    r2 = away.square().sum(-1, keepdim=True)
+    # At r = 0 it is flat; the logarithm of less than the smallest number would have no slope.
+    log = torch.where(r2 > torch.finfo(r2.dtype).tiny, r2, 1).log()
+    with exactly(at):
+        bent = (2 * away * (log + 1)).mT @ weights[:, None, :-3]  # along x and y  [B, N, 2, 2]
+    flat = weights[:, None, -2:] + torch.eye(2, dtype=at.dtype, device=at.device)
+    return (bent + flat).mT
 
 
 def control_grid(offsets: Tensor) -> tuple[int, int]:
@@ -146,8 +170,12 @@ def is_landmark_spline(transform: Tensor) -> bool:
     return transform.ndim == 3 and transform.shape[2] == 4 and transform.shape[1] >= 6
 
 
+def landmark_weights(spline: Tensor) -> tuple[Tensor, Tensor]:
+    """What `spline_places` takes, of a spline [B, K + 3, 4].  # [B, K, 2], [B, K + 3, 2]"""
+    return spline[:, :-3, :2], spline[:, :, 2:]
+
+
 def landmark_places(spline: Tensor, at: Tensor) -> Tensor:
     """Where the spline [B, K + 3, 4] of landmarks reads `at` [B, N, 2].  # [B, N, 2]"""
     spline = as_float(spline, "transform", ("B", "K + 3", 4)).to(at.dtype)
-    with exactly(at):
-        return at + _features(at, spline[:, :-3, :2]) @ spline[:, :, 2:]
+    return spline_places(*landmark_weights(spline), at)

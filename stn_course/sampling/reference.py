@@ -26,6 +26,7 @@ from stn_course.geometry import (
     pixel_centres,
     raise_where,
     tps_basis,
+    transform_kind,
     transform_points,
     values_can_be_checked,
 )
@@ -408,16 +409,9 @@ def _check_grid(grid: Tensor, images: Tensor) -> Tensor:
 
 def grid_of(transform: Tensor, size: tuple[int, int], align_corners: bool = False) -> Tensor:
     """Where a transform of any kind reads each output pixel, as in `warp`.  # [B, H, W, 2]"""
-    if transform.shape[1:] == (2, 3):
-        return affine_grid(transform, size, align_corners)
-    if transform.shape[1:] == (3, 3):
-        return homography_grid(transform, size, align_corners)
-    if is_landmark_spline(transform) or (transform.ndim in (3, 4) and transform.shape[-1] == 2):
-        return tps_grid(transform, size, align_corners)
-    raise ValueError(
-        "transform must have shape [B, 2, 3], [B, 3, 3], [B, K, 2], [B, rows, columns, 2] or "
-        f"[B, K + 3, 4], got {list(transform.shape)}"
-    )
+    kind = transform_kind(transform)
+    make = {"affine": affine_grid, "homography": homography_grid}.get(kind, tps_grid)
+    return make(transform, size, align_corners)
 
 
 def warp(

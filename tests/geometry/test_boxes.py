@@ -108,7 +108,7 @@ def test_types_and_nothing(dtype):
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda: transform_boxes(TURNED, boxes(3, 2)), ValueError, "batch 2, got 3"),
+        (lambda: transform_boxes(TURNED, boxes(3, 2)), ValueError, "2 on cpu, got 3"),
         (lambda: transform_boxes(TURNED, boxes(2)[:, :3]), ValueError, r"boxes must have shape"),
         (lambda: transform_boxes(TURNED, boxes(2)[0]), ValueError, r"boxes must have shape \[B, N"),
         (lambda: transform_boxes(TURNED, -boxes(2, 2)), ValueError, "boxes must have x0 <= x1"),

@@ -5,6 +5,7 @@ import torch
 
 from stn_course import geometry, warp
 from stn_course.geometry import transform_points, transform_points_back
+from stn_course.geometry.splines import grid_weights, spline_slopes
 from stn_course.sampling import reference
 
 SIZES = [((7, 12), (5, 9)), ((8, 8), None), ((3, 20), (1, 4))]
@@ -128,12 +129,32 @@ def test_what_a_spline_reads_nowhere_is_refused():
     "words, error, told",
     [
         ({"transform": [[1.0, 0, 0], [0, 1, 0]]}, TypeError, "transform must be a tensor"),
-        ({"points": torch.zeros(2, 4, 2)}, ValueError, "points .* batch 3, got 2"),
+        ({"points": torch.zeros(2, 4, 2)}, ValueError, "points .* batch .*3 on cpu, got 2"),
         ({"points": torch.zeros(4, 3)}, ValueError, r"points must have shape \[N, 2\]"),
         ({"points": torch.zeros(4, 2).long()}, TypeError, "points must be a floating-point"),
         ({"points": torch.full((4, 2), torch.nan)}, ValueError, "points must be finite"),
         ({"output_size": (3, 4)}, ValueError, "output_size needs size"),
         ({"size": (0, 4)}, ValueError, "size"),
+        ({"size": (3, 4), "output_size": (0, 4)}, ValueError, "output_size must be at least"),
+        ({"size": (3, 4), "output_size": 0}, TypeError, "output_size must be two ints"),
+        ({"transform": torch.zeros(())}, ValueError, r"transform must have .* got \[\]"),
+        (
+            {"transform": torch.eye(2, 3)},
+            ValueError,
+            r"transform must have .* \[B, 2, 3\].* got \[2, 3\]",
+        ),
+        ({"transform": torch.zeros(3, 1, 1, 3, 2)}, ValueError, "transform must have shape"),
+        ({"transform": torch.zeros(3, 5, 4)}, ValueError, "transform must have shape"),
+        (
+            {"transform": torch.zeros(3, 2, 3).int()},
+            TypeError,
+            "transform must be a float",
+        ),
+        (
+            {"transform": torch.zeros(3, 2, 3, device="meta")},
+            ValueError,
+            "3 on meta, got 4 on cpu",
+        ),
         ({"transform": torch.full((3, 2, 3), torch.inf)}, ValueError, "finite"),
         ({"transform": torch.zeros(3, 5, 2)}, ValueError, "square number K"),
     ],
@@ -148,6 +169,73 @@ def test_bad_input_is_named(carry, words, error, told):
 def test_a_singular_matrix_cannot_be_undone():
     with pytest.raises(ValueError, match="must be invertible"):
         transform_points_back(torch.zeros(1, 2, 3), torch.zeros(1, 2))
+
+
+def test_the_way_back_of_a_homography_whose_inverse_looks_away_from_the_middle():
+    """What lies in the input's middle is behind the output's horizon: h33 of the inverse is < 0."""
+    theta = torch.tensor([[[1.0, 0, 2], [0, 1, 0], [0.6, 0, 1]]], dtype=torch.float64)
+    p = points(1)
+    for scale in (1, -1, 0.3):
+        there = transform_points(scale * theta, p)
+        assert (transform_points_back(scale * theta, there) - p).abs().max() < 1e-12
+    with pytest.raises(ValueError, match="before the horizon"):
+        transform_points_back(theta, torch.zeros(1, 2, dtype=torch.float64))
+
+
+def test_one_pixel_has_no_unit_between_corners_and_the_size_is_named():
+    options = {"size": (4, 4), "output_size": (1, 5), "align_corners": True}
+    with pytest.raises(ValueError, match="output_size must be at least"):
+        transform_points(geometry.identity(), torch.zeros(1, 2), **options)
+
+
+def landmarks(bend=0.05, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    src = 0.9 * geometry.control_points((3, 3), dtype=torch.float64)
+    return geometry.spline_from_landmarks(
+        src, src + bend * torch.randn(9, 2, dtype=src.dtype, generator=g)
+    )
+
+
+SPLINES = [transforms()["spline"], transforms()["spline, its rows told"], landmarks()]
+
+
+@pytest.mark.parametrize("spline", SPLINES)
+def test_the_way_back_through_a_spline_has_second_derivatives_and_can_be_transformed(spline):
+    spline, p = spline[:1].clone().requires_grad_(), points(1, 3).requires_grad_()
+    assert torch.autograd.gradgradcheck(transform_points_back, (spline, p), atol=1e-5)
+    wanted = transform_points_back(spline, p)
+    vmapped = torch.func.vmap(lambda t, q: transform_points_back(t[None], q[None])[0])(spline, p)
+    assert (vmapped - wanted).abs().max() < 1e-12
+    with torch.inference_mode():
+        assert (transform_points_back(spline, p) - wanted).abs().max() < 1e-12
+    slope = torch.func.jacrev(lambda q: transform_points_back(spline.detach(), q).sum())(p.detach())
+    (known,) = torch.autograd.grad(wanted.sum(), p)
+    assert (slope - known).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("spline", SPLINES)
+@pytest.mark.parametrize("far", [1, 20, 1000])
+def test_the_way_back_through_a_spline_from_far_outside_in_float32(spline, far):
+    exact = transform_points(spline, far * points(spline.shape[0]))
+    found = transform_points_back(spline.float(), exact.float())
+    assert found.dtype == torch.float32
+    again = transform_points(spline.float().double(), found.double())
+    assert (again - exact).abs().max() < 1e-6 * far
+
+
+def test_a_spline_that_bends_far_without_a_fold_is_undone():
+    at = geometry.control_points((15, 15), dtype=torch.float64)
+    done = 0
+    for seed in range(100):
+        g = torch.Generator().manual_seed(seed)
+        offsets = 0.5 * torch.randn(1, 9, 2, dtype=at.dtype, generator=g)
+        slopes = spline_slopes(*grid_weights(offsets), at[None])
+        if (torch.linalg.det(slopes) > 0.02).all():
+            there = transform_points(offsets, at)
+            back = transform_points_back(offsets, there)
+            assert (transform_points(offsets, back) - there).abs().max() < 1e-8
+            done += 1
+    assert done > 5
 
 
 @pytest.mark.parametrize("grid", [(3, 3), (2, 4)])
