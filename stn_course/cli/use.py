@@ -37,7 +37,7 @@ def add_export(add) -> None:
         choices=tuple(SUFFIXES),
         required=True,
         help="onnx and keras: network and weights, any batch; torch: a program of torch.export, "
-        "to be loaded after `import stn_course`; safetensors: the weights alone",
+        "to be loaded after `import stn_course.sampling`; safetensors: the weights alone",
     )
     export.add_argument("--out", type=Path, help="the file (default: DIR/network.SUFFIX)")
 

@@ -1,6 +1,10 @@
 """Both warps in programs for elsewhere: exported with sizes left open, traced, for ONNX."""
 
 import io
+import os
+import re
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -8,6 +12,7 @@ from torch import nn
 from torch.export import Dim
 
 from stn_course.sampling import fused, reference
+from tests.support import ROOT
 
 BATCH = Dim("batch", min=2, max=64)
 SIDES = {2: Dim("height", min=4, max=200), 3: Dim("width", min=4, max=200)}
@@ -76,3 +81,12 @@ def test_what_is_exported_to_onnx_has_no_operator_of_our_own(monkeypatch):
     assert "stn_course.warp.default" in operators()
     monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda: True)
     assert not any("stn_course" in name for name in operators())
+
+
+def test_a_program_is_loaded_after_the_import_that_the_page_names():
+    """In another process: `import stn_course` alone loads nothing, and knows no operator."""
+    page = (ROOT / "book" / "package.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"needs `(import [\w.]+)` before it is loaded", page)
+    code = f"{line}; import torch; torch.ops.stn_course.background.default"
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code], env=env, check=True)

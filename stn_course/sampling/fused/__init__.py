@@ -27,8 +27,9 @@ Left to the sampler, with one warning for each reason: float64, mode="nearest", 
 transforms, forward-mode, second and batched derivatives, other devices, a machine without a C
 compiler, sides of more than 2**24 - 2 pixels, on CUDA a grid (and with it a spline through
 landmarks) and padding="reflection", and what is exported to run elsewhere (`torch.jit.trace`,
-ONNX). `torch.export` keeps this operator, so whoever loads its program imports `stn_course` first.
-A program keeps what `torch.jit.trace` saw of the output's size; batch and input may be of any.
+ONNX). `torch.export` keeps this operator, so whoever loads its program imports
+`stn_course.sampling` first. A program keeps what `torch.jit.trace` saw of the output's size; batch
+and input may be of any.
 """
 
 import sys
