@@ -49,6 +49,17 @@ def test_every_failure_of_the_museum_is_shown_with_its_picture(notebooks, tmp_pa
     assert teaching.museum({}, tmp_path) == "Notebook 03 has the pictures.\n"
 
 
+def test_the_checklist_is_the_one_that_notebook_08_ends_in(notebooks):
+    text = teaching.checklist(notebooks)
+    steps = re.findall(r"^(\d+)\. ", text, re.MULTILINE)
+    assert steps == [f"{k}" for k in range(1, len(steps) + 1)] and len(steps) > 5
+    source = (ROOT / "notebooks" / "src" / "08_bent_words.md").read_text(encoding="utf-8")
+    assert text in source
+    assert teaching.checklist({}) == "Notebook 08 has the list.\n"
+    with pytest.raises(ValueError, match="no numbered list"):
+        teaching.checklist({"08_other": small_notebook()})
+
+
 def test_solutions_are_those_that_show_prints_and_readers_do_not_get_them(book, capsys):
     text = teaching.solutions()
     for key in checking.keys():

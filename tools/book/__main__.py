@@ -104,6 +104,7 @@ def stage(options: argparse.Namespace) -> dict[str, str]:
     for name, text in {
         "plans.md": teaching.plans(taught),
         "museum.md": teaching.museum(taught, generated),
+        "checklist.md": teaching.checklist(taught),
         "stn.md": notebooks.drawing("stn"),
         "draw.md": draw.block(),
         "map.md": pages.course_map(titles),

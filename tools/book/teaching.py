@@ -185,6 +185,21 @@ def museum(notebooks: dict[str, NotebookNode], folder: Path) -> str:
     return "\n".join(parts)
 
 
+def checklist(notebooks: dict[str, NotebookNode]) -> str:
+    """The numbered list that notebook 08 ends in.
+
+    A sentence where there is no such notebook. Raises ValueError where it has no list.
+    """
+    notebook = next((nb for stem, nb in notebooks.items() if stem.startswith("08")), None)
+    if notebook is None:
+        return "Notebook 08 has the list.\n"
+    words = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    found = re.search(r"^## The checklist\n+((?:\d+\. .*\n)+)", words, re.MULTILINE)
+    if found is None:
+        raise ValueError("notebook 08 has no numbered list under '## The checklist'")
+    return found[1]
+
+
 def solutions() -> str:
     """The reference of every exercise as a page: what `show` prints, one after the other."""
     from stn_course.lessons import checking
