@@ -191,12 +191,9 @@ def calls(times: int, chance: random.Random, folder: Path) -> Fallen:
             coarse = {torch.float16: 2e-3, torch.bfloat16: 2e-2}.get(a.dtype, 2e-4)
             scale = max(1.0, a.double().abs().max().item() if a.numel() else 0.0)
             scale *= 1 + transform.abs().max().item() * 1e-2 if transform.numel() else 1
-            near = near and torch.allclose(a.double(), b.double(), rtol=0, atol=coarse * scale)
-            yield (
-                None
-                if near
-                else f"{where} {options}: they differ by {(a.double() - b.double()).abs().max()}"
-            )
+            a, b = a.double(), b.double()
+            near = near and torch.allclose(a, b, rtol=0, atol=coarse * scale)
+            yield None if near else f"{where} {options}: they differ by {(a - b).abs().max()}"
 
 
 def pictures(times: int, chance: random.Random, folder: Path) -> Fallen:
