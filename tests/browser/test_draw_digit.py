@@ -367,6 +367,19 @@ def test_a_move_costs_no_more_than_a_fixed_piece_of_work(opened, tell):
     assert 0.2 < median <= p95 and median <= MOST_SINES * unit
 
 
+@pytest.mark.browser
+def test_a_move_does_not_lay_out_the_page_anew(browser, opened):
+    page = opened("#theta=1,0,0,0,1,0&digit=2")
+    read = verdicts(page)
+    browser.start_tracing(page=page, categories=["devtools.timeline"])
+    for degrees in range(1, 6):
+        turn(page, degrees)
+        assert verdicts(page) == read
+    events = json.loads(browser.stop_tracing())["traceEvents"]
+    layouts = [e["args"]["beginData"] for e in events if e["name"] == "Layout" and "args" in e]
+    assert len(layouts) >= 5 and all(each["partialLayout"] for each in layouts), layouts
+
+
 # ---------------------------------------------------------------- the widget
 @pytest.mark.browser
 def test_the_widget_hands_its_digit_to_python(browser, tmp_path):

@@ -167,20 +167,12 @@ function drag(element, begin) {
   for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) element.addEventListener(end, () => { held = null; });
 }
 
-/** Words that are there already are left alone: putting them anew lays out the page anew. */
-function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
-function setAttribute(element, name, value) {
-  if (element.getAttribute(name) !== value) element.setAttribute(name, value);
-}
-
 /** One network's card: what it reads, how sure it is, and ten bars. */
 function card(name) {
   const digit = node("span", { class: "dd-digit" }), sure = node("span", { class: "dd-sure" }), mark = node("span", { class: "dd-mark" });
-  const bars = Array.from({ length: 10 }, (_, k) => node("i", { "data-digit": k }));
-  const chart = node("div", { class: "dd-bars", role: "img" }, ...bars);
+  const bars = ["", "dd-best"].map((kind) => node("polygon", { class: kind })); // two change at less cost than ten boxes
+  const feet = node("div", { class: "dd-feet" }, ...Array.from({ length: 10 }, (_, k) => node("i", { "data-digit": k })));
+  const chart = node("div", { class: "dd-bars", role: "img" }, feet, node("svg", { viewBox: "0 0 10 1", preserveAspectRatio: "none" }, ...bars));
   const element = node("div", { class: "dd-card" }, node("div", { class: "dd-name" }, name), node("div", { class: "dd-verdict" }, digit, sure, mark), chart);
   function set(p, wanted) {
     const best = p ? p.indexOf(Math.max(...p)) : -1;
@@ -188,11 +180,12 @@ function card(name) {
     setText(sure, p ? `${Math.round(100 * p[best])} %` : "");
     setText(mark, p && wanted >= 0 ? (best === wanted ? "✓" : "✗") : "");
     setAttribute(element, "data-right", mark.textContent === "✓" ? "yes" : mark.textContent ? "no" : "");
-    bars.forEach((b, k) => {
-      const high = p ? p[k].toFixed(2) : "0"; // of a bar of 30 pixels a third of one
-      if (b.style.getPropertyValue("--p") !== high) b.style.setProperty("--p", high);
-      b.classList.toggle("dd-best", k === best);
+    const high = (p ?? []).map((v, k) => { // in hundredths: of 34 pixels a third of one
+      const [left, right, top] = [k + 0.04, k + 0.96, (1 - v).toFixed(2)];
+      return `${left} 1 ${left} ${top} ${right} ${top} ${right} 1 `;
     });
+    setAttribute(bars[0], "points", high.filter((_, k) => k !== best).join(""));
+    setAttribute(bars[1], "points", high[best] ?? "");
     setAttribute(chart, "aria-label", p ? `${name} reads ${best}, ${Math.round(100 * p[best])} percent` : `${name}: nothing to read`);
     return best;
   }
@@ -272,9 +265,13 @@ function makePad(onStrokes) {
 /** The moved digit with the four handles that move it, and the box that the transformer reads. */
 function makeView(onParts) {
   const canvas = node("canvas", { class: "dd-seen", width: SIDE, height: SIDE, role: "img", "aria-label": "the 28 by 28 pixels that the networks see" });
-  const paths = ["dd-frame", "wp-edge", "wp-halo", "wp-box", "wp-top"].map((c) => node("path", { class: c }));
-  const overlay = node("svg", { viewBox: `0 0 ${VIEW} ${VIEW}`, "aria-hidden": "true" }, ...paths);
-  const element = node("div", { class: "wp-well dd-view" }, canvas, overlay);
+  // polygons: of a path the `d` is style, and a new one costs Chromium a look at every rule of the page
+  const [framed, edge, ...boxes] = ["dd-frame", "wp-edge", "wp-halo", "wp-box", "wp-top"].map((c) => node("polygon", { class: c }));
+  const line = (p) => Array.from(p, (v) => (((v + 1) * SIDE) / 2 + MARGIN).toFixed(2)).join(" ");
+  edge.setAttribute("points", line(CORNERS));
+  const overlay = node("svg", { viewBox: `0 0 ${VIEW} ${VIEW}`, "aria-hidden": "true" }, framed, edge, ...boxes);
+  const grips = node("div", { class: "dd-grips" });
+  const element = node("div", { class: "wp-well dd-view" }, canvas, overlay, grips);
   let parts = UPRIGHT;
   const clip = (key, v) => { const [, , min, max, step] = MOTIONS.find((m) => m[0] === key); return tidy(Math.min(Math.max(Math.round(v / step) * step, min), max)); };
   const set = (patch) => { // known at once: the next key may come before the next frame is drawn
@@ -312,25 +309,21 @@ function makeView(onParts) {
       const part = (e.shiftKey ? 0.2 : 1) * sign, keys = Object.keys({ ...across, ...along });
       set(by ? Object.fromEntries(Object.entries(by).map(([k, v]) => [k, parts[k] + part * v])) : Object.fromEntries(keys.map((k) => [k, UPRIGHT[k]])));
     });
-    element.append(b);
+    grips.append(b);
     return { b, name, place, keys: Object.keys({ ...across, ...along }) };
   });
-  const pixel = (v) => ((v + 1) * SIDE) / 2 + MARGIN;
-  const line = (p) => "M" + Array.from({ length: p.length / 2 }, (_, k) => `${pixel(p[2 * k]).toFixed(2)} ${pixel(p[2 * k + 1]).toFixed(2)}`).join("L");
   function draw(now, H, picture, theta) {
     parts = now;
     paint(canvas, picture.map((v) => 255 * v), [SIDE, SIDE]);
     const forward = invert3(H), frame = applyHomography(forward, CORNERS.map((v) => v * FRAME));
-    paths[0].setAttribute("d", line(frame) + "z");
-    paths[1].setAttribute("d", `M${MARGIN} ${MARGIN}h${SIDE}v${SIDE}h${-SIDE}z`);
+    setAttribute(framed, "points", line(frame));
     const box = theta ? applyAffine(theta, CORNERS) : [];
-    for (const k of [2, 3]) paths[k].setAttribute("d", theta ? line(box) + "z" : "");
-    paths[4].setAttribute("d", theta ? line(box.slice(0, 4)) : "");
+    boxes.forEach((each, k) => setAttribute(each, "points", line(k < 2 ? box : box.slice(0, 4))));
     for (const { b, name, place, keys } of handles) {
       const [x, y] = Array.from(applyHomography(forward, place), (v) => Math.min(Math.max((50 * v * SIDE) / VIEW + 50, 3), 97));
       b.style.left = `${x}%`;
       b.style.top = `${y}%`;
-      b.setAttribute("aria-label", `${name}: ${keys.map((k) => { const [, label, , , step, unit] = MOTIONS.find((m) => m[0] === k); return `${label} ${show(parts[k], step < 1 ? 2 : 0)}${unit}`; }).join(", ")}`);
+      setAttribute(b, "aria-label", `${name}: ${keys.map((k) => { const [, label, , , step, unit] = MOTIONS.find((m) => m[0] === k); return `${label} ${show(parts[k], step < 1 ? 2 : 0)}${unit}`; }).join(", ")}`);
     }
   }
   return { element, draw };
@@ -357,7 +350,7 @@ export function mount(el, given, onChange = () => {}, { address = false } = {}) 
   const pixels = () => Array.from(picture, (v) => Math.round(255 * v));
   const change = (patch, said = HINT) => {
     if (playing && !telling) stop();
-    say.textContent = said;
+    setText(say, said);
     Object.assign(state, patch);
     schedule();
     if ("sample" in patch) prepare();
@@ -394,7 +387,7 @@ export function mount(el, given, onChange = () => {}, { address = false } = {}) 
         node("div", { class: "dd-cards" }, ...nets.map((n) => n.card.element)))),
     say,
     node("div", { class: "dd-bar" }, play, upright, clear, scatter, node("div", { class: "dd-samples", role: "group", "aria-label": "Take a sample" }, node("span", {}, "Or take a digit of MNIST"), ...digits)),
-    node("div", { class: "dd-sliders", role: "group", "aria-label": "Move the digit, and scatter clutter" }, ...sliders.map((s) => s.element), scraps.element));
+    node("div", { class: "dd-sliders", role: "group", "aria-label": "Move the digit, and scatter clutter" }, ...[...sliders, scraps].map((s) => node("div", {}, s.element))));
   guardKeys(root);
   prepare();
   el.replaceChildren(root);

@@ -28,68 +28,98 @@ export function unpack({ dtype, shape, data, scale }) {
   return Float64Array.from({ length }, (_, k) => Math.fround(view.getInt8(k) * scales.getFloat32(4 * Math.floor(k / row), true)));
 }
 
-let inked = new Int32Array(0); // where the numbers of `products` are that are not 0
-
-/** out[at + o * step] = bias[o] + the products of row o of `weight` with `x`, four rows at once.
- *
- * Paper and what a ReLU has cut off are 0, more than half of all, and are passed over. */
-function products(weight, bias, x, out, at, step) {
-  const n = x.length, rows = bias.length;
-  if (inked.length < n) inked = new Int32Array(n);
-  let o = 0, m = 0;
-  for (let k = 0; k < n; k++) if (x[k] !== 0) inked[m++] = k;
-  for (; o + 4 <= rows; o += 4) {
-    let a = bias[o], b = bias[o + 1], c = bias[o + 2], d = bias[o + 3];
-    for (let t = 0, p = o * n, q = p + n, r = q + n, s = r + n; t < m; t++) {
-      const k = inked[t], v = x[k];
-      a += weight[p + k] * v; b += weight[q + k] * v; c += weight[r + k] * v; d += weight[s + k] * v;
-    }
-    const to = at + o * step;
-    out[to] = a; out[to + step] = b; out[to + 2 * step] = c; out[to + 3 * step] = d;
-  }
-  for (; o < rows; o++) {
-    let sum = bias[o];
-    for (let t = 0; t < m; t++) sum += weight[o * n + inked[t]] * x[inked[t]];
-    out[at + o * step] = sum;
-  }
-}
-
-function dense({ weight, bias }, x) {
-  const n = x.length, out = new Float64Array(bias.length);
-  if (weight.length !== n * bias.length) throw new TypeError(`dense: ${weight.length / bias.length} numbers wanted, ${n} came`);
-  products(weight, bias, x, out, 0, 1);
-  return { x: out, shape: [out.length] };
-}
-
-/** `x` with `p` zeros around each channel. */
-function padded(x, [C, H, W], p) {
-  if (!p) return x;
-  const h = H + 2 * p, w = W + 2 * p, out = new Float64Array(C * h * w);
-  for (let c = 0; c < C; c++)
-    for (let i = 0; i < H; i++) out.set(x.subarray((c * H + i) * W, (c * H + i + 1) * W), (c * h + i + p) * w + p);
+/** `weight` [rows, n] column by column: what one input is multiplied with lies side by side. */
+function byColumn(weight, rows) {
+  const n = weight.length / rows, out = new Float32Array(weight.length); // float16 and scaled int8 fit
+  for (let o = 0, q = 0; o < rows; o++) for (let k = 0; k < n; k++, q++) out[k * rows + o] = weight[q];
   return out;
 }
 
-function conv({ weight, bias, kernel, stride, padding }, x, [C, H, W]) {
-  const O = bias.length, [kh, kw] = kernel, h = H + 2 * padding, w = W + 2 * padding;
-  const oh = Math.floor((h - kh) / stride) + 1, ow = Math.floor((w - kw) / stride) + 1;
+// What of an input is not 0, and where its column of the weight begins. Paper and what a ReLU has cut
+// off are 0, more than half of all, and are passed over.
+let inked = { value: new Float64Array(0), column: new Int32Array(0) };
+
+function inkFor(n) {
+  if (inked.value.length < n) inked = { value: new Float64Array(n), column: new Int32Array(n) };
+  return inked;
+}
+
+/** Room for `n` numbers that `layer` keeps for its next call: what each call made anew, each call would have to clear away. */
+function room(layer, name, n, Kind = Float64Array) {
+  if (layer[name]?.length !== n) layer[name] = new Kind(n);
+  return layer[name];
+}
+
+/** out[at + o * step] = bias[o] + the products of row o of the weight with the first `m` of `inked`, eight rows at once. */
+function products({ weight, bias }, { value, column }, m, out, at, step) {
+  const rows = bias.length;
+  let o = 0, to = at;
+  for (; o + 8 <= rows; o += 8) {
+    let a = bias[o], b = bias[o + 1], c = bias[o + 2], d = bias[o + 3], e = bias[o + 4], f = bias[o + 5], g = bias[o + 6], h = bias[o + 7];
+    for (let t = 0; t < m; t++) {
+      const p = column[t] + o, v = value[t];
+      a += weight[p] * v; b += weight[p + 1] * v; c += weight[p + 2] * v; d += weight[p + 3] * v;
+      e += weight[p + 4] * v; f += weight[p + 5] * v; g += weight[p + 6] * v; h += weight[p + 7] * v;
+    }
+    out[to] = a; out[to += step] = b; out[to += step] = c; out[to += step] = d;
+    out[to += step] = e; out[to += step] = f; out[to += step] = g; out[to += step] = h;
+    to += step;
+  }
+  for (; o < rows; o++, to += step) {
+    let sum = bias[o];
+    for (let t = 0; t < m; t++) sum += weight[column[t] + o] * value[t];
+    out[to] = sum;
+  }
+}
+
+function dense(layer, x) {
+  const n = x.length, rows = layer.bias.length, out = room(layer, "out", rows), { value, column } = inkFor(n);
+  if (layer.weight.length !== n * rows) throw new TypeError(`dense: ${layer.weight.length / rows} numbers wanted, ${n} came`);
+  let m = 0;
+  for (let k = 0; k < n; k++) if (x[k] !== 0) { value[m] = x[k]; column[m++] = k * rows; }
+  products(layer, { value, column }, m, out, 0, 1);
+  return { x: out, shape: [rows] };
+}
+
+/** Of each pixel of a map the channels that are not 0: at pixel * C `count[pixel]` of them, their values, and their numbers times `step`. */
+function inkOfPixels(layer, x, [C, H, W], step) {
+  const count = room(layer, "count", H * W, Int32Array).fill(0), value = room(layer, "value", x.length), column = room(layer, "column", x.length, Int32Array);
+  for (let c = 0, k = 0; c < C; c++)
+    for (let pixel = 0; pixel < H * W; pixel++, k++)
+      if (x[k] !== 0) {
+        const to = pixel * C + count[pixel]++;
+        value[to] = x[k]; column[to] = c * step;
+      }
+  return { count, value, column };
+}
+
+function conv(layer, x, [C, H, W]) {
+  const { weight, bias, kernel: [kh, kw], stride, padding } = layer, O = bias.length;
+  const [oh, ow] = [H - kh, W - kw].map((v) => Math.floor((v + 2 * padding) / stride) + 1).map((n) => (layer.even ? n - (n % 2) : n));
   if (weight.length !== O * C * kh * kw) throw new TypeError(`conv: ${weight.length / (O * kh * kw)} channels wanted, ${C} came`);
-  const from = padded(x, [C, H, W], padding), out = new Float64Array(O * oh * ow), patch = new Float64Array(C * kh * kw);
-  for (let i = 0; i < oh; i++)
-    for (let j = 0; j < ow; j++) {
-      for (let c = 0, q = 0; c < C; c++)
-        for (let a = 0; a < kh; a++)
-          for (let b = 0, src = (c * h + i * stride + a) * w + j * stride; b < kw; b++) patch[q++] = from[src + b];
-      products(weight, bias, patch, out, i * ow + j, oh * ow);
+  const pixels = inkOfPixels(layer, x, [C, H, W], kh * kw * O), patch = inkFor(C * kh * kw), out = room(layer, "out", O * oh * ow);
+  for (let i = 0, at = 0; i < oh; i++)
+    for (let j = 0; j < ow; j++, at++) {
+      const top = i * stride - padding, left = j * stride - padding;
+      let m = 0;
+      for (let a = Math.max(0, -top); a < Math.min(kh, H - top); a++) // beyond the edge all is 0
+        for (let b = Math.max(0, -left); b < Math.min(kw, W - left); b++) {
+          const pixel = (top + a) * W + left + b, tap = (a * kw + b) * O, end = pixel * C + pixels.count[pixel];
+          for (let t = pixel * C; t < end; t++) { patch.value[m] = pixels.value[t]; patch.column[m++] = pixels.column[t] + tap; }
+        }
+      products(layer, patch, m, out, at, oh * ow);
     }
   return { x: out, shape: [O, oh, ow] };
 }
 
-function pool(x, [C, H, W]) {
-  const h = H >> 1, w = W >> 1, out = new Float64Array(C * h * w);
+function pool(layer, x, [C, H, W]) {
+  const h = H >> 1, w = W >> 1, out = room(layer, "out", C * h * w);
   for (let c = 0, k = 0; c < C; c++)
     for (let i = 0; i < h; i++)
-      for (let j = 0, at = (c * H + 2 * i) * W; j < w; j++, at += 2) out[k++] = Math.max(x[at], x[at + 1], x[at + W], x[at + W + 1]);
+      for (let j = 0, at = (c * H + 2 * i) * W; j < w; j++, at += 2) {
+        const up = x[at] > x[at + 1] ? x[at] : x[at + 1], low = x[at + W] > x[at + W + 1] ? x[at + W] : x[at + W + 1];
+        out[k++] = up > low ? up : low;
+      }
   return { x: out, shape: [C, h, w] };
 }
 
@@ -115,7 +145,13 @@ function transform(layer, x, shape, seen) {
   return { x: out, shape: [C, ...size] };
 }
 
-const ACTS = { relu: (v) => (v > 0 ? v : 0), tanh: Math.tanh };
+function relu(layer, x) {
+  const out = room(layer, "out", x.length);
+  for (let k = 0; k < out.length; k++) out[k] = x[k] > 0 ? x[k] : 0;
+  return out;
+}
+
+const ACTS = { relu, tanh: (layer, x) => x.map(Math.tanh) };
 
 /** Sends a map through `layers`; what a transformer finds on the way is put into `seen`. */
 function run(layers, x, shape, seen) {
@@ -124,14 +160,14 @@ function run(layers, x, shape, seen) {
     const { kind } = layer, before = now;
     if (kind === "dense") now = dense(layer, before.x);
     else if (kind === "conv") now = conv(layer, before.x, before.shape);
-    else if (kind === "pool") now = pool(before.x, before.shape);
+    else if (kind === "pool") now = pool(layer, before.x, before.shape);
     else if (kind === "cells") now = cells(layer.count, before.x, before.shape);
     else if (kind === "flatten") now = { x: before.x, shape: [before.x.length] };
     else if (kind === "transformer") now = transform(layer, before.x, before.shape, seen);
     else if (kind === "channels") {
       const size = before.x.length / before.shape[0];
       now = { x: before.x.map((v, k) => v * layer.scale[Math.floor(k / size)] + layer.shift[Math.floor(k / size)]), shape: before.shape };
-    } else now = { x: before.x.map(ACTS[kind]), shape: before.shape };
+    } else now = { x: ACTS[kind](layer, before.x), shape: before.shape };
   }
   return now;
 }
@@ -141,10 +177,13 @@ const KINDS = ["dense", "conv", "pool", "cells", "flatten", "transformer", "chan
 function ready(layer) {
   if (!KINDS.includes(layer.kind)) throw new TypeError(`layers: ${JSON.stringify(layer.kind)} came; wanted one of ${KINDS.join(", ")}`);
   const made = { ...layer };
-  if (layer.weight) Object.assign(made, { weight: unpack(layer.weight), bias: unpack(layer.bias), kernel: layer.weight.shape.slice(2) });
-  if (layer.layers) made.layers = layer.layers.map(ready);
+  if (layer.weight) Object.assign(made, { weight: byColumn(unpack(layer.weight), layer.weight.shape[0]), bias: unpack(layer.bias), kernel: layer.weight.shape.slice(2) });
+  if (layer.layers) made.layers = readied(layer.layers);
   return made;
 }
+
+/** Layers with their weights. A row or column beyond the last pair is not read by a pool: the convolution before it makes an `even` map. */
+const readied = (layers) => layers.map((layer, k) => ({ ...ready(layer), even: layers[k + 1]?.kind === "pool" }));
 
 export function softmax(logits) {
   const top = Math.max(...logits), powers = Array.from(logits, (v) => Math.exp(v - top)), sum = powers.reduce((a, b) => a + b, 0);
@@ -156,11 +195,11 @@ export function softmax(logits) {
  * its logits, and to the theta and the crop of a transformer.
  */
 export function network(stored) {
-  const layers = stored.layers.map(ready), [h, w] = stored.size;
+  const layers = readied(stored.layers), [h, w] = stored.size;
   const read = (picture) => {
     if (picture.length !== h * w) throw new TypeError(`picture: ${h * w} numbers wanted, ${picture.length} came`);
     const seen = {}, { x } = run(layers, Float64Array.from(picture), [1, h, w], seen);
-    return { logits: x, ...seen };
+    return { logits: x.slice(), ...seen };
   };
   return Object.assign(read, { record: stored.record });
 }

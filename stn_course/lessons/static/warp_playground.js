@@ -282,7 +282,7 @@ const show = (v, digits = 2) => tidy(v.toFixed(digits)).toFixed(digits).replace(
 const fromBase64 = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 
 function node(tag, attributes = {}, ...children) {
-  const e = tag === "svg" || tag === "path" ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  const e = ["svg", "path", "polygon"].includes(tag) ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
   const { style = "", ...rest } = attributes;
   e.style.cssText = style; // as an attribute a strict policy of the page forbids it
   for (const [k, v] of Object.entries(rest)) e.setAttribute(k, v);
@@ -290,15 +290,26 @@ function node(tag, attributes = {}, ...children) {
   return e;
 }
 
+/** Words, and attributes, that stand already are left alone: put anew they would be laid out anew. */
+function setText(element, text) {
+  if (element.textContent === text) return;
+  if (element.firstChild?.nodeType === 3) element.firstChild.data = text; else element.textContent = text;
+}
+
+function setAttribute(element, name, value) {
+  if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+}
+
 function slider(label, min, max, step, unit, onInput) {
   const input = node("input", { type: "range", min, max, step, "aria-label": label });
   const value = node("span", { class: "wp-value" });
   input.addEventListener("input", () => onInput(+input.value));
   const set = (v) => {
-    [input.min, input.max] = reach(v, min, max, step);
-    input.value = v;
-    value.textContent = show(v, step < 1 ? 2 : 0) + unit;
-    input.setAttribute("aria-valuetext", value.textContent);
+    const text = show(v, step < 1 ? 2 : 0) + unit;
+    reach(v, min, max, step).forEach((end, k) => setAttribute(input, k ? "max" : "min", String(end)));
+    if (input.value !== String(v)) input.value = v;
+    setText(value, text);
+    setAttribute(input, "aria-valuetext", text);
   };
   return { element: node("label", { class: "wp-slider" }, node("span", {}, label), input, value), set };
 }
@@ -307,7 +318,7 @@ function slider(label, min, max, step, unit, onInput) {
 function stepper(label, last, onInput) {
   const input = node("input", { type: "range", min: 0, max: last, step: 1, "aria-label": label }), value = node("span", { class: "wp-value" });
   input.addEventListener("input", () => onInput(+input.value));
-  const set = (v, text) => { input.value = v; value.textContent = text; input.setAttribute("aria-valuetext", text); };
+  const set = (v, text) => { input.value = v; setText(value, text); setAttribute(input, "aria-valuetext", text); };
   return { element: node("label", { class: "wp-slider" }, node("span", {}, label), input, value), set };
 }
 
