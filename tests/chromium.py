@@ -14,7 +14,7 @@ FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 ).split()
-WAIT = 300_000  # ms for whatever must come, on a busy machine too: Playwright's own is 30 s
+WAIT = 240_000  # ms for whatever must come, on a busy machine too: less than a test's own time
 NO_NETWORK = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 
 # The first channel of a canvas, row by row. Read from a copy: browsers warn of repeated reading.

