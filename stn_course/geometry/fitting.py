@@ -38,8 +38,8 @@ def homography_from_points(
 
     Least squares by the normalised direct linear transform (Hartley 1997, in defence of the
     eight-point algorithm), in float64; four points without weights are met exactly
-    (`homography_from_corners`). Gradients go to src, dst and weights. One pair that is wrong
-    spoils it: see `robust_homography`.
+    (`homography_from_corners`). Gradients, and second derivatives, go to src, dst and weights. One
+    pair that is wrong spoils it: see `robust_homography`.
 
     Raises TypeError or ValueError for fewer than 4 points, for points that are degenerate (all, or
     all but one, on a line), and where the horizon of what fits best runs between the points.
@@ -208,12 +208,17 @@ def _least_squares(src: Tensor, dst: Tensor, weights: Tensor | None) -> tuple[Te
     square = (rows * share.repeat(1, 2, 1)).mT @ rows  # [B, 9, 9]
     vectors, sizes = _directions(rows.detach(), share.detach())
     last = vectors[:, :, 8]
-    # One step towards where `square` sends nothing: by 0, but its gradient is the exact answer's.
+    # Two steps towards where `square` sends nothing: by 0, but the first makes the gradient that
+    # of the exact answer, and the second does so with second derivatives.
     gaps = sizes[:, :8].square() - sizes[:, 8:].square()
-    pull = (square @ last[:, :, None]).squeeze(2) - sizes[:, 8:].square() * last
     others = vectors[:, :, :8]
-    along = (others * pull[:, :, None]).sum(1) / torch.where(gaps > 0, gaps, 1)  # [B, 8]
-    h = (last - (others * along[:, None]).sum(2)).view(-1, 3, 3)
+    for _ in range(2):
+        sent = (square @ last[:, :, None]).squeeze(2)
+        size = (last * sent).sum(1, keepdim=True) / last.square().sum(1, keepdim=True)
+        pull = (others * (sent - size * last)[:, :, None]).sum(1)  # [B, 8]
+        along = pull / torch.where(gaps > 0, gaps, 1)
+        last = last - (others * along[:, None]).sum(2)
+    h = last.view(-1, 3, 3)
     sure = torch.minimum(sizes[:, 7] / sizes[:, 0], torch.linalg.det(h.detach()).abs())
     return matmul(_similarity(*there, True), matmul(h, _similarity(*here, False))), sure
 

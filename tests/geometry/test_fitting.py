@@ -235,6 +235,7 @@ def test_gradients_of_a_homography(noise):
     weights = rand(2, 6, low=0.5, high=2.0).requires_grad_()
     for inputs in ((src, dst), (src, dst, weights)):
         assert torch.autograd.gradcheck(homography_from_points, inputs, atol=1e-5)
+        assert torch.autograd.gradgradcheck(homography_from_points, inputs, atol=1e-4, rtol=1e-3)
     corners = src[:, :4].detach(), dst[:, :4].detach()
     if geometry.quads_fit(*corners).all():
         four = tuple(p.requires_grad_() for p in corners)
