@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from pathlib import Path
 
 from stn_course.cli.train import DEVICE
@@ -15,7 +16,11 @@ def add_predict(add) -> None:
     predict = add("predict", _predict, "read pictures with a trained run")
     predict.add_argument("dir", type=Path, help="a folder that `stn-course train --out` wrote")
     predict.add_argument(
-        "pictures", type=Path, nargs="+", metavar="PICTURE|FOLDER", help="of a folder all pictures"
+        "pictures",
+        type=Path,
+        nargs="+",
+        metavar="PICTURE|FOLDER",
+        help="of a folder all pictures, those in its folders too",
     )
     predict.add_argument(
         "--fit",
@@ -65,13 +70,18 @@ def _predict(arguments) -> int:
 
 
 def _pictures(given: list[Path]) -> list[Path]:
-    """The files that are meant: of a folder those whose names end as pictures' do, by name."""
+    """The files that are meant: of a folder those whose names end as pictures' do, by name.
+
+    Its folders' too, since `train --data` learns from a folder for each class.
+    """
     from stn_course.data.pictures import PICTURES
 
     found = []
     for path in given:
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES)
+            below = (Path(where, name) for where, _, names in os.walk(path) for name in names)
+            shown = (p for p in below if not any(n[0] == "." for n in p.relative_to(path).parts))
+            inside = sorted(p for p in shown if p.suffix.lower() in PICTURES)
             if not inside:
                 raise FileNotFoundError(f"{path} holds no picture; wanted {', '.join(PICTURES)}")
             found += inside

@@ -93,6 +93,17 @@ def test_pictures_of_digits_are_read_laid_out_as_mnist_and_straightened(trained,
     assert "taken as: digit" in out
 
 
+def test_a_folder_for_each_class_is_read_as_train_reads_it(trained, tmp_path, capsys):
+    for name in ("zero", "one", "one/more"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        picture(tmp_path / "own" / name / "a.png", digit())
+    (tmp_path / "own" / ".trash").mkdir()
+    picture(tmp_path / "own" / ".trash" / "b.png", digit())
+    assert run("predict", trained("fc"), tmp_path / "own", "--out", tmp_path / "said") == 0
+    read = [row["picture"] for row in table(tmp_path / "said")]
+    assert read == [str(tmp_path / "own" / n / "a.png") for n in ("one", "one/more", "zero")]
+
+
 def test_a_folder_of_pictures_is_read_whole_by_a_run_on_distorted_digits(trained, tmp_path):
     folder, pictures = trained("fc", "--data", "mild"), tmp_path / "pictures"
     pictures.mkdir()
