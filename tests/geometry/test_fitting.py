@@ -368,6 +368,11 @@ def test_points_on_a_line_are_refused(fit, side, but_one, dtype):
             "weights must be at least 0",
         ),
         (
+            lambda: homography_from_points(POINTS, POINTS, torch.tensor([[1.0] * 5 + [-1e-6]])),
+            ValueError,
+            "weights must be at least 0",
+        ),
+        (
             lambda: homography_from_points(POINTS, POINTS, torch.ones(6)),
             ValueError,
             r"weights must have shape \[1, 6\]",
