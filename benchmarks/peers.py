@@ -23,6 +23,7 @@ from benchmarks.timing import absent, compare, line
 from benchmarks.warp import TORCH, affines, rand, torch_warp, with_gradients
 from stn_course import geometry
 from stn_course.experiments import speed
+from stn_course.extras import keep_memory
 from stn_course.sampling import fused
 
 TARGET = 13
@@ -39,6 +40,7 @@ SIZES = (
     (64, 64, (56, 56), None),
 )
 GRADIENTS = ((256, 1, (28, 28)), (16, 3, (224, 224)), (64, 64, (14, 14)))
+LAYERS = ((64, 64, (14, 14), None), (64, 64, (56, 56), None))  # as within a network
 COMPILED = ((256, 1, (28, 28), None), (16, 3, (224, 224), None))  # a minute of compiling each
 IMAGE_BY_IMAGE = 4  # channels that OpenCV warps at once, at most
 SLOW = 300_000  # pixels of a batch from which on SciPy takes seconds
@@ -164,7 +166,7 @@ def by_scipy(of: Case) -> Peer:
     return each, _first
 
 
-OLD = ", into old memory"
+OLD, KEPT = ", into old memory", ", memory kept"
 
 
 def peers_of(of: Case, shape: tuple) -> Iterator[tuple[str, str, Callable, float]]:
@@ -207,26 +209,31 @@ def apart(our: torch.Tensor, theirs: torch.Tensor, share: float) -> float:
 
 def forward(shape: tuple, threads: int) -> Iterator[speed.Speed]:
     of = case(*shape)
-    for kind, peer_name, make, tolerance in peers_of(of, shape):
-        name = f"{kind}, {of.name}, beside {peer_name}, {_of(threads)}"
-        try:
-            call, batch = make(of)
-        except ImportError as error:
-            yield absent(TARGET, name, 1, str(error))
-            continue
-        mine = ours(of, kind)
-        yield compare(
-            TARGET,
-            name,
-            mine,
-            call,
-            wanted=1,
-            peer_name=peer_name,
-            tolerance=tolerance,
-            agreement=lambda a=mine, b=call, c=batch: apart(a(), c(b()), 0.98),
-            rounds=9,
-        )
+    for peer in peers_of(of, shape):
+        yield beside(of, *peer, threads)
     yield floor(of, threads)
+
+
+def beside(
+    of: Case, kind: str, peer_name: str, make: Callable, tolerance: float, threads: int
+) -> speed.Speed:
+    name = f"{kind}, {of.name}, beside {peer_name}, {_of(threads)}"
+    try:
+        call, batch = make(of)
+    except ImportError as error:
+        return absent(TARGET, name, 1, str(error))
+    mine = ours(of, kind)
+    return compare(
+        TARGET,
+        name,
+        mine,
+        call,
+        wanted=1,
+        peer_name=peer_name,
+        tolerance=tolerance,
+        agreement=lambda: apart(mine(), batch(call()), 0.98),
+        rounds=9,
+    )
 
 
 def floor(of: Case, threads: int) -> speed.Speed:
@@ -250,8 +257,8 @@ def floor(of: Case, threads: int) -> speed.Speed:
     )
 
 
-def gradients(threads: int) -> Iterator[speed.Speed]:
-    for batch, channels, size in GRADIENTS:
+def gradients(shapes: tuple, threads: int, how: str = "") -> Iterator[speed.Speed]:
+    for batch, channels, size, *_ in shapes:
         of = case(batch, channels, size)
         grad = rand(*of.images.shape, seed=3)
         theta, zeros = of.theta.requires_grad_(), functools.partial(fused.warp, padding="zeros")
@@ -262,7 +269,7 @@ def gradients(threads: int) -> Iterator[speed.Speed]:
             wanted = (images, theta) if what == "both" else (theta,)
             yield compare(
                 TARGET,
-                f"gradients to {what}, {of.name}, beside {TORCH}, {_of(threads)}",
+                f"gradients to {what}{how}, {of.name}, beside {TORCH}, {_of(threads)}",
                 with_gradients(zeros, images, theta, grad, wanted),
                 with_gradients(torch_warp, images, theta, grad, wanted),
                 wanted=1,
@@ -273,6 +280,15 @@ def gradients(threads: int) -> Iterator[speed.Speed]:
                 tolerance=5e-3,
                 rounds=9,
             )
+
+
+def kept(threads: int) -> Iterator[speed.Speed]:
+    """Layers once more where what is freed is used again, as training has it; from here on."""
+    if not keep_memory():
+        return
+    for shape in LAYERS:
+        yield beside(case(*shape), f"float32{KEPT}", TORCH, by_torch, 1e-3, threads)
+    yield from gradients(LAYERS, threads, KEPT)
 
 
 def _of(threads: int) -> str:
@@ -286,7 +302,8 @@ def measure(device: str = "cpu") -> Iterator[speed.Speed]:
     threads = torch.get_num_threads()
     for shape in SIZES:
         yield from forward(shape, threads)
-    yield from gradients(threads)
+    yield from gradients(GRADIENTS, threads)
+    yield from kept(threads)
 
 
 def main() -> int:
