@@ -51,6 +51,8 @@ from stn_course.sampling import reference, shrinking
 from stn_course.sampling.fused import compiler, cpu, operator
 from stn_course.sampling.fused.operator import LOW, say_once
 
+READ = (*LOW, torch.uint8)  # the types of images that the fast way takes
+
 
 def warp(
     images: Tensor,
@@ -85,8 +87,9 @@ def warp(
     would wait for the device: an image whose transform is not finite or has a horizon in sight
     comes out as NaN. (Those of an index are, unless a graph is captured.)
     """
-    fill = reference.plain_fill(images, fill) if isinstance(images, Tensor) else fill
-    size = plain_size(size)
+    if fill is not None and isinstance(images, Tensor):
+        fill = reference.plain_fill(images, fill)
+    size = None if size is None else plain_size(size)
     align_corners = bool(align_corners) if isinstance(align_corners, np.bool_) else align_corners
     antialias = bool(antialias) if isinstance(antialias, np.bool_) else antialias
     reason = _unfit(images, transform, size, padding, fill, mode, grid, index)
@@ -108,7 +111,7 @@ def _fast(out, images, transform, size, padding, fill, align_corners, index, gri
     index = reference.picture_index(index, images, places.shape[0], "transform")
     if grid is not None:
         size = tuple(grid.shape[1:3])
-    height, width = check_size(images.shape[2:] if size is None else size)
+    height, width = images.shape[2:] if size is None else check_size(size)
     level = _level(images, padding, fill)
     args = (padding, align_corners, index)
     if out is not None:
@@ -192,9 +195,9 @@ def _unfit(images, transform, size, padding, fill, mode, grid=None, index=None) 
         return "images and transform are not tensors"
     if _for_elsewhere():
         return "torch.jit.trace and ONNX, whose programs run where this operator is not"
-    tensors = [images, places] + ([fill] if isinstance(fill, Tensor) else [])
+    tensors = [images, places, fill] if isinstance(fill, Tensor) else [images, places]
     exact = places.dtype == torch.float64 and (grid is not None or is_landmark_spline(places))
-    if images.dtype not in (*LOW, torch.uint8) or any(t.dtype not in LOW for t in tensors[2:]):
+    if images.dtype not in READ or (tensors[2:] and fill.dtype not in LOW):
         return _other_types()
     if places.dtype not in LOW and not exact:
         return _other_types()
@@ -221,7 +224,7 @@ def _unfit(images, transform, size, padding, fill, mode, grid=None, index=None) 
 
 
 def _other_types() -> str:
-    return "types other than " + ", ".join(str(t) for t in (*LOW, torch.uint8))
+    return "types other than " + ", ".join(map(str, READ))
 
 
 def _shapes_fit(images: Tensor, places: Tensor, is_grid: bool, index) -> bool:

@@ -72,7 +72,8 @@ def background(images: Tensor) -> Tensor:
 def _threads(call: Warp) -> int:
     """How many it pays to wake: by pixels, and by the pieces that there are to share."""
     pixels = call.batch * call.channels * (call.h * call.w + call.H * call.W)
-    return max(1, min(torch.get_num_threads(), pixels // ENOUGH, library().warp_pieces(call)))
+    wanted = min(torch.get_num_threads(), pixels // ENOUGH)
+    return max(1, min(wanted, library().warp_pieces(call))) if wanted > 1 else 1
 
 
 def kind_of(transform: Tensor) -> int:
