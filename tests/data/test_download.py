@@ -102,6 +102,15 @@ def test_only_bad_bytes_is_an_error_that_names_the_mirrors(
     assert time.monotonic() - start < 10
 
 
+@pytest.mark.parametrize("behaviour", ["wrong", "truncate", "stall", "drip", "endless"])
+def test_a_mirror_that_gave_some_bytes_is_no_missing_network(behaviour, published, environment):
+    folder, _ = published
+    with serve(folder) as (url, _):
+        environment(f"{url}/{behaviour}")
+        with pytest.raises(DownloadError, match=f"{url}/{behaviour}/"):
+            data.mnist("train")
+
+
 def test_a_body_without_end_is_cut_where_the_file_ends(published, tmp_path):
     folder, contents = published
     name, body = next(iter(contents.items()))

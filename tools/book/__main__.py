@@ -154,9 +154,9 @@ def _sphinx(options: argparse.Namespace, settings: dict[str, str]) -> int:
     if not code:
         theme.mend(options.out)
         terms.apply(options.out)
-        narrow.apply(options.out)
         policy.apply(options.out)
         captions.apply(options.out)
+        narrow.apply(options.out)  # captions, too, have numbers
         weight.excerpts(options.out)
         weight.lighten(options.out)
         weight.pack(options.out)
