@@ -31,6 +31,11 @@ BROKEN = r"""() => {
 }"""
 
 
+# Cells whose words run over their edge, into the next one.
+OVER = """() => [...document.querySelectorAll("article td, article th")]
+  .filter((cell) => cell.scrollWidth > cell.clientWidth + 1).map((cell) => cell.textContent)"""
+
+
 def test_no_table_is_cut_and_no_number_breaks(visit, book):
     page = visit((book / "index.html").as_uri(), viewport={"width": PHONE, "height": 900})
     seen = 0
@@ -39,6 +44,8 @@ def test_no_table_is_cut_and_no_number_breaks(visit, book):
         for width in (PHONE, 320, 768):
             page.set_viewport_size({"width": width, "height": 900})
             assert page.evaluate(BROKEN) == [], (name, width)
+            if width >= 768:
+                assert page.evaluate(OVER) == [], (name, width)
             if width != 320:
                 assert page.evaluate(CUT) == [], (name, width)
         seen += page.locator(".bd-article table").count()
