@@ -51,11 +51,11 @@ def drawn(name: str, images: torch.Tensor) -> torch.Tensor:
     return distortions.draw_projective(n, generator)
 
 
-def parts(name: str, images: torch.Tensor) -> dict[str, Callable[[], None]]:
+def parts(name: str, images: torch.Tensor) -> dict[str, Callable[[], object]]:
     """What `ours` does, apart: each does its part for a whole epoch."""
     theta, batch, size = drawn(name, images), images[:BATCH], (CANVAS[name], CANVAS[name])
 
-    def shuffle() -> None:
+    def pick() -> None:
         for index in torch.randperm(len(images)).split(BATCH):
             images.index_select(0, index)
 
@@ -65,7 +65,7 @@ def parts(name: str, images: torch.Tensor) -> dict[str, Callable[[], None]]:
 
     return {
         "drawing the transforms": lambda: drawn(name, images),
-        "picking the digits": shuffle,
+        "picking the digits": pick,
         "the warp": move,
     }
 

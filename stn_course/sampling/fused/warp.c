@@ -616,7 +616,7 @@ static void round_to_bytes(const float *from, uint8_t *to, int64_t n)
 /* The cell of the padded plane that an image's pixel lies in; from row to row there are 3 more. */
 static int64_t cell_of(const Warp *c, int64_t row) { return (row + 1) * (c->w + 3) + 1; }
 
-static inline vec spread(float v) { return v - (vec){0}; }
+static inline vec in_all_lanes(float v) { return v - (vec){0}; }
 
 /* VECTOR pixels of as many channels, `apart` from each other, those of a pixel side by side; and
  * back. `n` of the pixels are there. */
@@ -679,10 +679,10 @@ static void read_stripe(const Warp *c, int64_t b, int64_t channel, const Work *m
         for (int i = 0; i < VECTOR && n <= BLOCK; i++)
             __builtin_prefetch(out + (n + p + i) * VECTOR, 1);
         for (int i = 0; i < VECTOR; i++) { /* there is room behind the last */
-            const vec *s = m->stripe + m->at[p + i], right = spread(m->x[p + i]);
+            const vec *s = m->stripe + m->at[p + i], right = in_all_lanes(m->x[p + i]);
             const vec top = s[0] + right * (s[1] - s[0]);
             const vec bottom = s[pitch] + right * (s[pitch + 1] - s[pitch]);
-            v[i] = top + spread(m->y[p + i]) * (bottom - top);
+            v[i] = top + in_all_lanes(m->y[p + i]) * (bottom - top);
         }
         give(v, out + p, n, n - p);
     }
@@ -963,8 +963,8 @@ static void slopes_of_stripe(const Warp *c, const Work *m, int64_t p, const vec 
     for (int i = 0; i < VECTOR; i++) {
         const vec *s = m->stripe + m->at[p + i], top = s[1] - s[0];
         const vec across = s[pitch + 1] - s[pitch] - top;
-        sx[i] = grad[i] * (top + spread(m->y[p + i]) * across);
-        sy[i] = grad[i] * (s[pitch] - s[0] + spread(m->x[p + i]) * across);
+        sx[i] = grad[i] * (top + in_all_lanes(m->y[p + i]) * across);
+        sy[i] = grad[i] * (s[pitch] - s[0] + in_all_lanes(m->x[p + i]) * across);
     }
     store(m->sx + p, load(m->sx + p, VECTOR) + sums_of(sx), VECTOR);
     store(m->sy + p, load(m->sy + p, VECTOR) + sums_of(sy), VECTOR);
