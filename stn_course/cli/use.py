@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 from pathlib import Path
 
 from stn_course.cli.train import DEVICE
@@ -74,14 +73,12 @@ def _pictures(given: list[Path]) -> list[Path]:
 
     Its folders' too, since `train --data` learns from a folder for each class.
     """
-    from stn_course.data.pictures import PICTURES
+    from stn_course.data.pictures import PICTURES, pictures_below
 
     found = []
     for path in given:
         if path.is_dir():
-            below = (Path(where, name) for where, _, names in os.walk(path) for name in names)
-            shown = (p for p in below if not any(n[0] == "." for n in p.relative_to(path).parts))
-            inside = sorted(p for p in shown if p.suffix.lower() in PICTURES)
+            inside = pictures_below(path)
             if not inside:
                 raise FileNotFoundError(f"{path} holds no picture; wanted {', '.join(PICTURES)}")
             found += inside

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stn_course.data.digits import Digits, check_split
 from stn_course.data.files import is_whole
-from stn_course.data.pictures import PICTURES, bytes_of
+from stn_course.data.pictures import bytes_of, pictures_below
 from stn_course.data.seeding import SPLIT, stream
 
 FEWEST = 10  # pictures: of fewer no tenth can be held back
@@ -195,16 +195,10 @@ def _of_folder(path: Path) -> tuple[dict[str, Part], tuple[str, ...]]:
 def _classes(root: Path) -> dict[str, list[Path]]:
     """The pictures in each folder of `root` that has some, at any depth, by name.
 
-    Names that begin with a dot are no pictures and no classes: macOS writes `._x.png` beside x.png.
+    Names that begin with a dot are no classes either.
     """
     found = {}
     for folder in sorted(p for p in root.iterdir() if p.is_dir() and p.name[0] != "."):
-        inside = sorted(
-            p
-            for p in folder.rglob("*")
-            if p.suffix.lower() in PICTURES
-            and not any(name[0] == "." for name in p.relative_to(root).parts)
-        )
-        if inside:
+        if inside := pictures_below(folder):
             found[folder.name] = inside
     return found

@@ -1,6 +1,7 @@
 """Pictures from files: whole, or as a digit laid out as MNIST's are. Nothing else opens one."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,6 +11,15 @@ from stn_course.extras import needs
 from stn_course.geometry import check_size
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+
+
+def pictures_below(folder: Path) -> list[Path]:
+    """The files in `folder`, at any depth, whose names end as pictures' do, by name.
+
+    Names that begin with a dot are none: macOS writes `._x.png` beside x.png.
+    """
+    named = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURES)
+    return sorted(p for p in named if not any(n[0] == "." for n in p.relative_to(folder).parts))
 
 
 def from_picture(path) -> Tensor:
